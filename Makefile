@@ -1,0 +1,30 @@
+PY ?= .venv/bin/python
+
+.PHONY: install test slow lint types examples reference bench
+
+install:            ## a virtual environment with everything a contributor needs
+	python3 -m venv .venv
+	.venv/bin/pip install -e '.[dev]'
+
+test:               ## the suite, without the slow simulations
+	$(PY) -m pytest -m "not slow"
+
+slow:               ## the slow simulations alone
+	$(PY) -m pytest -m slow
+
+lint:
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	.venv/bin/lint-imports
+
+types:
+	$(PY) -m mypy
+
+examples:           ## every example, figures into examples/output
+	for f in examples/[0-9]*.py; do $(PY) $$f || exit 1; done
+
+reference:          ## reference values again from R (needs Rscript, metafor, metadat, jsonlite)
+	Rscript tests/reference/metafor_grid.R
+
+bench:              ## side by side with the peers (needs '.[bench]' and R)
+	for f in benchmarks/bench_*.py; do $(PY) $$f || exit 1; done

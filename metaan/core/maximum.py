@@ -1,0 +1,197 @@
+"""Global maximum of the (restricted) likelihood in tau2, with a proof that no higher maximum was missed.
+
+The score is (a(t) - b(t))/2 where a and b both fall as t grows (see `Score`). On a cell [l, u] it is therefore at most
+(a(l) - b(u))/2 and at least (a(u) - b(l))/2, and its derivative lies between d(u) - 2c(l) and d(l) - 2c(u), halved. A cell is
+settled when these bounds show that the score has no root in it or is monotone; a cell that is not settled is cut in two. What
+remains are cells with exactly one local maximum each, which Newton's method finds inside its bracket.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from metaan.core.wls import Data, Score, dot, score, weighted_mean
+
+__all__ = ["Maximum", "log_likelihood", "maximise"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+
+_CELLS_ONE: Final = 24  # one data set: more cells cost next to nothing and save a round of cutting
+_CELLS_MANY: Final = 8
+_ROUNDS: Final = 60  # of cutting: a cell is then narrower than rounding error
+_STEPS: Final = 60
+_TOLERANCE: Final = 1e-10
+_EPS: Final = float(np.finfo(np.float64).eps)
+
+
+class Maximum(NamedTuple):
+    """Where the likelihood is highest, for each meta-analysis: arrays of shape (n,)."""
+
+    tau2: FloatArray
+    maxima: IntArray
+    """Local maxima found, tau2 = 0 included where it is one."""
+    iterations: IntArray
+    converged: npt.NDArray[np.bool_]
+
+
+class _Cells(NamedTuple):
+    """A list of cells: the meta-analysis each belongs to, its ends, and the score's pieces at the ends."""
+
+    owner: IntArray
+    low: FloatArray
+    high: FloatArray
+    at_low: Score
+    at_high: Score
+
+    def pick(self, keep: npt.NDArray[np.bool_]) -> _Cells:
+        return _Cells(
+            self.owner[keep], self.low[keep], self.high[keep],
+            Score(*(x[keep] for x in self.at_low)), Score(*(x[keep] for x in self.at_high)),
+        )  # fmt: skip
+
+
+def maximise(data: Data, *, restricted: bool) -> Maximum:
+    """Global maximum in tau2 for data of shape (k, n)."""
+    scale = data.k / (1 / data.v).sum(axis=0)
+    cells, zero = _grid(data, scale, restricted)
+    brackets = _settle(data, scale, cells, restricted)
+    t, steps, done = _newton(data, brackets, restricted)
+    return _highest(data, zero, brackets.owner, t, steps, done, restricted)
+
+
+def _upper_bound(data: Data) -> FloatArray:
+    """No stationary point lies above: a <= S/t^2 and b >= (k-1)/(v_max + t), S the sum of squares about the mean."""
+    mean = data.y.sum(axis=0) / data.k
+    r = data.y - mean if data.here is None else (data.y - mean) * data.here
+    s2 = dot(r, r) / np.maximum(data.k - 1, 1)
+    return np.asarray((s2 + np.sqrt(s2 * (s2 + 4 * data.v0.max(axis=0)))) / 2 * (1 + 1e-9))
+
+
+def _grid(data: Data, scale: FloatArray, restricted: bool) -> tuple[_Cells, npt.NDArray[np.bool_]]:
+    """First cells, geometric in scale + t from 0 to the upper bound; and whether tau2 = 0 is a local maximum."""
+    n = scale.shape[0]
+    m = _CELLS_ONE if n == 1 else _CELLS_MANY
+    fractions = np.arange(m + 1)[:, None] / m
+    t = scale * np.expm1(np.log1p(_upper_bound(data) / scale) * fractions)
+    pieces = score(data.y[:, None], data.v[:, None], t, restricted=restricted)
+    owner = np.broadcast_to(np.arange(n), (m, n))
+    low = Score(*(x[:-1].ravel() for x in pieces))
+    high = Score(*(x[1:].ravel() for x in pieces))
+    return _Cells(owner.ravel(), t[:-1].ravel(), t[1:].ravel(), low, high), pieces.a[0] <= pieces.b[0]
+
+
+def _settle(data: Data, scale: FloatArray, cells: _Cells, restricted: bool) -> _Cells:
+    """Cut cells until each is settled; return those that hold exactly one maximum."""
+    found = []
+    for _ in range(_ROUNDS):
+        low, high = cells.at_low, cells.at_high
+        falling = 2 * high.c > low.d
+        crossing = (low.a > low.b) & (high.a <= high.b)
+        found.append(cells.pick(falling & crossing))
+        settled = falling | (low.a < high.b) | (high.a > low.b) | (2 * low.c < high.d)
+        settled |= cells.high - cells.low <= 4 * _EPS * (cells.high + scale[cells.owner])
+        if settled.all():
+            break
+        cells = _cut(data, scale, cells.pick(~settled), restricted)
+    else:
+        found.append(cells.pick((cells.at_low.a > cells.at_low.b) & (cells.at_high.a <= cells.at_high.b)))
+    return _join(found)
+
+
+def _cut(data: Data, scale: FloatArray, cells: _Cells, restricted: bool) -> _Cells:
+    own = cells.owner
+    s = scale[own]
+    middle = np.sqrt((s + cells.low) * (s + cells.high)) - s
+    middle = np.clip(middle, cells.low, cells.high)
+    at = score(data.y[:, own], data.v[:, own], middle, restricted=restricted)
+    return _join([_Cells(own, cells.low, middle, cells.at_low, at), _Cells(own, middle, cells.high, at, cells.at_high)])
+
+
+def _join(parts: list[_Cells]) -> _Cells:
+    if len(parts) == 1:
+        return parts[0]
+    flat = [np.concatenate([getattr(p, name) for p in parts]) for name in ("owner", "low", "high")]
+    ends = [Score(*(np.concatenate(x) for x in zip(*(getattr(p, e) for p in parts)))) for e in ("at_low", "at_high")]
+    return _Cells(flat[0], flat[1], flat[2], ends[0], ends[1])
+
+
+def _newton(data: Data, cells: _Cells, restricted: bool) -> tuple[FloatArray, IntArray, npt.NDArray[np.bool_]]:
+    """Root of b/a = 1 in each cell; for equal variances b/a is a straight line and one step is exact."""
+    low, high = cells.low.copy(), cells.high.copy()
+    h_low = cells.at_low.b / cells.at_low.a - 1
+    h_high = cells.at_high.b / cells.at_high.a - 1
+    t = low + (high - low) * np.clip(h_low / (h_low - h_high), 0.0, 1.0)
+    steps = np.zeros(t.shape, dtype=np.intp)
+    done = np.zeros(t.shape, dtype=bool)
+    active = np.arange(t.shape[0])
+    y, v = (data.y, data.v) if _is_identity(cells.owner, data) else (data.y[:, cells.owner], data.v[:, cells.owner])
+    floor = 8 * _EPS / np.maximum((1 / v).max(axis=0), 1e-300)
+    for _ in range(_STEPS):
+        if active.size == 0:
+            break
+        now = t[active]
+        at = score(y, v, now, restricted=restricted)
+        rising = at.a > at.b
+        low[active] = np.where(rising, now, low[active])
+        high[active] = np.where(rising, high[active], now)
+        slope = 2 * at.b * at.c - at.d * at.a
+        with np.errstate(divide="ignore", invalid="ignore"):
+            new = now + (at.a - at.b) * at.a / slope
+        inside = (slope > 0) & (new >= low[active]) & (new <= high[active])
+        new = np.where(inside, new, (low[active] + high[active]) / 2)
+        t[active] = new
+        steps[active] += 1
+        close = np.abs(new - now) <= _TOLERANCE * new + floor[active]
+        done[active[close]] = True
+        if close.any():
+            active, y, v = active[~close], y[:, ~close], v[:, ~close]
+    return t, steps, done
+
+
+def _is_identity(owner: IntArray, data: Data) -> bool:
+    return owner.shape[0] == data.y.shape[1] and bool((owner == np.arange(owner.shape[0])).all())
+
+
+def _highest(
+    data: Data, zero: npt.NDArray[np.bool_], owner: IntArray, t: FloatArray, steps: IntArray,
+    done: npt.NDArray[np.bool_], restricted: bool,
+) -> Maximum:  # fmt: skip
+    """Of all local maxima of each meta-analysis, the one with the highest likelihood."""
+    n = zero.shape[0]
+    maxima = zero.astype(np.intp) + np.bincount(owner, minlength=n)
+    tau2, iterations, converged = np.zeros(n), np.zeros(n, dtype=np.intp), np.ones(n, dtype=bool)
+    single = maxima[owner] == 1
+    tau2[owner[single]] = t[single]
+    iterations[owner[single]] = steps[single]
+    converged[owner[single]] = done[single]
+    several = np.flatnonzero(maxima > 1)
+    if several.size:
+        best = np.where(zero[several], log_likelihood(data.take(several), np.zeros(several.size), restricted=restricted), -np.inf)
+        where = np.full(n, -1)
+        where[several] = np.arange(several.size)
+        for j in np.flatnonzero(~single):
+            i = owner[j]
+            height = log_likelihood(data.take(owner[j : j + 1]), t[j : j + 1], restricted=restricted)[0]
+            if height > best[where[i]]:
+                best[where[i]], tau2[i], iterations[i], converged[i] = height, t[j], steps[j], done[j]
+    return Maximum(tau2, maxima, iterations, converged)
+
+
+def log_likelihood(data: Data, t: FloatArray, *, restricted: bool) -> FloatArray:
+    """(Restricted) log-likelihood of tau2 = t with the mean profiled out, all constants included.
+
+    ML: -[k log 2pi + sum log(v + t) + Q(t)]/2. REML: -[(k-1) log 2pi - log k + sum log(v + t) + log sum w + Q(t)]/2, the
+    constant of metafor (Harville 1974: log|X'X| = log k).
+    """
+    w = 1 / (data.v + t)
+    mean, total = weighted_mean(data.y, w)
+    r = data.y - mean
+    log_v = -np.log(w, where=w > 0, out=np.zeros_like(w)).sum(axis=0)
+    deviance = log_v + dot(w * r, r)
+    if not restricted:
+        return np.asarray(-(data.k * np.log(2 * np.pi) + deviance) / 2)
+    return np.asarray(-((data.k - 1) * np.log(2 * np.pi) - np.log(data.k) + deviance + np.log(total)) / 2)

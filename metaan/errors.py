@@ -1,0 +1,117 @@
+"""Exceptions and warnings, one type for each kind of trouble.
+
+A message says what is wrong, where (study labels, at most five), what was got, what is allowed and what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = [
+    "BoundaryWarning",
+    "ConvergenceError",
+    "DataError",
+    "InputError",
+    "MetaanError",
+    "MetaanWarning",
+    "Note",
+    "OptionError",
+    "OverlapWarning",
+    "SmallSampleWarning",
+    "UnitOfAnalysisWarning",
+    "ZeroCellWarning",
+    "listed",
+]
+
+
+class MetaanError(Exception):
+    """Every error that metaan raises on purpose."""
+
+
+class InputError(MetaanError, ValueError):
+    """What was passed in cannot be used."""
+
+
+class OptionError(InputError):
+    """An option has a value that does not exist or that this model cannot honour."""
+
+
+class DataError(InputError):
+    """A study's numbers are impossible or incomplete."""
+
+
+class ConvergenceError(MetaanError, RuntimeError):
+    """An iteration ended without an answer; carries the last estimate.
+
+    Parameters
+    ----------
+    message : str
+        What failed and what to try next.
+    last : object, optional
+        The last estimate that was reached.
+    """
+
+    def __init__(self, message: str, last: object = None) -> None:
+        super().__init__(message)
+        self.last = last
+
+
+class MetaanWarning(UserWarning):
+    """Every warning that metaan issues."""
+
+
+class ZeroCellWarning(MetaanWarning):
+    """A continuity correction changed the counts of some studies."""
+
+
+class SmallSampleWarning(MetaanWarning):
+    """Too few studies for the method to be trusted."""
+
+
+class BoundaryWarning(MetaanWarning):
+    """An estimate lies on the edge of its parameter space."""
+
+
+class UnitOfAnalysisWarning(MetaanWarning):
+    """Lesions are treated as independent although patients contribute several."""
+
+
+class OverlapWarning(MetaanWarning):
+    """Two studies may share patients."""
+
+
+def listed(labels: Iterable[object], limit: int = 5) -> str:
+    """Labels for a message: the first ``limit``, then how many more.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"], limit=2)
+    "'a', 'b' and 1 more"
+    """
+    names = [repr(str(label)) for label in labels]
+    if len(names) <= limit:
+        return ", ".join(names)
+    return f"{', '.join(names[:limit])} and {len(names) - limit} more"
+
+
+@dataclass(frozen=True)
+class Note:
+    """One automatic decision: what was done, to which studies.
+
+    Parameters
+    ----------
+    code : str
+        Short stable name, e.g. ``"zero-cell"``; programs test this, people read `text`.
+    text : str
+        One sentence for the reader.
+    studies : tuple of str
+        Labels of the studies concerned, empty when the whole analysis is meant.
+    """
+
+    code: str
+    text: str
+    studies: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.text

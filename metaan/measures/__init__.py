@@ -1,0 +1,1 @@
+"""From what papers print to effect sizes `yi` and sampling variances `vi`."""

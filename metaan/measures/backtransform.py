@@ -1,0 +1,61 @@
+"""From the analysis scale back to what a reader understands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from metaan.core.transforms import INVERSE, double_arcsine_inverse, harmonic_mean
+from metaan.errors import InputError, Note, OptionError
+from metaan.measures.record import Effects
+from metaan.validate import FloatArray
+
+__all__ = ["Scale", "display_scale"]
+
+_MEAN_OF: Final[dict[str, Callable[[FloatArray], float]]] = {
+    "harmonic": harmonic_mean,
+    "mean": lambda n: float(np.mean(n)),
+    "min": lambda n: float(np.min(n)),
+    "max": lambda n: float(np.max(n)),
+}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A display scale: the inverse transformation and what is to be said about it."""
+
+    inverse: Callable[[FloatArray], FloatArray]
+    notes: tuple[Note, ...] = ()
+
+    def inverse_point(self, y: float) -> float:
+        """Display value of one number; NaN stays NaN."""
+        return math.nan if math.isnan(y) else float(self.inverse(np.asarray(y, dtype=np.float64)))
+
+
+def display_scale(eff: Effects, *, n: float | str | None = None) -> Scale:
+    """Display scale of the measure of `eff`; for PFT at sample size `n` (default: harmonic mean of the totals)."""
+    if eff.measure == "PFT":
+        return _freeman_tukey(eff, "harmonic" if n is None else n)
+    if n is not None:
+        raise OptionError(f"n={n!r} applies to the Freeman-Tukey transformation (PFT) only, not to {eff.measure}.")
+    return Scale(INVERSE[eff.measure])
+
+
+def _freeman_tukey(eff: Effects, n: float | str) -> Scale:
+    if eff.total is None:
+        raise InputError("The Freeman-Tukey inverse needs the totals of the studies.")
+    if isinstance(n, str):
+        if n not in _MEAN_OF:
+            raise OptionError(f"n={n!r} is not known. Choose one of {', '.join(_MEAN_OF)}, or a positive number.")
+        size, name = _MEAN_OF[n](eff.total), n
+    else:
+        size, name = float(n), "given"
+    if not (math.isfinite(size) and size > 0):
+        raise OptionError(f"n={n!r} must be a positive number.")
+    low, high = eff.total.min(), eff.total.max()
+    text = f"Freeman-Tukey values turned back at n = {size:.4g} ({name}); the studies have n = {low:g} to {high:g}."
+    return Scale(lambda y: double_arcsine_inverse(y, size), (Note("ft-n", text),))

@@ -1,0 +1,167 @@
+"""The frozen record of effect sizes that every model takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metaan.errors import InputError, Note, OptionError, listed
+from metaan.validate import MISSING, FloatArray, column, forbid, labels, numbers, same_length
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Effects", "effects"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Effects:
+    """Effect sizes of k studies, ready to pool.
+
+    Parameters
+    ----------
+    yi : array of shape (k,)
+        Observed effect sizes on the analysis scale of `measure`.
+    vi : array of shape (k,)
+        Sampling variances of `yi`, > 0.
+    study : tuple of str
+        Study labels.
+    measure : str
+        Code of the effect size: PR, PLO, PLN, PAS, PFT or GEN.
+    events, total : array of shape (k,) or None
+        Counts behind a rate, as given (never corrected).
+    data : pandas.DataFrame or None
+        The rows that the effect sizes came from.
+    notes : tuple of Note
+        Every automatic decision.
+    """
+
+    yi: FloatArray
+    vi: FloatArray
+    study: tuple[str, ...]
+    measure: str
+    events: FloatArray | None = None
+    total: FloatArray | None = None
+    data: pd.DataFrame | None = None
+    notes: tuple[Note, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("yi", "vi", "events", "total"):
+            value = getattr(self, name)
+            if value is not None:
+                value.setflags(write=False)
+
+    @property
+    def k(self) -> int:
+        """Number of studies."""
+        return self.yi.shape[0]
+
+    def __len__(self) -> int:
+        return self.k
+
+    def __repr__(self) -> str:
+        return f"<Effects: {self.measure} of {self.k} studies>"
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each study: label, counts where known, yi and vi."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {"study": list(self.study)}
+        if self.events is not None and self.total is not None:
+            columns |= {"events": self.events, "total": self.total}
+        return pd.DataFrame(columns | {"yi": self.yi, "vi": self.vi})
+
+
+def effects(
+    yi: Any,
+    vi: Any = None,
+    *,
+    sei: Any = None,
+    study: Any = None,
+    measure: str = "GEN",
+    data: pd.DataFrame | None = None,
+    missing: str = "raise",
+) -> Effects:
+    """Effect sizes that are already computed.
+
+    Parameters
+    ----------
+    yi : array of shape (k,) or column name
+        Effect sizes on the analysis scale (log odds ratios, not odds ratios).
+    vi : array of shape (k,) or column name, optional
+        Sampling variances of `yi`, > 0. Give `vi` or `sei`.
+    sei : array of shape (k,) or column name, optional
+        Standard errors of `yi`, > 0.
+    study : sequence of k labels or column name, optional
+        Study labels; 1 ... k by default.
+    measure : str, default "GEN"
+        What `yi` is, for labels and back-transformation: GEN (as it stands) or one of
+        PR, PLO, PLN, PAS (rates on the raw, logit, log and arcsine scale).
+    data : pandas.DataFrame, optional
+        Where column names are looked up.
+    missing : {"raise", "drop"}, default "raise"
+        What to do with a study that has a missing value; dropping is noted.
+
+    Returns
+    -------
+    Effects
+
+    Raises
+    ------
+    InputError
+        Lengths differ, nothing given, both or neither of `vi` and `sei`.
+    DataError
+        A variance that is not positive, a value that is infinite, missing or not a number.
+
+    Examples
+    --------
+    >>> effects([0.1, 0.3], [0.02, 0.05], study=["Adams", "Baker"])
+    <Effects: GEN of 2 studies>
+    """
+    if measure not in ("GEN", "PR", "PLO", "PLN", "PAS"):
+        raise OptionError(
+            f"measure={measure!r} is not known for ready-made effects. Choose one of GEN, PR, PLO, PLN, PAS."
+        )
+    MISSING.check(missing)
+    if (vi is None) == (sei is None):
+        raise InputError("Give the sampling variances vi or the standard errors sei, one of the two.")
+    spread_name = "vi" if sei is None else "sei"
+    arrays = {
+        "yi": numbers(column(data, yi, "yi"), "yi"),
+        spread_name: numbers(column(data, vi if sei is None else sei, spread_name), spread_name),
+    }
+    k = same_length(arrays)
+    names = labels(column(data, study, "study"), k)
+    arrays, names, rows, notes = complete(arrays, names, data, missing)
+    y, spread = arrays["yi"], arrays[spread_name]
+    forbid(~(spread > 0), names, f"{spread_name} must be positive", [spread])
+    variance = spread if sei is None else spread**2
+    forbid(~((variance > 0) & np.isfinite(variance)), names, "the variance is not a positive finite number", [spread])
+    return Effects(yi=y, vi=variance, study=names, measure=measure, data=rows, notes=notes)
+
+
+def complete(
+    arrays: dict[str, FloatArray], study: Sequence[str], data: pd.DataFrame | None, missing: str
+) -> tuple[dict[str, FloatArray], tuple[str, ...], pd.DataFrame | None, tuple[Note, ...]]:
+    """Arrays without missing values: refuse or drop the studies that have one; refuse infinities."""
+    for name, array in arrays.items():
+        forbid(np.isinf(array), study, f"{name} is infinite")
+    lacking = np.zeros(len(study), dtype=bool)
+    for name, array in arrays.items():
+        gone = np.isnan(array)
+        if missing == "raise":
+            forbid(gone, study, f"{name} is missing (missing='drop' leaves such studies out)")
+        lacking |= gone
+    if not lacking.any():
+        return arrays, tuple(study), data, ()
+    if lacking.all():
+        raise InputError("No studies are left: each has a missing value.")
+    keep = ~lacking
+    dropped = tuple(s for s, gone in zip(study, lacking, strict=True) if gone)
+    note = Note("dropped", f"{len(dropped)} studies left out for missing values: {listed(dropped)}.", dropped)
+    kept = tuple(s for s, here in zip(study, keep, strict=True) if here)
+    rows = data.loc[keep] if data is not None and len(data) == len(study) else data
+    return {name: array[keep] for name, array in arrays.items()}, kept, rows, (note,)

@@ -1,0 +1,285 @@
+"""Frozen results: the numbers of one fit, computed once, with three views of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metaan.errors import Note
+from metaan.measures.backtransform import Scale, display_scale
+from metaan.measures.record import Effects
+from metaan.models.text import describe, html
+from metaan.validate import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Convergence", "GlmmResult", "Heterogeneity", "PoolResult", "Spec"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What was asked for: enough to run the same fit again."""
+
+    model: str
+    measure: str
+    method: str
+    test: str
+    level: float
+    pi: str
+    ci: str = "wald"
+    nodes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convergence:
+    """How the iteration ended.
+
+    Parameters
+    ----------
+    converged : bool
+        False only with a note that says what to make of the numbers.
+    iterations : int
+        Steps of the final search; 0 for a closed form.
+    maxima : int
+        Local maxima of the likelihood that were found and compared; 0 where no likelihood was maximised.
+    nodes : int or None
+        Quadrature nodes in use at the end (GLMM).
+    """
+
+    converged: bool = True
+    iterations: int = 0
+    maxima: int = 0
+    nodes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heterogeneity:
+    """Every measure of heterogeneity, with both definitions of I2.
+
+    Parameters
+    ----------
+    tau2, tau : float
+        Between-study variance and standard deviation, analysis scale.
+    I2 : float
+        Per cent, from tau2 and the typical sampling variance (metafor's definition).
+    I2_Q : float
+        Per cent, max(0, (Q - df)/Q) (Higgins & Thompson 2002; RevMan, R meta).
+    H2 : float
+        Total over typical sampling variance.
+    Q, Q_df, Q_pvalue : float
+        Cochran's Q test.
+    """
+
+    tau2: float
+    tau: float
+    I2: float
+    I2_Q: float
+    H2: float
+    Q: float
+    Q_df: int
+    Q_pvalue: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PoolResult:
+    """Result of `metaan.pool`: one pooled effect.
+
+    Numbers stand on the analysis scale; `back` gives the same record on the display scale (rates).
+
+    Parameters
+    ----------
+    estimate, se, ci_low, ci_high : float
+        Pooled effect, its standard error and confidence limits.
+    statistic, pvalue, log_pvalue, df : float
+        Test of estimate = 0 on the analysis scale; df is inf for the normal distribution.
+    pi_low, pi_high : float
+        Prediction interval for the true effect of a new study; NaN with a note when there is none.
+    k : int
+        Studies pooled.
+    tau2, tau, I2, H2, Q, Q_df, Q_pvalue : float
+        Heterogeneity; `heterogeneity` has the same and `I2_Q`.
+    weights : array of shape (k,)
+        Per cent, sum 100.
+    fitted, blup, blup_se : array of shape (k,)
+        Expected effect, shrunken effect (best linear unbiased prediction) and its standard error.
+    convergence : Convergence
+    spec : Spec
+    effects : Effects
+    notes : tuple of Note
+        Every automatic decision, those of `effects` first.
+    scale : {"analysis", "display"}
+    """
+
+    estimate: float
+    se: float
+    ci_low: float
+    ci_high: float
+    statistic: float
+    pvalue: float
+    log_pvalue: float
+    df: float
+    pi_low: float
+    pi_high: float
+    k: int
+    tau2: float
+    tau: float
+    I2: float
+    H2: float
+    Q: float
+    Q_df: int
+    Q_pvalue: float
+    weights: FloatArray
+    fitted: FloatArray
+    blup: FloatArray
+    blup_se: FloatArray
+    convergence: Convergence
+    spec: Spec
+    effects: Effects
+    notes: tuple[Note, ...]
+    scale: str = "analysis"
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "fitted", "blup", "blup_se"):
+            getattr(self, name).setflags(write=False)
+
+    @cached_property
+    def heterogeneity(self) -> Heterogeneity:
+        """All measures of heterogeneity in one record."""
+        share = max(0.0, (self.Q - self.Q_df) / self.Q) * 100 if self.Q > 0 else 0.0
+        return Heterogeneity(
+            tau2=self.tau2, tau=self.tau, I2=self.I2, I2_Q=share,
+            H2=self.H2, Q=self.Q, Q_df=self.Q_df, Q_pvalue=self.Q_pvalue,
+        )  # fmt: skip
+
+    def back(self, *, n: float | str | None = None) -> PoolResult:
+        """Return the same record on the display scale: rates for PR, PLO, PLN, PAS and PFT.
+
+        Parameters
+        ----------
+        n : float or {"harmonic", "mean", "min", "max"}, optional
+            Sample size of the Freeman-Tukey inverse; the harmonic mean of the totals by default. Only for PFT.
+
+        Returns
+        -------
+        PoolResult
+            Estimate, limits, fitted values and BLUPs as rates; `se`, `blup_se` are NaN (intervals are transformed by
+            their ends, not by the delta method); tau2 and the weights stay on the analysis scale.
+
+        Raises
+        ------
+        OptionError
+            `n` given for a measure that takes none, or not positive.
+        """
+        if self.scale == "display":
+            return self
+        scale: Scale = display_scale(self.effects, n=n)
+        point = {name: scale.inverse_point(getattr(self, name)) for name in _POINTS}
+        return dataclasses.replace(
+            self, **point, se=math.nan, scale="display", notes=self.notes + scale.notes,
+            fitted=scale.inverse(self.fitted), blup=scale.inverse(self.blup), blup_se=np.full(self.k, math.nan),
+        )  # fmt: skip
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row: the pooled effect with its interval and heterogeneity."""
+        import pandas as pd
+
+        return pd.DataFrame([{name: getattr(self, name) for name in self._columns()}])
+
+    def studies(self, *, interval: str = "clopper-pearson") -> pd.DataFrame:
+        """One row for each study: label, counts, yi, vi, interval, weight, fitted value, BLUP.
+
+        Parameters
+        ----------
+        interval : str, default "clopper-pearson"
+            Exact or score interval of the study's own rate: see `metaan.rate_interval`. Only for rates.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns study, events, total, rate, rate_low, rate_high (rates only), yi, vi, ci_low, ci_high (normal
+            interval of yi), weight (%), fitted, blup.
+        """
+        from metaan.models.tables import study_table
+
+        return study_table(self, interval=interval)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Flat dictionary of plain numbers and text: fit for JSON (NaN and infinity become None)."""
+        numbers = {name: _plain(getattr(self, name)) for name in self._columns()}
+        spec = {key: _plain(value) for key, value in dataclasses.asdict(self.spec).items()}
+        arrays = {name: [_plain(v) for v in getattr(self, name)] for name in ("weights", "fitted", "blup", "blup_se")}
+        return {
+            **spec,
+            **numbers,
+            "study": list(self.effects.study),
+            "yi": [_plain(v) for v in self.effects.yi],
+            "vi": [_plain(v) for v in self.effects.vi],
+            **arrays,
+            "scale": self.scale,
+            "converged": self.convergence.converged,
+            "notes": [str(note) for note in self.notes],
+        }
+
+    def _columns(self) -> tuple[str, ...]:
+        return _COLUMNS
+
+    def __str__(self) -> str:
+        return describe(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.spec.measure} of {self.k} studies, estimate {self.estimate:.4g}>"
+
+    def _repr_html_(self) -> str:
+        return html(self)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class GlmmResult(PoolResult):
+    """Result of `metaan.glmm`: a pooled rate by exact likelihood.
+
+    As `PoolResult`, and:
+
+    Parameters
+    ----------
+    loglik : float
+        Marginal log-likelihood at the maximum, with all binomial constants.
+    aic, bic : float
+        With two parameters; bic counts the k studies as observations.
+    loglik_common : float
+        Maximised log-likelihood of the model with tau2 = 0.
+    lrt, lrt_pvalue : float
+        2 (loglik - loglik_common) and its p-value under the 50:50 mixture of chi2(0) and chi2(1).
+    cov : array of shape (2, 2)
+        Covariance of (mu, tau) from the observed information; NaN where tau is on a bound.
+    """
+
+    loglik: float
+    aic: float
+    bic: float
+    loglik_common: float
+    lrt: float
+    lrt_pvalue: float
+    cov: FloatArray
+
+    def _columns(self) -> tuple[str, ...]:
+        return (*_COLUMNS, "loglik", "aic", "bic", "lrt", "lrt_pvalue")
+
+
+_POINTS = ("estimate", "ci_low", "ci_high", "pi_low", "pi_high")
+_COLUMNS = (
+    "estimate", "se", "ci_low", "ci_high", "statistic", "pvalue", "log_pvalue", "df", "pi_low", "pi_high",
+    "k", "tau2", "tau", "I2", "H2", "Q", "Q_df", "Q_pvalue",
+)  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.floating, float)):
+        number = float(value)
+        return number if math.isfinite(number) else None
+    return int(value) if isinstance(value, np.integer) else value

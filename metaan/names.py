@@ -1,0 +1,74 @@
+"""The vocabulary: what each column of a result is called, its symbol, its unit and its meaning.
+
+Tables, plots and documentation read their headings here, so that one number has one name everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["COLUMNS", "Column", "heading"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a result table."""
+
+    name: str
+    symbol: str
+    unit: str
+    meaning: str
+
+
+_ROWS = (
+    ("study", "study", "", "label of the study"),
+    ("events", "events", "count", "patients or lesions with the outcome"),
+    ("total", "total", "count", "patients or lesions observed"),
+    ("yi", "y", "analysis scale", "observed effect size"),
+    ("vi", "v", "analysis scale squared", "sampling variance of the effect size"),
+    ("rate", "rate", "proportion", "events divided by total"),
+    ("rate_low", "rate low", "proportion", "lower limit of the study's exact interval"),
+    ("rate_high", "rate high", "proportion", "upper limit of the study's exact interval"),
+    ("estimate", "estimate", "scale of the result", "pooled effect"),
+    ("se", "SE", "analysis scale", "standard error of the pooled effect"),
+    ("ci_low", "CI low", "scale of the result", "lower confidence limit"),
+    ("ci_high", "CI high", "scale of the result", "upper confidence limit"),
+    ("statistic", "z or t", "", "estimate divided by its standard error"),
+    ("pvalue", "p", "probability", "two-sided p-value of the pooled effect"),
+    ("log_pvalue", "log p", "", "natural logarithm of the p-value, kept where it underflows"),
+    ("df", "df", "", "degrees of freedom of the reference distribution (inf: normal)"),
+    ("pi_low", "PI low", "scale of the result", "lower limit of the prediction interval"),
+    ("pi_high", "PI high", "scale of the result", "upper limit of the prediction interval"),
+    ("k", "k", "count", "studies pooled"),
+    ("tau2", "τ²", "analysis scale squared", "between-study variance of the true effects"),
+    ("tau", "τ", "analysis scale", "between-study standard deviation of the true effects"),
+    ("I2", "I²", "%", "tau2 as a share of tau2 plus the typical sampling variance"),
+    ("I2_Q", "I² (Q)", "%", "share of Q beyond its degrees of freedom"),
+    ("H2", "H²", "", "total over typical sampling variance"),
+    ("Q", "Q", "", "Cochran's statistic for homogeneity"),
+    ("Q_df", "df(Q)", "", "degrees of freedom of Q"),
+    ("Q_pvalue", "p(Q)", "probability", "p-value of Q"),
+    ("weight", "weight", "%", "share of the study in the pooled effect"),
+    ("fitted", "fitted", "scale of the result", "effect that the model expects in the study"),
+    ("blup", "BLUP", "scale of the result", "study's true effect, shrunk towards the pooled one"),
+    ("blup_se", "SE(BLUP)", "analysis scale", "standard error of the shrunken effect"),
+    ("loglik", "log L", "", "maximised marginal log-likelihood, constants included"),
+    ("aic", "AIC", "", "Akaike's information criterion"),
+    ("bic", "BIC", "", "Bayesian information criterion, studies as observations"),
+    ("lrt", "LRT", "", "likelihood-ratio statistic for tau2 = 0"),
+    ("lrt_pvalue", "p(LRT)", "probability", "its p-value under the 50:50 mixture of chi2(0) and chi2(1)"),
+)
+
+COLUMNS: dict[str, Column] = {row[0]: Column(*row) for row in _ROWS}
+
+
+def heading(name: str) -> str:
+    """Symbol of a column, with its unit where it has one.
+
+    Examples
+    --------
+    >>> heading("I2")
+    'I² (%)'
+    """
+    column = COLUMNS[name]
+    return f"{column.symbol} ({column.unit})" if column.unit == "%" else column.symbol

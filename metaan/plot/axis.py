@@ -1,0 +1,127 @@
+"""The horizontal axis of a forest plot: limits, ticks, and how its numbers are written."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from metaan.errors import OptionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Axis", "make_axis"]
+
+_HALF: Final = 0.5  # rates that reach beyond this get the whole axis from 0 to 100 %
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """A horizontal axis.
+
+    Parameters
+    ----------
+    low, high : float
+        Limits, in the unit of the table.
+    ticks : tuple of float
+        Tick positions, in the unit of the table.
+    factor : float
+        What a number is multiplied by before it is written: 100 for rates in per cent.
+    decimals : int
+        Decimals of the numbers in the text columns; -1 writes three significant digits.
+    title : str
+        What the axis shows, e.g. "Rate (%)".
+    short : str
+        The same for the head of a column, e.g. "Rate, %".
+    null : float or None
+        Where no effect lies, drawn as a line; None for rates.
+    """
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+    factor: float
+    decimals: int
+    title: str
+    short: str
+    null: float | None
+
+    def number(self, value: float) -> str:
+        """Text of one value; empty when it is missing."""
+        if not math.isfinite(value):
+            return ""
+        shown = value * self.factor
+        return _minus(f"{shown:.{self.decimals}f}" if self.decimals >= 0 else f"{shown:.3g}")
+
+    def interval(self, low: float, high: float) -> str:
+        """Text of an interval in brackets; empty when it is missing."""
+        if not (math.isfinite(low) and math.isfinite(high)):
+            return ""
+        # A dash between signed numbers reads as a minus.
+        between = "–" if self.null is None else " to "
+        return f"({self.number(low)}{between}{self.number(high)})"
+
+    def tick_texts(self) -> list[str]:
+        """Text of each tick."""
+        return [_minus(f"{tick * self.factor:.10g}") for tick in self.ticks]
+
+
+def make_axis(table: pd.DataFrame, xlim: tuple[float, float] | None = None) -> Axis:
+    """Axis for a forest table: the limits asked for, or limits that clip nothing."""
+    is_rate = str(table["scale"].iloc[0]) == "rate"
+    factor = 100.0 if is_rate else 1.0
+    values = table[["estimate", "low", "high"]].to_numpy(dtype=np.float64) * factor
+    if xlim is not None:
+        low, high = (limit * factor for limit in _checked(xlim, is_rate))
+        ticks = _locate(low, high)
+        ticks = ticks[(ticks >= low - 1e-9 * (high - low)) & (ticks <= high + 1e-9 * (high - low))]
+    else:
+        ticks = _automatic(values[np.isfinite(values)], is_rate)
+        low, high = ticks[0], ticks[-1]
+    return Axis(
+        low=float(low) / factor, high=float(high) / factor, ticks=tuple(float(t) / factor for t in ticks),
+        factor=factor, decimals=_decimals(float(high - low), is_rate),
+        title="Rate (%)" if is_rate else "Effect size", short="Rate, %" if is_rate else "Effect size",
+        null=None if is_rate else 0.0,
+    )  # fmt: skip
+
+
+def _automatic(values: np.ndarray[Any, np.dtype[np.float64]], is_rate: bool) -> np.ndarray[Any, np.dtype[np.float64]]:
+    if not is_rate:
+        low, high = float(values.min()), float(values.max())
+        return _locate(low, high) if high > low else _locate(low - 1, high + 1)
+    top = float(values.max())
+    return _locate(0.0, 100.0 if top > 100 * _HALF or top <= 0 else top)
+
+
+def _locate(low: float, high: float) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.asarray(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]).tick_values(low, high), dtype=np.float64)
+
+
+def _decimals(span: float, is_rate: bool) -> int:
+    magnitude = math.floor(math.log10(span))
+    decimals = max(1, 1 - magnitude) if is_rate else max(0, 2 - magnitude)
+    return decimals if decimals <= 6 and magnitude <= 6 else -1
+
+
+def _checked(xlim: Any, is_rate: bool) -> tuple[float, float]:
+    try:
+        low, high = (float(limit) for limit in xlim)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"xlim={xlim!r} must be two numbers, low and high: xlim=(0, 0.6).") from error
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise OptionError(f"xlim={xlim!r} must be two finite numbers, the lower one first.")
+    if is_rate and (low < 0 or high > 1):
+        hint = f" Did you mean ({low / 100:g}, {high / 100:g})?" if 1 < high <= 100 and low >= 0 else ""
+        raise OptionError(f"xlim={xlim!r} must lie between 0 and 1 for rates.{hint}")
+    return low, high
+
+
+def _minus(text: str) -> str:
+    digits = text.lstrip("-")
+    is_zero = not digits.strip("0.")
+    return digits if is_zero else text.replace("-", "−")

@@ -1,0 +1,202 @@
+"""Checks at the door: options against their declared choices, numbers against what they may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from metaan.errors import DataError, InputError, OptionError, listed
+
+__all__ = ["CI", "CORRECTION", "METHOD", "MISSING", "PI", "TEST", "Option", "check_level", "column", "labels"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of the public API: its name, each allowed value with its meaning, and the default."""
+
+    name: str
+    choices: Mapping[str, str]
+    default: str
+
+    def check(self, value: object) -> str:
+        """Return the value if it is one of the choices; raise OptionError otherwise."""
+        if isinstance(value, str) and value in self.choices:
+            return value
+        raise OptionError(self._complaint(value))
+
+    def _complaint(self, value: object) -> str:
+        import difflib
+
+        folded = {name.casefold(): name for name in self.choices}
+        close = difflib.get_close_matches(str(value).casefold(), folded, n=1, cutoff=0.4)
+        hint = f" Did you mean {folded[close[0]]!r}?" if close else ""
+        return f"{self.name}={value!r} is not known. Choose one of {', '.join(self.choices)}.{hint}"
+
+
+METHOD: Final = Option(
+    "method",
+    {
+        "CE": "common effect: tau2 = 0",
+        "DL": "DerSimonian & Laird 1986",
+        "HE": "Hedges & Olkin 1985 (unweighted variance component)",
+        "HS": "Hunter & Schmidt 1990",
+        "HSk": "Hunter & Schmidt with a small-sample correction (Viechtbauer 2015)",
+        "SJ": "Sidik & Jonkman 2005",
+        "ML": "maximum likelihood",
+        "REML": "restricted maximum likelihood",
+        "EB": "empirical Bayes (Morris 1983); equals PM without moderators",
+        "PM": "Paule & Mandel 1982",
+        "PMM": "median-unbiased Paule-Mandel (Viechtbauer 2021)",
+        "GENQ": "generalised Q with weights of the caller (DerSimonian & Kacker 2007)",
+        "DLIT": "DerSimonian-Laird, iterated to its fixed point",
+        "SJIT": "Sidik-Jonkman, iterated to its fixed point",
+    },
+    "REML",
+)
+
+TEST: Final = Option(
+    "test",
+    {
+        "z": "normal distribution",
+        "t": "t distribution with k - 1 degrees of freedom, usual standard error",
+        "hk": "Hartung & Knapp 2001 / Sidik & Jonkman 2002",
+        "hk-adhoc": "Hartung-Knapp, never below the usual standard error (Knapp & Hartung 2003)",
+        "kr": "Kenward & Roger 1997; REML only",
+    },
+    "hk",
+)
+
+PI: Final = Option(
+    "pi",
+    {
+        "t": "t distribution with k - 1 degrees of freedom (Veroniki 2019)",
+        "hts": "t distribution with k - 2 degrees of freedom (Higgins, Thompson & Spiegelhalter 2009)",
+        "z": "normal distribution, uncertainty of the mean included",
+        "simple": "normal distribution, uncertainty of the mean ignored",
+        "hk": "t with k - 2 degrees of freedom and the Hartung-Knapp standard error (Partlett & Riley 2017)",
+        "kr": "Kenward-Roger standard error and degrees of freedom less one (Partlett & Riley 2017)",
+        "bootstrap": "confidence distribution of tau2 (Nagashima, Noma & Furukawa 2019)",
+        "none": "no prediction interval",
+    },
+    "t",
+)
+
+CI: Final = Option(
+    "ci",
+    {"wald": "estimate plus and minus quantile times standard error", "profile": "profile likelihood"},
+    "wald",
+)
+
+CORRECTION: Final = Option(
+    "correction",
+    {
+        "only0": "studies at 0 or n alone",
+        "if0all": "every study, if one of them is at 0 or n",
+        "all": "every study",
+        "none": "no study; a study at 0 or n then raises",
+    },
+    "only0",
+)
+
+MISSING: Final = Option(
+    "missing",
+    {"raise": "a missing value is an error", "drop": "studies with a missing value are left out and noted"},
+    "raise",
+)
+
+
+def check_level(level: object) -> float:
+    """Confidence level as a number in (0.5, 1); 95 and 0.05 raise with a hint."""
+    if isinstance(level, bool) or not isinstance(level, (int, float, np.floating, np.integer)):
+        raise OptionError(f"level={level!r} is not a number. A confidence level lies between 0.5 and 1: 0.95.")
+    value = float(level)
+    if 0.5 < value < 1:
+        return value
+    hint = ""
+    if 50 < value < 100:
+        hint = f" Did you mean level={value / 100:g}?"
+    elif 0 < value < 0.5:
+        hint = f" Did you mean level={1 - value:g}?"
+    raise OptionError(f"level={value:g} is out of range. A confidence level lies between 0.5 and 1.{hint}")
+
+
+def column(data: Any, value: Any, name: str) -> Any:
+    """Values of one argument: a column of `data` when it is a name, itself otherwise."""
+    if not isinstance(value, str):
+        return value
+    if data is None:
+        raise InputError(f"{name}={value!r} names a column, but no data were given. Pass data= or an array.")
+    if value in data.columns:
+        return data[value]
+    import difflib
+
+    known = [str(c) for c in data.columns]
+    close = difflib.get_close_matches(value, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise InputError(f"{name}={value!r} is not a column of the data. Columns: {', '.join(known)}.{hint}")
+
+
+def labels(values: Iterable[Any] | None, k: int) -> tuple[str, ...]:
+    """Study labels as text; ``1 ... k`` when none are given."""
+    if values is None:
+        return tuple(str(i) for i in range(1, k + 1))
+    if isinstance(values, str):
+        raise InputError(f"study={values!r} must be one label for each study or the name of a column of data.")
+    names = tuple(str(v) for v in values)
+    if len(names) != k:
+        raise InputError(f"study has {len(names)} labels for {k} studies.")
+    return names
+
+
+def numbers(values: Any, name: str) -> FloatArray:
+    """One-dimensional float array of an argument; NaN passes (see `complete`), text and infinity do not."""
+    if values is None:
+        raise InputError(f"{name} is missing.")
+    raw = np.asarray(values)
+    if raw.ndim == 0:
+        raw = raw[None]
+    if raw.ndim != 1:
+        raise InputError(f"{name} must be one-dimensional (one value for each study); its shape is {raw.shape}.")
+    if raw.dtype.kind not in "fiu":
+        raw = np.array([_number(v, name, i) for i, v in enumerate(raw)], dtype=np.float64)
+    return np.array(raw, dtype=np.float64)
+
+
+def _number(value: Any, name: str, position: int) -> float:
+    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+        return float("nan")
+    if isinstance(value, (str, bytes, bool, np.bool_, complex)):
+        raise DataError(f"{name} holds {value!r} at position {position + 1}, which is not a number.")
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name} holds {value!r} at position {position + 1}, which is not a number.") from error
+
+
+def same_length(arrays: Mapping[str, FloatArray]) -> int:
+    """Common length of several arguments; InputError when they differ or are empty."""
+    lengths = {name: array.shape[0] for name, array in arrays.items()}
+    k = next(iter(lengths.values()))
+    if len(set(lengths.values())) > 1:
+        sizes = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise InputError(f"Lengths differ: {sizes}. Each study needs one value of each.")
+    if k == 0:
+        raise InputError(f"No studies: {' and '.join(lengths)} are empty.")
+    return k
+
+
+def forbid(bad: npt.NDArray[np.bool_], study: Sequence[str], what: str, values: Sequence[FloatArray] = ()) -> None:
+    """Raise DataError that names the studies for which `bad` holds."""
+    if not bad.any():
+        return
+    where = np.flatnonzero(bad)
+    names = listed(study[i] for i in where)
+    first = where[0]
+    got = f" (got {', '.join(f'{v[first]:g}' for v in values)} in the first of them)" if values else ""
+    raise DataError(f"{what}: study {names}{got}.")
