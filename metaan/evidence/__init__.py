@@ -1,1 +1,1 @@
-"""The evidence base: audited response data of skin-directed cancer therapy, selected, explained and counted."""
+"""Audited response data of skin-directed cancer therapy: selected, explained, counted."""

@@ -16,6 +16,7 @@ __all__ = [
     "ARMS",
     "CONFIDENCE",
     "COUNTS",
+    "GRADES",
     "NAME",
     "OUTCOME",
     "OWN_THERAPIES",
@@ -63,9 +64,7 @@ OUTCOME: Final = Option(
     "complete_response",
 )
 
-UNIT: Final = Option(
-    "unit", {"lesion": "lesions are counted", "patient": "patients are counted"}, "lesion"
-)
+UNIT: Final = Option("unit", {"lesion": "lesions are counted", "patient": "patients are counted"}, "lesion")
 
 SITE: Final = Option(
     "site",
@@ -120,10 +119,9 @@ TABLE1_THERAPY: Final = Option(
     ANY,
 )
 
-# A file is about one treatment, radiotherapy about two: alone and with heat. Arms that lump the two belong to neither.
+# A file is about one treatment; radiotherapy about two, alone and with heat (arms that lump the two are out).
 OWN_THERAPIES: Final[Mapping[str, tuple[str, ...]]] = {name: (name,) for name in RESPONSES} | {
-    "radiotherapy": ("radiotherapy", "radiotherapy_hyperthermia"),
-    TABLE1: (),
+    "radiotherapy": ("radiotherapy", "radiotherapy_hyperthermia")
 }
 
 COUNTS: Final = Option(
@@ -153,6 +151,8 @@ PREFERRED: Final = Option(
     {"yes": "one reading for each study, arm, unit and outcome", ANY: "every reading"},
     "yes",
 )
+
+GRADES: Final = (COUNTS, CONFIDENCE, ARMS, PREFERRED)
 
 
 def several(option: Option, value: object) -> tuple[str, ...]:

@@ -26,7 +26,17 @@ RESPONSES: Final = (
 TABLE1: Final = "spratt2014"
 
 _WHOLE_NUMBERS: Final = frozenset(
-    {"row", "year", "events", "total", "n_patients", "n_lesions", "k", "complete_response", "objective_response"}
+    {
+        "row",
+        "year",
+        "events",
+        "total",
+        "n_patients",
+        "n_lesions",
+        "k",
+        "complete_response",
+        "objective_response",
+    }
 )
 _PERCENTAGES: Final = frozenset({"reported_pct", "ci_low", "ci_high", "pooled_pct"})
 
@@ -40,7 +50,8 @@ def folder() -> Traversable:
         if place.joinpath("references.csv").is_file():
             return place
     raise MetaanError(
-        f"The evidence tables are missing: neither {packaged} nor {checkout} holds references.csv. Install metaan again."
+        f"The evidence tables are missing: neither {packaged} nor {checkout} holds references.csv. "
+        "Install metaan again."
     )
 
 
@@ -61,7 +72,7 @@ def _numeric(text: pd.Series[str]) -> pd.Series[float]:
 
 
 def table(name: str) -> pd.DataFrame:
-    """Copy of a table: whole numbers as Int64, percentages as float64, text as it stands ("" where nothing is given)."""
+    """Copy of a table: whole numbers as Int64, percentages as float64, text as it stands ("": not given)."""
     return _read(name).copy()
 
 

@@ -17,6 +17,7 @@ _RC: Final[dict[str, Any]] = {
     "pdf.fonttype": 42,  # TrueType: text stays text, as journals demand
     "ps.fonttype": 42,
     "svg.fonttype": "none",
+    "text.hinting": "none",  # widths as measured, the same at every resolution; and drawn faster
     "svg.hashsalt": "metaan",
     # What an SVG names after the face that measured it; all but the last have the widths of Arial.
     "font.sans-serif": ["Arial", "Helvetica", "Liberation Sans", "DejaVu Sans"],

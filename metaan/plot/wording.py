@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from metaan.models.results import PoolResult
+from metaan.models.results import GlmmResult, PoolResult
 
 __all__ = ["heterogeneity_line", "interval_line", "model_line"]
 
@@ -37,7 +37,13 @@ def heterogeneity_line(res: PoolResult) -> str:
 
 def model_line(res: PoolResult) -> str:
     """Model, scale, estimator and interval in one line."""
-    return ""
+    spec = res.spec
+    interval = "profile-likelihood interval" if spec.ci == "profile" else _TEST[spec.test]
+    if isinstance(res, GlmmResult):
+        return f"Model: binomial-normal GLMM (logit link), maximum likelihood; {interval}"
+    effects = "common effect" if spec.method == "CE" else "random effects"
+    method = "" if spec.method == "CE" else f", {spec.method} estimate of τ²"
+    return f"Model: {effects} on {_SCALE[spec.measure]}{method}; {interval}"
 
 
 def interval_line(res: PoolResult, interval: str) -> list[str]:

@@ -9,8 +9,8 @@ suppressMessages({
 options(warn = 1)
 
 OUT <- "tests/reference/metafor_grid.json"
-METHODS <- c("CE", "DL", "HE", "HS", "HSk", "SJ", "ML", "REML", "EB", "PM", "PMM", "DLIT", "SJIT",
-             "GENQ-iv", "GENQ-sqrt")
+METHODS <- c("CE", "DL", "HE", "HS", "HSk", "SJ", "ML", "REML", "EB", "PM", "PMM", "SJIT", "GENQ-iv", "GENQ-sqrt")
+# DLIT is left out: metafor 3.8-1 iterates (Q - (k - 1))/tr(P) instead of (Q - tr(PV))/tr(P); see README.md.
 TESTS <- c(z = "z", t = "t", hk = "knha", "hk-adhoc" = "adhoc")
 RATES <- c("PR", "PLO", "PLN", "PAS", "PFT")
 SMALL <- 20 # per-study vectors of every method up to this k, of CE, DL and REML only beyond
@@ -27,7 +27,7 @@ json <- function(x, indent = "") {
     return(paste0("{\n", paste(lines, collapse = ",\n"), "\n", indent, "}"))
   }
   named <- !is.null(names(x))
-  body <- if (is.character(x)) encodeString(x, quote = "\"") else if (is.logical(x)) tolower(x) else num(x)
+  body <- if (is.character(x)) encodeString(x, quote = "\"") else if (is.logical(x)) ifelse(is.na(x), "null", tolower(x)) else num(x)
   if (named) return(paste0("{", paste0("\"", names(x), "\": ", body, collapse = ", "), "}"))
   if (length(x) == 1L && is.null(attr(x, "vector"))) body else paste0("[", paste(body, collapse = ", "), "]")
 }
@@ -37,7 +37,10 @@ vec <- function(x) structure(as.numeric(x), vector = TRUE)
 nie <- metadat::dat.nielweise2007
 bcg <- metadat::dat.bcg
 col <- subset(metadat::dat.collins1985b, select = c(pre.xti, pre.nti, pre.xci, pre.nci))
-rates <- function(x, n, source) list(x = as.numeric(x), n = as.numeric(n), source = source)
+rates <- function(x, n, source) {
+  known <- !is.na(x) & !is.na(n)
+  list(x = as.numeric(x[known]), n = as.numeric(n[known]), source = source)
+}
 COUNTS <- list(
   dataset_a = rates(c(0, 3, 1, 4, 2, 3, 9, 7), c(20, 44, 28, 30, 51, 30, 40, 40), "made up"),
   pritz1997 = with(metadat::dat.pritz1997, rates(xi, ni, "metadat dat.pritz1997")),
@@ -70,23 +73,34 @@ GENERIC <- list(
   collins1985b = generic(escalc("OR", ai = pre.xti, n1i = pre.nti, ci = pre.xci, n2i = pre.nci, data = col),
                          "metadat dat.collins1985b, pre-eclampsia, log odds ratio"),
   narrow = list(yi = c(.10, .11, .12, .10), vi = c(.01, .02, .03, .02), source = "made up: Hartung-Knapp narrower than z"),
-  two_maxima = list(yi = c(0, 0.1, -0.1, 0.05, 3.2, -2.9), vi = c(.01, .012, .009, .011, 1, 1.2),
-                    source = "made up: two local maxima of the likelihood"),
+  # Metafor's Fisher scoring ends in the lower of two maxima in the next three (REML).
+  two_maxima_low = list(yi = c(3.1, 2.73, -2.33), vi = c(.049, .023, 4.14), source = "made up: the higher maximum is the smaller"),
+  two_maxima_high = list(yi = c(-.46, -.3, 1.16, .74, 1.28), vi = c(.013, .004, .372, 3.428, 3.42),
+                         source = "made up: the higher maximum is the larger"),
+  two_maxima_zero = list(yi = c(2.36, .71, -2.34, .58, -2.03), vi = c(.768, .004, 2.112, .004, 3.128),
+                         source = "made up: metafor settles on 0"),
+  boundary_maximum = list(yi = c(0, .1, -.1, .05, 3.2, -2.9), vi = c(.01, .012, .009, .011, 1, 1.2),
+                          source = "made up: a maximum at 0 and a lower one inside"),
   gen_three = list(yi = c(.1, .9, -.4), vi = c(.04, .2, .09), source = "made up"),
   gen_two = list(yi = c(.1, .9), vi = c(.04, .2), source = "made up")
 )
 
 # ---- one fit -----------------------------------------------------------------------------------------------------
-tight <- function(yi, vi, method, test, level, weights = NULL) {
+tight <- function(yi, vi, method, test, level, weights = NULL, tau2 = NULL, start = NULL) {
+  arguments <- list(yi = yi, vi = vi, method = method, test = test, level = level)
+  if (!is.null(tau2)) arguments$tau2 <- tau2
+  if (!is.null(weights)) arguments$weights <- weights
   for (step in c(1, .5, .1)) for (threshold in c(1e-13, 1e-12, 1e-11)) {
-    control <- list(threshold = threshold, tol = 1e-13, maxiter = 20000, stepadj = step,
-                    tau2.max = 1e4 * max(1, var(yi)))
-    fit <- try(suppressWarnings(rma(yi, vi, weights = weights, method = method, test = test, level = level,
-                                    control = control)), silent = TRUE)
-    if (!inherits(fit, "try-error")) return(c(fit, list(tight = c(threshold = threshold, stepadj = step)))
-                                            |> structure(class = class(fit)))
+    arguments$control <- list(threshold = threshold, tol = 1e-13, maxiter = 20000, stepadj = step,
+                              tau2.max = 1e4 * max(1, var(yi)))
+    if (!is.null(start)) arguments$control$tau2.init <- start
+    fit <- try(suppressWarnings(do.call(rma, arguments)), silent = TRUE)
+    if (!inherits(fit, "try-error")) {
+      fit$tight <- c(threshold = threshold, stepadj = step)
+      return(fit)
+    }
   }
-  stop("no convergence: ", method)
+  stop("no convergence: ", method, ": ", conditionMessage(attr(fit, "condition")))
 }
 
 # Highest profile likelihood over tau2 >= 0, found by a scan: tells whether metafor's maximum is the global one.
@@ -107,15 +121,33 @@ profile_scan <- function(yi, vi, reml) {
   list(peaks = peaks, best = peaks[which.max(height)], height = max(height), at = ll)
 }
 
+# metafor's own maximum; where the scan finds a higher one, the fit that metafor gives from there.
+likelihood_fits <- function(yi, vi, code) {
+  scan <- profile_scan(yi, vi, code == "REML")
+  own <- tight(yi, vi, code, "z", 95)
+  global <- scan$height - scan$at(own$tau2) < 1e-7 * max(1, abs(scan$height))
+  fits <- lapply(TESTS, function(test) tight(yi, vi, code, test, 95, start = if (!global) scan$best))
+  stopifnot(scan$height - scan$at(fits$z$tau2) < 1e-7 * max(1, abs(scan$height)))
+  list(fits = fits, record = list(loglik = c(logLik(fits$z)), global = global, own_tau2 = own$tau2,
+                                  peaks = vec(scan$peaks)))
+}
+
 one_method <- function(yi, vi, method) {
   k <- length(yi)
   weights <- switch(method, "GENQ-iv" = 1 / vi, "GENQ-sqrt" = 1 / sqrt(vi), NULL)
   code <- sub("-.*", "", method)
-  fits <- lapply(TESTS, function(test) tight(yi, vi, code, test, 95, weights))
+  if (code %in% c("ML", "REML")) {
+    likelihood <- likelihood_fits(yi, vi, code)
+    fits <- likelihood$fits
+  } else {
+    # SJIT takes thousands of steps: its tests are asked for at the tau2 that the first fit found.
+    found <- if (code == "SJIT") tight(yi, vi, code, "z", 95)$tau2
+    fits <- lapply(TESTS, function(test) tight(yi, vi, code, test, 95, weights, found))
+  }
   first <- fits$z
   keep <- k <= SMALL || code %in% c("CE", "DL", "REML")
   out <- list(
-    estimate = c(first$beta), tau2 = first$tau2, se_tau2 = if (code == "CE") NA else first$se.tau2,
+    estimate = c(first$beta), tau2 = first$tau2, se_tau2 = if (code == "CE") NA_real_ else first$se.tau2,
     I2 = first$I2, H2 = first$H2,
     tests = lapply(names(TESTS), function(name) {
       f <- fits[[name]]
@@ -132,10 +164,7 @@ one_method <- function(yi, vi, method) {
                    hts = if (k > 2) pi_of(first, pi.type = "riley"), hk = pi_of(fits$hk))
   }
   if (code %in% c("ML", "REML")) {
-    scan <- profile_scan(yi, vi, code == "REML")
-    out$loglik <- c(logLik(first))
-    out$global <- scan$height - scan$at(first$tau2) < 1e-9 * max(1, abs(scan$height))
-    out$peaks <- vec(scan$peaks)
+    out <- c(out, likelihood$record)
     pl <- try(suppressWarnings(confint(first, type = "PL", control = list(tol = 1e-13, maxiter = 10000,
                                        tau2.max = 1e4 * max(1, var(yi)))))$random[1, 2:3], silent = TRUE)
     if (!inherits(pl, "try-error")) out$PL <- vec(pl)
@@ -163,20 +192,25 @@ one_cell <- function(yi, vi, extra = NULL) {
 }
 
 # ---- binomial-normal model ---------------------------------------------------------------------------------------
+quiet <- function(fit) suppressMessages(suppressWarnings(fit))
 sharp <- function(x, n, nodes) {
   d <- data.frame(y = x / n, n = n, id = seq_along(x))
-  control <- glmerControl(optimizer = "bobyqa", optCtrl = list(rhobeg = 1e-2, rhoend = 1e-10, maxfun = 1e5),
-                          tolPwrss = 1e-13, boundary.tol = 0, check.conv.singular = "ignore",
-                          check.conv.grad = "ignore", check.conv.hess = "ignore")
-  fit <- try(suppressMessages(suppressWarnings(glmer(y ~ 1 + (1 | id), weights = n, family = binomial, data = d,
-                                                     nAGQ = nodes, control = control))), silent = TRUE)
-  if (inherits(fit, "try-error")) return(NULL)
-  start <- list(theta = getME(fit, "theta"), fixef = fixef(fit))
-  fit <- suppressMessages(suppressWarnings(update(fit, start = start)))
-  c(estimate = unname(fixef(fit)), se = sqrt(as.matrix(vcov(fit))[1, 1]), tau2 = VarCorr(fit)$id[1, 1])
+  for (pwrss in c(1e-13, 1e-10, 1e-8)) {
+    control <- glmerControl(optimizer = "bobyqa", optCtrl = list(rhobeg = 1e-2, rhoend = 1e-10, maxfun = 1e5),
+                            tolPwrss = pwrss, boundary.tol = 0, check.conv.singular = "ignore",
+                            check.conv.grad = "ignore", check.conv.hess = "ignore")
+    fit <- try(quiet(glmer(y ~ 1 + (1 | id), weights = n, family = binomial, data = d, nAGQ = nodes,
+                           control = control)), silent = TRUE)
+    if (inherits(fit, "try-error")) next
+    again <- try(quiet(update(fit, start = list(theta = getME(fit, "theta"), fixef = fixef(fit)))), silent = TRUE)
+    if (!inherits(again, "try-error")) fit <- again
+    return(c(estimate = unname(fixef(fit)), se = sqrt(as.matrix(vcov(fit))[1, 1]), tau2 = VarCorr(fit)$id[1, 1],
+             tolPwrss = pwrss))
+  }
+  NULL
 }
 one_glmm <- function(x, n) {
-  fit <- try(suppressMessages(suppressWarnings(rma.glmm(measure = "PLO", xi = x, ni = n, nAGQ = 7))), silent = TRUE)
+  fit <- try(quiet(rma.glmm(measure = "PLO", xi = x, ni = n, nAGQ = 7)), silent = TRUE)
   out <- list(events = vec(x), total = vec(n))
   if (inherits(fit, "try-error")) {
     out$stopped <- trimws(gsub("\n", " ", conditionMessage(attr(fit, "condition"))))
@@ -184,7 +218,7 @@ one_glmm <- function(x, n) {
     out$metafor <- c(estimate = c(fit$beta), se = fit$se, statistic = fit$zval, pvalue = fit$pval,
                      ci_low = fit$ci.lb, ci_high = fit$ci.ub, tau2 = fit$tau2, I2 = fit$I2, H2 = fit$H2,
                      QE_Wld = fit$QE.Wld, QEp_Wld = fit$QEp.Wld, QE_LRT = fit$QE.LRT, QEp_LRT = fit$QEp.LRT)
-    equal <- suppressWarnings(rma.glmm(measure = "PLO", xi = x, ni = n, method = "EE"))
+    equal <- quiet(rma.glmm(measure = "PLO", xi = x, ni = n, method = "EE"))
     out$common <- c(estimate = c(equal$beta), se = equal$se)
   }
   for (nodes in c(1, 7, 25)) out[[paste0("lme4_", nodes)]] <- sharp(x, n, nodes)

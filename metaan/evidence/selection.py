@@ -10,19 +10,19 @@ import pandas as pd
 
 from metaan.evidence.store import TABLE1, responses, table
 
-__all__ = ["Selection", "Sifted", "candidates", "sift"]
+__all__ = ["LATER", "Selection", "Sifted", "sift", "table1_outcomes", "tally", "told"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Checked arguments of `load`; an empty tuple and None admit every value."""
+    """Checked arguments of `load`; an empty tuple, None and "any" admit every value."""
 
     name: str
     outcome: str
     unit: str | None = None
+    therapy: tuple[str, ...] = ()
     site: tuple[str, ...] = ()
     scope: tuple[str, ...] = ()
-    therapy: tuple[str, ...] = ()
     counts: str = "any"
     confidence: str = "any"
     arms: str = "any"
@@ -30,22 +30,25 @@ class Selection:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
+        }
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Selection:
         """Turn `to_dict` back."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
+        return cls(**values)
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """A row stays when `value` of it is among `allowed` (None: every value); `why` says what else it was."""
+    """A row stays when its `value` is among `allowed` (None: every value); `found` says what else it was."""
 
     code: str
     value: Callable[[pd.DataFrame], pd.Series[Any]]
     allowed: Callable[[Selection], tuple[str, ...] | None]
-    why: str
+    found: str
 
 
 def _column(name: str) -> Callable[[pd.DataFrame], pd.Series[Any]]:
@@ -64,8 +67,8 @@ def _part(rows: pd.DataFrame) -> pd.Series[Any]:
 _COUNTS: Final = {"printed": ("printed",), "derived": ("printed", "derived"), "any": None}
 _CONFIDENCE: Final = {"high": ("high",), "medium": ("high", "medium"), "any": None}
 
-_THERAPY: Final = _Rule("therapy", _column("therapy"), lambda s: s.therapy or None, "the arm's therapy is {value}")
-_NO_COUNTS: Final = _Rule("no counts", _counted, lambda s: ("yes",), "no count is printed or can be worked out")
+_THERAPY: Final = _Rule("therapy", _column("therapy"), lambda s: s.therapy or None, "treatment is {value}")
+_NO_COUNTS: Final = _Rule("no counts", _counted, lambda s: ("yes",), "no count is known")
 _RULES: Final = (
     _THERAPY,
     _NO_COUNTS,
@@ -77,23 +80,45 @@ _RULES: Final = (
         "preferred",
         _column("preferred"),
         lambda s: None if s.preferred == "any" else (s.preferred,),
-        "another reading of the same arm is preferred, or the arm is inside another one",
+        "another reading of the arm, or an arm that contains it, is preferred",
     ),
     _Rule("arms", _part, lambda s: None if s.arms == "any" else (s.arms,), "the arm is a {value}"),
     _Rule("confidence", _column("confidence"), lambda s: _CONFIDENCE[s.confidence], "confidence is {value}"),
 )
 _TABLE1_RULES: Final = (_THERAPY, _NO_COUNTS)
 
+LATER: Final = "after loading"
+_ORDER: Final = (*(rule.code for rule in _RULES), LATER)
+
 
 @dataclass(frozen=True)
 class Sifted:
-    """Rows that stay, and rows left out with `reason`, `detail` and `also` (further rules that exclude them)."""
+    """Rows that stay; rows left out with `reason`, `detail` and `also` (further rules against them)."""
 
     kept: pd.DataFrame
     left_out: pd.DataFrame
 
 
-def candidates(name: str, outcome: str) -> pd.DataFrame:
+def sift(selection: Selection) -> Sifted:
+    """Apply the rules in their order; a row carries the first that excludes it as its reason."""
+    rows = _candidates(selection.name, selection.outcome)
+    reason, detail, also = (pd.Series("", index=rows.index) for _ in range(3))
+    for rule in _TABLE1_RULES if selection.name == TABLE1 else _RULES:
+        allowed = rule.allowed(selection)
+        if allowed is None:
+            continue
+        value = rule.value(rows)
+        out = ~value.isin(allowed)
+        first, again = out & (reason == ""), out & (reason != "")
+        found = [rule.found.format(value=str(v).replace("_", " ")) for v in value]
+        detail = detail.mask(first, pd.Series(found, index=rows.index))
+        also = also.mask(again, also.where(also == "", also + ", ") + rule.code)
+        reason = reason.mask(first, rule.code)
+    gone = reason != ""
+    return Sifted(rows[~gone], rows.assign(reason=reason, detail=detail, also=also)[gone])
+
+
+def _candidates(name: str, outcome: str) -> pd.DataFrame:
     """Every row of a name for one outcome, before any selection."""
     if name == TABLE1:
         return _table1(outcome)
@@ -101,10 +126,17 @@ def candidates(name: str, outcome: str) -> pd.DataFrame:
     return rows[rows["outcome"] == outcome]
 
 
+_DEFINITIONS: Final = {"complete_response": "definition_cr", "objective_response": "definition_or"}
+
+
+def table1_outcomes() -> pd.DataFrame:
+    """Study and outcome of each count of Table 1."""
+    return pd.concat([_table1(outcome) for outcome in _DEFINITIONS]).dropna(subset="events")
+
+
 def _table1(outcome: str) -> pd.DataFrame:
     """Table 1 in the columns of a response file: one outcome, lesions as the denominator."""
     printed = table(TABLE1)
-    definition = {"complete_response": "definition_cr", "objective_response": "definition_or"}[outcome]
     return pd.DataFrame(
         {
             "study_id": printed["study_id"],
@@ -117,30 +149,25 @@ def _table1(outcome: str) -> pd.DataFrame:
             "total": printed["n_lesions"],
             "n_patients": printed["n_patients"],
             "n_lesions": printed["n_lesions"],
-            "definition": printed[definition],
+            "definition": printed[_DEFINITIONS[outcome]],
             "asterisk": printed["asterisk"],
-            "printed_as": printed["study"],
             "row": printed["row"],
         }
     )
 
 
-def sift(selection: Selection) -> Sifted:
-    """Apply the rules in their order; a row carries the first that excludes it as its reason."""
-    rows = candidates(selection.name, selection.outcome)
-    reason = pd.Series("", index=rows.index)
-    detail = pd.Series("", index=rows.index)
-    also = pd.Series("", index=rows.index)
-    for rule in _TABLE1_RULES if selection.name == TABLE1 else _RULES:
-        allowed = rule.allowed(selection)
-        if allowed is None:
-            continue
-        value = rule.value(rows)
-        out = ~value.isin(allowed)
-        first, later = out & (reason == ""), out & (reason != "")
-        detail = detail.mask(first, value.map(lambda v, text=rule.why: text.format(value=str(v).replace("_", " "))))
-        also = also.mask(later, also.where(also == "", also + ", ") + rule.code)
-        reason = reason.mask(first, rule.code)
-    gone = reason != ""
-    marked = rows.assign(reason=reason, detail=detail, also=also)
-    return Sifted(rows[~gone], marked[gone])
+def tally(left_out: pd.DataFrame) -> pd.DataFrame:
+    """Rows and studies left out for each reason, in the order of the rules."""
+    groups = left_out.groupby("reason")["study_id"]
+    counts = pd.DataFrame({"rows": groups.size(), "studies": groups.nunique()})
+    return (
+        counts.reindex([code for code in _ORDER if code in counts.index]).rename_axis("reason").reset_index()
+    )
+
+
+def told(left_out: pd.DataFrame, reason: str) -> str:
+    """What one rule found instead of what was asked for, with numbers where it found several things."""
+    details = left_out.loc[left_out["reason"] == reason, "detail"].value_counts()
+    if len(details) == 1:
+        return str(details.index[0])
+    return ", ".join(f"{text}: {number}" for text, number in details.items())

@@ -1,0 +1,143 @@
+"""What a selection left out, row by row, and why."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+
+import pandas as pd
+
+from metaan.errors import DataError, InputError, Note
+from metaan.evidence.labels import row_labels, study_label
+from metaan.evidence.load import RECORD
+from metaan.evidence.notes import notes_on
+from metaan.evidence.selection import LATER, Selection, Sifted, sift, tally, told
+
+__all__ = ["Explanation", "explain"]
+
+_COLUMNS = (
+    "study", "study_id", "arm", "reason", "detail", "also", "therapy", "unit", "events", "total",
+    "reported_pct", "site", "response_scope", "counts", "confidence", "preferred", "row",
+)  # fmt: skip
+_WIDTH = 110
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Explanation:
+    """What a selection holds and what it left out.
+
+    Parameters
+    ----------
+    selection : dict
+        Arguments of `load` with the defaults filled in; an empty list, None and "any" admit everything.
+    total : int
+        Rows of the file for the outcome; always ``kept + len(rows)``.
+    kept : int
+        Rows of the file that are in hand.
+    rows : pandas.DataFrame
+        One line for each row left out. `reason` is the argument of `load` that excluded it first, or
+        "no counts" (only a percentage is known), or "after loading" (removed from the frame since);
+        `detail` says it in words; `also` names the other arguments that exclude it.
+    counts : pandas.DataFrame
+        Columns reason, rows, studies.
+    notes : tuple of Note
+        What to know about the rows in hand before they are pooled.
+    """
+
+    selection: dict[str, object]
+    total: int
+    kept: int
+    rows: pd.DataFrame
+    counts: pd.DataFrame
+    notes: tuple[Note, ...]
+
+    def __str__(self) -> str:
+        what = f"{self.selection['name']}, {self.selection['outcome']} per {self.selection['unit']}"
+        lines = [f"{what}: {self.kept} of {self.total} rows"]
+        width = max((len(text) for text in self.counts["reason"]), default=0)
+        lines += [
+            f"{row.rows:5d} left out  {row.reason:<{width}}  {told(self.rows, str(row.reason))}"
+            for row in self.counts.itertuples()
+        ]
+        for note in self.notes:
+            if note.code != "left-out":
+                lines += textwrap.wrap(f"note: {note}", _WIDTH, initial_indent="  ", subsequent_indent="  ")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(str(self))}</pre>"
+
+
+def explain(trials: pd.DataFrame) -> Explanation:
+    """What the selection behind a frame left out, and why.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+        From `metaan.load`; it may have been filtered, sorted or given more columns since.
+
+    Returns
+    -------
+    Explanation
+        Prints as a summary; `rows` lists each row left out. The rows in hand and the rows left out add up to
+        all rows of the file for the outcome.
+
+    Raises
+    ------
+    InputError
+        `trials` does not come from `load`, or lost its record (``attrs["metaan"]``) or its column `row`.
+    DataError
+        The record does not fit the tables of this installation, or rows of another selection were added.
+
+    Examples
+    --------
+    >>> from metaan.evidence.load import load
+    >>> story = explain(load("topical", outcome="complete_response", unit="patient"))
+    >>> story.total == story.kept + len(story.rows)
+    True
+    """
+    selection, sifted = _again(trials)
+    held = sifted.kept["row"].isin(trials["row"])
+    kept = sifted.kept[held]
+    removed = sifted.kept[~held].assign(reason=LATER, detail="removed from the frame after loading", also="")
+    rows = sifted.left_out if removed.empty else pd.concat([sifted.left_out, removed])
+    rows = rows.assign(study=rows["study_id"].map(study_label)).reset_index(drop=True)
+    return Explanation(
+        selection=selection.to_dict(),
+        total=len(kept) + len(rows),
+        kept=len(kept),
+        rows=rows[[column for column in _COLUMNS if column in rows.columns]],
+        counts=tally(rows),
+        notes=notes_on(Sifted(kept, rows), row_labels(kept)),
+    )
+
+
+def _again(trials: object) -> tuple[Selection, Sifted]:
+    """Repeat the selection that `load` wrote on the frame, and make sure that it is the same one."""
+    if not isinstance(trials, pd.DataFrame):
+        raise InputError(f"trials must be a DataFrame from metaan.load, not {type(trials).__name__}.")
+    record = trials.attrs.get(RECORD)
+    if record is None:
+        raise InputError(
+            f"The frame has no record of its selection (attrs[{RECORD!r}]): it is not from metaan.load, or "
+            "an operation such as concat or merge dropped the record. Explain the frame that load returned."
+        )
+    if "row" not in trials.columns:
+        raise InputError(
+            "The frame has lost the column 'row', which tells its rows apart. Keep it to explain."
+        )
+    selection = Selection.from_dict(record["selection"])
+    sifted = sift(selection)
+    kept, total = len(sifted.kept), len(sifted.kept) + len(sifted.left_out)
+    if (kept, total) != (record["kept"], record["rows"]):
+        raise DataError(
+            f"The frame was loaded from other tables: {record['kept']} of {record['rows']} rows then, "
+            f"{kept} of {total} now. Load it again."
+        )
+    if not trials["row"].isin(sifted.kept["row"]).all():
+        raise DataError(
+            "The frame holds rows that its selection does not. Explain each loaded frame by itself."
+        )
+    return selection, sifted

@@ -1,0 +1,88 @@
+"""Confidence interval of the between-study variance of a fitted model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from metaan.core.tau2_interval import Limits, biggerstaff_jackson, jackson, profile_likelihood, q_profile
+from metaan.core.wls import Data, arrange
+from metaan.errors import InputError, OptionError
+from metaan.models.results import PoolResult
+from metaan.validate import Option
+
+__all__ = ["TAU2_INTERVAL", "tau2_interval"]
+
+TAU2_INTERVAL: Final = Option(
+    "method",
+    {
+        "QP": "Q-profile (Viechtbauer 2007)",
+        "PL": "profile likelihood (Hardy & Thompson 1996), restricted unless the model was fitted by ML",
+        "BJ": "exact distribution of Cochran's Q (Biggerstaff & Jackson 2008)",
+        "J": "generalised Q with weights 1/sqrt(v) (Jackson 2013)",
+    },
+    "QP",
+)
+
+_MOMENT: Final[dict[str, Callable[[Data, float], Limits]]] = {"QP": q_profile, "BJ": biggerstaff_jackson, "J": jackson}
+
+
+def tau2_interval(res: PoolResult, *, method: str = "QP") -> tuple[float, float]:
+    """Confidence interval of tau2 at the level of the fit.
+
+    Parameters
+    ----------
+    res : PoolResult
+        From `metaan.pool` (every method) or `metaan.glmm` (``method="PL"``).
+    method : {"QP", "PL", "BJ", "J"}
+        Q-profile, profile likelihood, Biggerstaff-Jackson, Jackson.
+
+    Returns
+    -------
+    low, high : float
+        Limits on the analysis scale, squared. Both are 0 when even tau2 = 0 makes the observed Q improbably small (QP, BJ, J).
+        The upper limit is inf when the data set none: a likelihood that never falls far enough as tau2 grows.
+
+    Raises
+    ------
+    InputError
+        Fewer than two studies.
+    OptionError
+        Unknown method, or one that the model cannot honour.
+
+    Notes
+    -----
+    Each limit has tail probability (1 - level)/2. A profile interval whose lower limit is 0 may still exclude 0 itself when the
+    test of tau2 = 0 uses the boundary mixture, whose critical value is lower.
+
+    References
+    ----------
+    Viechtbauer W (2007). Stat Med 26:37-52. doi:10.1002/sim.2514
+    Biggerstaff BJ, Jackson D (2008). Stat Med 27:6093-6110. doi:10.1002/sim.3428
+    Jackson D (2013). Res Synth Methods 4:220-229. doi:10.1002/jrsm.1081
+
+    Examples
+    --------
+    >>> from metaan import effects, pool, tau2_interval
+    >>> res = pool(effects([0.1, 0.3, 0.5, 0.2], [0.01, 0.02, 0.02, 0.01]))
+    >>> low, high = tau2_interval(res)
+    >>> round(low, 4), round(high, 3)
+    (0.0, 0.333)
+    """
+    TAU2_INTERVAL.check(method)
+    if res.k < 2:
+        raise InputError("tau2 has no confidence interval: it needs at least two studies.")
+    if res.spec.model == "glmm":
+        if method != "PL":
+            raise OptionError(f"method={method!r} is not defined for a GLMM, whose studies have no known variances; use 'PL'.")
+        from metaan.models.glmm import glmm_tau2_interval
+
+        return glmm_tau2_interval(res)
+    if res.spec.method == "CE":
+        raise OptionError("A common-effect model has no tau2; fit a random-effects method.")
+    data = arrange(res.effects.yi[None], res.effects.vi[None])
+    if method == "PL":
+        low, high = profile_likelihood(data, res.spec.level, restricted=res.spec.method != "ML")
+    else:
+        low, high = _MOMENT[method](data, res.spec.level)
+    return float(low[0]), float(high[0])

@@ -1,0 +1,207 @@
+"""Random-effects and common-effect pooling of effect sizes with known sampling variances."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from metaan.core.heterogeneity import Q, i2_h2, q_test, typical_variance
+from metaan.core.inference import INTERVALS, TESTS, Mean, Pieces, log_pvalue, pieces, quantile
+from metaan.core.predictive import bootstrap_interval
+from metaan.core.tau2 import ESTIMATORS, Tau2
+from metaan.core.wls import Data, FloatArray, arrange
+from metaan.errors import InputError, Note, OptionError
+from metaan.measures.record import Effects
+from metaan.models.results import Convergence, PoolResult, Spec
+from metaan.validate import METHOD, PI, TEST, check_level, forbid, numbers
+
+__all__ = ["pool"]
+
+
+def pool(
+    eff: Effects,
+    *,
+    method: str = "REML",
+    test: str = "hk",
+    level: float = 0.95,
+    pi: str = "t",
+    weights: Any = None,
+    draws: int = 25_000,
+    seed: int = 0,
+) -> PoolResult:
+    """Pool effect sizes with a random-effects (or common-effect) model.
+
+    Parameters
+    ----------
+    eff : Effects
+        From `metaan.effect_size` or `metaan.effects`.
+    method : {"REML", "CE", "DL", "HE", "HS", "HSk", "SJ", "ML", "EB", "PM", "PMM", "GENQ", "DLIT", "SJIT"}
+        Estimator of the between-study variance tau2.
+    test : {"hk", "z", "t", "hk-adhoc", "kr"}
+        Standard error and reference distribution: Hartung-Knapp (default), normal, t with k - 1 degrees of freedom,
+        Hartung-Knapp never below the usual standard error, Kenward-Roger (REML only).
+    level : float, default 0.95
+        Level of the confidence and prediction intervals, in (0.5, 1).
+    pi : {"t", "hts", "z", "simple", "hk", "kr", "bootstrap", "none"}
+        Prediction interval for the true effect of a new study; programs differ in their default.
+    weights : array of shape (k,), optional
+        Weights > 0 of the generalised Q and of the mean; for ``method="GENQ"``, which needs them.
+    draws, seed : int
+        Size and seed of the bootstrap prediction interval; unused otherwise.
+
+    Returns
+    -------
+    PoolResult
+        On the analysis scale; `PoolResult.back` gives rates.
+
+    Raises
+    ------
+    InputError
+        `eff` is not an Effects record.
+    OptionError
+        An unknown option, or one that this model cannot honour (Kenward-Roger without REML, weights without GENQ).
+
+    Notes
+    -----
+    With w = 1/(v + tau2): mu = sum wy / sum w, variance 1/sum w, times q = sum w (y - mu)^2/(k - 1) for Hartung-Knapp.
+    REML and ML return the global maximum of the likelihood, of which there may be two. I2 comes from tau2 and the typical
+    sampling variance (for CE, where tau2 is not estimated, from Q). A single study gets the normal interval and no
+    prediction interval; fewer than 3 studies get no prediction interval.
+
+    References
+    ----------
+    Viechtbauer W (2005). J Educ Behav Stat 30:261-293. doi:10.3102/10769986030003261
+    Hartung J, Knapp G (2001). Stat Med 20:3875-3889. doi:10.1002/sim.1009
+    Veroniki AA et al. (2019). Res Synth Methods 10:23-43. doi:10.1002/jrsm.1319
+
+    Examples
+    --------
+    >>> from metaan import effects, pool
+    >>> res = pool(effects([0.1, 0.3, 0.5, 0.2], [0.01, 0.02, 0.02, 0.01]), method="DL", test="z")
+    >>> round(res.estimate, 4), round(res.tau2, 4)
+    (0.2452, 0.0098)
+    """
+    if not isinstance(eff, Effects):
+        raise InputError(f"pool takes an Effects record, not {type(eff).__name__}: make one with effects or effect_size.")
+    spec = _spec(eff.measure, method, test, level, pi)
+    data = arrange(eff.yi[None], eff.vi[None])
+    a = _weights(eff, method, weights)
+    estimate = ESTIMATORS[method](data, a)
+    p = pieces(data, estimate.tau2, a)
+    mean = TESTS["z" if eff.k == 1 else test](data, p)
+    interval = _prediction(eff, data, spec, estimate.tau2, p, draws, seed)
+    return _result(eff, data, spec, estimate, p, mean, interval)
+
+
+def _spec(measure: str, method: str, test: str, level: float, pi: str) -> Spec:
+    METHOD.check(method)
+    TEST.check(test)
+    PI.check(pi)
+    for name, value in (("test", test), ("pi", pi)):
+        if value == "kr" and method != "REML":
+            raise OptionError(f"{name}='kr' (Kenward-Roger) is defined for method='REML' only, not for {method!r}.")
+    return Spec(model="normal", measure=measure, method=method, test=test, level=check_level(level), pi=pi)
+
+
+def _weights(eff: Effects, method: str, weights: Any) -> FloatArray | None:
+    if method != "GENQ":
+        if weights is not None:
+            raise OptionError(f"weights are used by method='GENQ' only; {method!r} sets its own.")
+        return None
+    if weights is None:
+        raise OptionError("method='GENQ' needs weights=, one positive number for each study.")
+    a = numbers(weights, "weights")
+    if a.shape[0] != eff.k:
+        raise InputError(f"weights has {a.shape[0]} values for {eff.k} studies.")
+    forbid(~((a > 0) & np.isfinite(a)), eff.study, "weights must be positive", [a])
+    return a[:, None]
+
+
+def _prediction(
+    eff: Effects, data: Data, spec: Spec, tau2: FloatArray, p: Pieces, draws: int, seed: int
+) -> tuple[float, float]:
+    """Prediction limits; NaN where there are none."""
+    if spec.pi == "none" or eff.k < 3 or spec.method == "CE":
+        return math.nan, math.nan
+    if spec.pi == "bootstrap":
+        return bootstrap_interval(eff.yi, eff.vi, spec.level, draws=draws, rng=np.random.default_rng(seed))
+    mean = INTERVALS[spec.pi](data, tau2, p)
+    half = float(quantile(mean.df, spec.level)[0] * np.sqrt(mean.variance[0]))
+    centre = float(p.mu[0])
+    return (centre - half, centre + half) if math.isfinite(half) else (math.nan, math.nan)
+
+
+def _result(
+    eff: Effects, data: Data, spec: Spec, estimate: Tau2, p: Pieces, mean: Mean, interval: tuple[float, float]
+) -> PoolResult:
+    tau2, mu = float(estimate.tau2[0]), float(p.mu[0])
+    se, df = math.sqrt(float(mean.variance[0])), float(mean.df[0])
+    half = float(quantile(df, spec.level)) * se
+    statistic = mu / se if se > 0 else math.copysign(math.inf, mu) if mu else math.nan
+    log_p = float(log_pvalue(np.asarray(statistic), df))
+    q = q_test(data)
+    i2, h2 = _i2_h2(spec.method, data, estimate.tau2, q)
+    shrink = tau2 / (tau2 + eff.vi)
+    return PoolResult(
+        estimate=mu, se=se, ci_low=mu - half, ci_high=mu + half,
+        statistic=statistic, pvalue=math.exp(log_p), log_pvalue=log_p, df=df,
+        pi_low=interval[0], pi_high=interval[1],
+        k=eff.k, tau2=tau2, tau=math.sqrt(tau2), I2=i2, H2=h2,
+        Q=float(q.Q[0]), Q_df=eff.k - 1, Q_pvalue=float(q.pvalue[0]),
+        weights=100 * p.share[:, 0], fitted=np.full(eff.k, mu),
+        blup=mu + shrink * (eff.yi - mu), blup_se=np.sqrt(shrink * eff.vi + (1 - shrink) ** 2 * se**2),
+        convergence=Convergence(
+            converged=bool(estimate.converged[0]), iterations=int(estimate.iterations[0]), maxima=int(estimate.maxima[0])
+        ),
+        spec=spec,
+        effects=eff, notes=eff.notes + _notes(eff, spec, estimate, p, mean, interval),
+    )  # fmt: skip
+
+
+def _i2_h2(method: str, data: Data, tau2: FloatArray, q: Q) -> tuple[float, float]:
+    """From tau2 and the typical variance; from Q where tau2 is not estimated, as metafor does."""
+    if method == "CE":
+        if data.k[0] == 1 or q.Q[0] == 0:
+            return 0.0, 1.0
+        ratio = float(q.Q[0] / q.df[0])
+        return max(0.0, 100 * (1 - 1 / ratio)), ratio
+    i2, h2 = i2_h2(tau2, typical_variance(data))
+    return float(i2[0]), float(h2[0])
+
+
+def _notes(
+    eff: Effects, spec: Spec, estimate: Tau2, p: Pieces, mean: Mean, interval: tuple[float, float]
+) -> tuple[Note, ...]:
+    notes = []
+    if eff.k == 1:
+        notes.append(Note("one-study", "One study: tau2 cannot be estimated and is set to 0; the interval is the normal one."))
+    elif spec.method != "CE" and estimate.tau2[0] == 0:
+        notes.append(Note("tau2-zero", f"tau2 is estimated as 0 by {spec.method}: the estimate equals the common-effect one."))
+    if estimate.maxima[0] > 1:
+        notes.append(Note("two-maxima", f"The likelihood has {estimate.maxima[0]} local maxima; the highest was taken."))
+    if not estimate.converged[0]:
+        notes.append(Note("not-converged", f"{spec.method} stopped before tau2 settled; treat it as approximate."))
+    if eff.k > 1 and spec.test in ("hk", "hk-adhoc"):
+        notes += _hartung_knapp_notes(eff, spec, p, mean)
+    if spec.pi != "none" and math.isnan(interval[0]):
+        why = "the model is a common-effect one" if spec.method == "CE" else _why_no_interval(eff.k)
+        notes.append(Note("no-pi", f"No prediction interval: {why}."))
+    return tuple(notes)
+
+
+def _why_no_interval(k: int) -> str:
+    return f"it needs at least 3 studies, here {k}" if k < 3 else "its degrees of freedom are not positive"
+
+
+def _hartung_knapp_notes(eff: Effects, spec: Spec, p: Pieces, mean: Mean) -> list[Note]:
+    if spec.method == "CE":
+        return [Note("hk-common", "Hartung-Knapp with a common effect scales the variance by Q/(k - 1), which assumes no model for it.")]
+    if mean.variance[0] <= 0:
+        return [Note("identical", "All effects are identical: the Hartung-Knapp standard error is 0. Use test='z' or 'hk-adhoc'.")]
+    plain = np.sqrt(p.variance[0]) * quantile(np.inf, spec.level)
+    if np.sqrt(mean.variance[0]) * quantile(mean.df[0], spec.level) < plain:
+        text = "The Hartung-Knapp interval is narrower than the normal one, which small samples cannot justify; see test='hk-adhoc'."
+        return [Note("hk-narrow", text)]
+    return []

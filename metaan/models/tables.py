@@ -1,0 +1,35 @@
+"""Tables of a result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from metaan.measures.intervals import INTERVAL, rate_interval
+
+if TYPE_CHECKING:
+    from metaan.models.results import PoolResult
+
+__all__ = ["study_table"]
+
+
+def study_table(res: PoolResult, *, interval: str) -> pd.DataFrame:
+    """One row for each study of a result; see `PoolResult.studies`."""
+    INTERVAL.check(interval)
+    eff = res.effects
+    columns: dict[str, Any] = {"study": list(eff.study)}
+    if eff.events is not None and eff.total is not None:
+        low, high = rate_interval(eff.events, eff.total, interval=interval, level=res.spec.level)
+        columns |= {
+            "events": eff.events.astype(np.int64), "total": eff.total.astype(np.int64),
+            "rate": eff.events / eff.total, "rate_low": low, "rate_high": high,
+        }  # fmt: skip
+    half = ndtri((1 + res.spec.level) / 2) * np.sqrt(eff.vi)
+    columns |= {
+        "yi": eff.yi, "vi": eff.vi, "ci_low": eff.yi - half, "ci_high": eff.yi + half,
+        "weight": res.weights, "fitted": res.fitted, "blup": res.blup,
+    }  # fmt: skip
+    return pd.DataFrame(columns)

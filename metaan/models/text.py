@@ -1,0 +1,136 @@
+"""How a result reads: at most twenty lines that a methods section could quote."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from metaan.validate import METHOD, PI, TEST
+
+if TYPE_CHECKING:
+    from metaan.models.results import PoolResult
+
+__all__ = ["describe", "html", "number", "probability"]
+
+_MEASURES: Final = {
+    "PR": "raw proportion",
+    "PLO": "logit of a proportion",
+    "PLN": "log of a proportion",
+    "PAS": "arcsine square root of a proportion",
+    "PFT": "Freeman-Tukey double arcsine of a proportion",
+    "GEN": "effect size as given",
+}
+_LINES: Final = 20
+
+
+def number(value: float, digits: int = 4) -> str:
+    """A number for reading: four significant digits, no exponent where it can be avoided."""
+    if math.isnan(value):
+        return "none"
+    if value == 0 or 1e-4 <= abs(value) < 1e5:
+        decimals = digits if abs(value) < 1 else max(0, digits - 1 - int(math.floor(math.log10(abs(value)))))
+        return f"{value:.{decimals}f}"
+    return f"{value:.{digits - 1}e}"
+
+
+def probability(pvalue: float) -> str:
+    """A p-value with its relation sign: ``= 0.013`` or ``< 0.0001``."""
+    if math.isnan(pvalue):
+        return "not defined"
+    return "< 0.0001" if pvalue < 1e-4 else f"= {pvalue:.2g}" if pvalue < 0.1 else f"= {pvalue:.2f}"
+
+
+def describe(res: PoolResult) -> str:
+    """Text of a result: model, estimate, prediction, heterogeneity, notes."""
+    lines = [*_head(res), *_effect(res), *_heterogeneity(res)]
+    return "\n".join([*lines, *_notes(res, _LINES - len(lines))])
+
+
+def _head(res: PoolResult) -> list[str]:
+    spec = res.spec
+    studies = "1 study" if res.k == 1 else f"{res.k} studies"
+    scale = ", shown as rates" if res.scale == "display" and spec.measure != "GEN" else ""
+    if spec.model == "glmm":
+        model = f"Binomial-normal model (GLMM, logit link) of {studies}"
+        method = f"Maximum likelihood, {_quadrature(res)}; interval: {_interval(res)}"
+    else:
+        kind = "Common-effect" if spec.method == "CE" else "Random-effects"
+        model = f"{kind} meta-analysis of {studies}"
+        method = f"tau2: {spec.method} ({METHOD.choices[spec.method]}); interval: {_interval(res)}"
+    return [model, f"Measure: {spec.measure} ({_MEASURES.get(spec.measure, '')}){scale}", method, ""]
+
+
+def _quadrature(res: PoolResult) -> str:
+    nodes = res.convergence.nodes
+    if res.spec.nodes is not None:
+        return f"adaptive Gauss-Hermite quadrature with {nodes} nodes"
+    return f"integrals exact to rounding ({nodes} nodes)"
+
+
+def _interval(res: PoolResult) -> str:
+    if res.spec.ci == "profile":
+        return "profile likelihood"
+    if res.spec.ci == "likelihood-ratio":
+        return "likelihood ratio"
+    df = "" if math.isinf(res.df) else f", {res.df:.4g} df"
+    return f"test={res.spec.test} ({TEST.choices[res.spec.test].split(';')[0]}{df})"
+
+
+def _effect(res: PoolResult) -> list[str]:
+    percent = f"{100 * res.spec.level:g}%"
+    rates = res.spec.measure != "GEN"
+    lines = []
+    if res.scale == "analysis":
+        test = "" if math.isnan(res.statistic) else f", {'z' if math.isinf(res.df) else 't'} = {number(res.statistic)}"
+        lines.append(
+            f"Estimate    {number(res.estimate)}, {percent} CI {number(res.ci_low)} to {number(res.ci_high)} "
+            f"(SE {number(res.se)}{test}, p {probability(res.pvalue)})"
+        )
+    shown = res.back() if rates else res
+    if rates:
+        lines.append(f"Rate        {number(shown.estimate)}, {percent} CI {number(shown.ci_low)} to {number(shown.ci_high)}{_median(res)}")
+    if not math.isnan(res.pi_low):
+        name = PI.choices[res.spec.pi]
+        where = "rate" if rates else "effect"
+        lines.append(f"Prediction  {number(shown.pi_low)} to {number(shown.pi_high)} ({percent}, true {where} of a new study; {name})")
+    return lines
+
+
+def _median(res: PoolResult) -> str:
+    return " (of the median study)" if res.spec.measure in ("PLO", "PLN", "PAS", "PFT") and res.tau2 > 0 else ""
+
+
+def _heterogeneity(res: PoolResult) -> list[str]:
+    lines = [
+        f"Spread      tau2 {number(res.tau2)}, tau {number(res.tau)}, I2 {res.I2:.1f}%, H2 {number(res.H2)}; "
+        f"Q = {res.Q:.2f}, df = {res.Q_df}, p {probability(res.Q_pvalue)}"
+    ]
+    if hasattr(res, "loglik"):
+        lines.append(
+            f"Likelihood  log L {res.loglik:.3f}, AIC {res.aic:.2f}; test of tau2 = 0: LR {number(res.lrt)}, "
+            f"p {probability(res.lrt_pvalue)} (boundary mixture)"
+        )
+    return lines
+
+
+def _notes(res: PoolResult, room: int) -> list[str]:
+    """Every note on a line of its own; the last lines are joined when there are more notes than room."""
+    if not res.notes:
+        return []
+    texts = [f"- {note}" for note in res.notes]
+    if len(texts) + 1 > room:
+        kept = max(room - 2, 1)
+        texts = [*texts[:kept], " ".join(texts[kept:])]
+    return ["Notes", *texts]
+
+
+def html(res: PoolResult) -> str:
+    """Result for a notebook: the one-row table and the notes, escaped."""
+    from html import escape
+
+    rows = res.to_frame().T.rename(columns={0: "value"})
+    notes = "".join(f"<li>{escape(str(note))}</li>" for note in res.notes)
+    title = escape(str(res).splitlines()[0])
+    return f"<h4>{title}</h4>{rows.to_html(float_format=lambda x: number(float(x)))}<ul>{notes}</ul>"
+
+

@@ -1,0 +1,152 @@
+"""The forest plot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from metaan.errors import OptionError
+from metaan.models.results import PoolResult
+from metaan.plot import marks
+from metaan.plot.axis import Axis, make_axis
+from metaan.plot.canvas import new_axes, room, set_axis, take, write
+from metaan.plot.forest_data import COLUMNS, forest_table
+from metaan.plot.layout import Layout, arrange, fit
+from metaan.plot.style import current_style
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["forest"]
+
+_OPTIONS: Final = {"sort": None, "interval": "clopper-pearson", "prediction": True, "footnote": True}
+
+
+def forest(
+    res: PoolResult | pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    xlim: tuple[float, float] | None = None,
+    sort: str | None = None,
+    interval: str = "clopper-pearson",
+    prediction: bool = True,
+    footnote: bool = True,
+    title: str | None = None,
+    xlabel: str | None = None,
+) -> Axes:
+    """Forest plot of a pooled result: counts, rates with intervals, weights, pooled rate, prediction interval.
+
+    Parameters
+    ----------
+    res : PoolResult or DataFrame
+        What `metaan.pool` or `metaan.glmm` returned, or a table from `forest_table`, perhaps edited: the figure shows
+        that table and nothing else.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw: the plot and its text share the room of this Axes, with smaller text if it must be. By default a
+        new figure that is as large as its text needs.
+    xlim : (float, float), optional
+        Ends of the axis, rates as proportions. Intervals that go further are cut and get an arrow. By default nothing
+        is cut: 0 to 100 %, or from 0 to a round number below 50 % where all intervals end below it.
+    sort : {"label", "estimate", "weight", "total"}, optional
+        Order of the studies; by default as they were given.
+    interval : str, default "clopper-pearson"
+        Interval of each study's own rate: see `metaan.rate_interval`.
+    prediction : bool, default True
+        Draw the prediction interval, when there is one.
+    footnote : bool, default True
+        Print the notes of the result under the plot.
+    title : str, optional
+        Heading over the table.
+    xlabel : str, optional
+        Label of the axis; "Rate (%)" for rates by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Its x axis is the rate (as a proportion) or the effect. Write it with `metaan.plot.save`.
+
+    Raises
+    ------
+    OptionError
+        Unknown `sort` or `interval`, `xlim` that is no range, an `ax` too small to hold the plot.
+
+    See Also
+    --------
+    forest_table : The table that is drawn.
+    save : Write a figure with fonts embedded.
+
+    Notes
+    -----
+    The areas of the squares are in proportion to the weights; the ends of the diamond are the confidence limits of the
+    pooled rate, and the dashed line runs through its middle. Text is 8 point in an Arial-like face, as journals ask,
+    unless rcParams or ``seaborn.set_theme`` say otherwise; no rcParams are changed. Colours are seaborn's "colorblind".
+
+    References
+    ----------
+    Lewis S, Clarke M (2001). Forest plots: trying to see the wood and the trees. BMJ 322:1479-1480.
+    doi:10.1136/bmj.322.7300.1479
+
+    Examples
+    --------
+    >>> import metaan
+    >>> eff = metaan.effect_size("PLO", events=[3, 4, 9], total=[44, 30, 40], study=["Adams", "Baker", "Clark"])
+    >>> ax = metaan.plot.forest(metaan.pool(eff), sort="estimate", xlabel="Complete response (%)")
+    >>> ax.get_xlabel()
+    'Complete response (%)'
+    """
+    table = _table(res, sort=sort, interval=interval, prediction=prediction, footnote=footnote)
+    axis = make_axis(table, xlim)
+    style = current_style([*map(str, table["study"]), title or "", xlabel or ""])
+    words = {"title": title or "", "xlabel": axis.title if xlabel is None else xlabel}
+    if ax is None:
+        layout = arrange(table, axis, style, **words)
+        ax = new_axes(layout)
+    else:
+        box = room(ax)
+        layout = fit(table, axis, style, **words, box=box.size)
+        take(ax, layout, box)
+    set_axis(ax, axis, layout)
+    write(ax, layout)
+    _draw(ax, table, axis, layout)
+    return ax
+
+
+def _table(res: Any, **options: Any) -> pd.DataFrame:
+    """Table to draw: that of a result, or the one that was given."""
+    if isinstance(res, PoolResult):
+        return forest_table(res, **options)
+    import pandas as pd
+
+    if not isinstance(res, pd.DataFrame):
+        raise OptionError(f"res is a {type(res).__name__}. Pass what pool, glmm or forest_table returned.")
+    absent = [name for name in COLUMNS if name not in res.columns]
+    if absent:
+        raise OptionError(f"The table lacks {', '.join(absent)}. Start from metaan.plot.forest_table(res).")
+    given = [name for name, value in options.items() if value != _OPTIONS[name]]
+    if given:
+        raise OptionError(f"{', '.join(given)} choose what a table holds: pass them to forest_table.")
+    return res
+
+
+def _draw(ax: Axes, table: pd.DataFrame, axis: Axis, layout: Layout) -> None:
+    """Draw the marks of every line of the table."""
+    style = layout.style
+    kind = table["row"].to_numpy(dtype=str)
+    values = table[["estimate", "low", "high", "weight"]].to_numpy(dtype=np.float64)
+    estimate, low, high, weight = values.T
+    y = layout.rows
+    marked = np.isfinite(low) & np.isfinite(high)
+    marks.draw_arrows(ax, low[marked], high[marked], y[marked], axis, style)
+    if axis.null is not None and axis.low < axis.null < axis.high:
+        marks.draw_reference(ax, axis.null, layout.rule, layout.bottom, style, dashed=False)
+    study = kind == "study"
+    marks.draw_intervals(ax, low[study & marked], high[study & marked], y[study & marked], axis, style)
+    marks.draw_squares(ax, estimate[study], y[study], weight[study], axis, style)
+    for i in np.flatnonzero((kind == "pooled") & marked):
+        marks.draw_diamond(ax, estimate[i], low[i], high[i], y[i], style)
+        if axis.low < estimate[i] < axis.high:
+            marks.draw_reference(ax, estimate[i], layout.rule, y[i], style)
+    for i in np.flatnonzero((kind == "prediction") & marked):
+        marks.draw_prediction(ax, low[i], high[i], y[i], style)
