@@ -16,8 +16,9 @@ _EPS: Final = float(np.finfo(np.float64).eps)
 
 
 def bracketed_root(
-    function: Callable[[FloatArray], FloatArray], a: FloatArray, b: FloatArray, fa: FloatArray, fb: FloatArray
-) -> FloatArray:
+    function: Callable[[FloatArray], FloatArray], a: FloatArray, b: FloatArray, fa: FloatArray, fb: FloatArray,
+    *, tolerance: float = 2 * _EPS,
+) -> FloatArray:  # fmt: skip
     """Root between a and b for each element (Chandrupatla 1997, Adv Eng Softw 28:145): bisection or inverse quadratic steps.
 
     Parameters
@@ -26,10 +27,12 @@ def bracketed_root(
         Maps an array of shape (n,) to an array of shape (n,), element by element.
     a, b, fa, fb : array of shape (n,)
         Ends of the brackets and the function there, of opposite signs. An element whose signs agree returns `a`.
+    tolerance : float
+        Relative width of the final bracket.
 
     Returns
     -------
-    array of shape (n,), to rounding error.
+    array of shape (n,)
     """
     start = a.copy()
     valid = np.sign(fa) * np.sign(fb) <= 0
@@ -44,7 +47,7 @@ def bracketed_root(
         a, fa = x, fx
         best = np.where(np.abs(fa) < np.abs(fb), a, b)
         width = np.abs(b - a)
-        limit = (2 * _EPS * np.abs(best) + 1e-300) / np.maximum(width, 1e-300)
+        limit = (tolerance * np.abs(best) + 1e-300) / np.maximum(width, 1e-300)
         done = (limit > 0.5) | (fa == 0) | (fb == 0) | ~valid
         if done.all():
             break

@@ -37,7 +37,7 @@ def _therapies(kept: pd.DataFrame) -> Note | None:
     if len(rows) < 2:
         return None
     counted = ", ".join(f"{name} {number}" for name, number in rows.items())
-    return Note("therapies", f"The rows are of different treatments ({counted}); therapy= selects one.")
+    return Note("therapies", f"The rows are of different treatments: {counted}.")
 
 
 def _several_rows(kept: pd.DataFrame, labels: pd.Series[str]) -> Note | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from metaan.evidence.store import TABLE1, responses, table
@@ -102,20 +103,22 @@ class Sifted:
 def sift(selection: Selection) -> Sifted:
     """Apply the rules in their order; a row carries the first that excludes it as its reason."""
     rows = _candidates(selection.name, selection.outcome)
-    reason, detail, also = (pd.Series("", index=rows.index) for _ in range(3))
+    against: list[list[tuple[str, str]]] = [[] for _ in range(len(rows))]
     for rule in _TABLE1_RULES if selection.name == TABLE1 else _RULES:
         allowed = rule.allowed(selection)
         if allowed is None:
             continue
-        value = rule.value(rows)
-        out = ~value.isin(allowed)
-        first, again = out & (reason == ""), out & (reason != "")
-        found = [rule.found.format(value=str(v).replace("_", " ")) for v in value]
-        detail = detail.mask(first, pd.Series(found, index=rows.index))
-        also = also.mask(again, also.where(also == "", also + ", ") + rule.code)
-        reason = reason.mask(first, rule.code)
-    gone = reason != ""
-    return Sifted(rows[~gone], rows.assign(reason=reason, detail=detail, also=also)[gone])
+        for found, value in zip(against, rule.value(rows), strict=True):
+            if value not in allowed:
+                found.append((rule.code, rule.found.format(value=value.replace("_", " "))))
+    gone = [found for found in against if found]
+    out = np.array([bool(found) for found in against], dtype=bool)
+    left_out = rows[out].assign(
+        reason=[found[0][0] for found in gone],
+        detail=[found[0][1] for found in gone],
+        also=[", ".join(code for code, _ in found[1:]) for found in gone],
+    )
+    return Sifted(rows[~out], left_out)
 
 
 def _candidates(name: str, outcome: str) -> pd.DataFrame:

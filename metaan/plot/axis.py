@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from metaan.errors import OptionError
+from metaan.validate import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +92,7 @@ def make_axis(table: pd.DataFrame, xlim: tuple[float, float] | None = None) -> A
     )  # fmt: skip
 
 
-def _automatic(values: np.ndarray[Any, np.dtype[np.float64]], is_rate: bool) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _automatic(values: FloatArray, is_rate: bool) -> FloatArray:
     if not is_rate:
         low, high = float(values.min()), float(values.max())
         return _locate(low, high) if high > low else _locate(low - 1, high + 1)
@@ -98,7 +100,7 @@ def _automatic(values: np.ndarray[Any, np.dtype[np.float64]], is_rate: bool) -> 
     return _locate(0.0, 100.0 if top > 100 * _HALF or top <= 0 else top)
 
 
-def _locate(low: float, high: float) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _locate(low: float, high: float) -> FloatArray:
     return np.asarray(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]).tick_values(low, high), dtype=np.float64)
 
 
@@ -108,7 +110,7 @@ def _decimals(span: float, is_rate: bool) -> int:
     return decimals if decimals <= 6 and magnitude <= 6 else -1
 
 
-def _checked(xlim: Any, is_rate: bool) -> tuple[float, float]:
+def _checked(xlim: Iterable[float], is_rate: bool) -> tuple[float, float]:
     try:
         low, high = (float(limit) for limit in xlim)
     except (TypeError, ValueError) as error:

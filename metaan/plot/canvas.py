@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import matplotlib.pyplot as plt
 import seaborn as sns
@@ -45,9 +45,7 @@ def take(ax: Axes, layout: Layout, box: Bbox) -> None:
     """Move an Axes to the part of its room that the plot takes; its texts fill the rest."""
     width, height = _figure(ax).get_size_inches() * _INCH
     left, top = box.x0 + layout.left, box.y1 - layout.above
-    ax.set_position(
-        (left / width, (top - layout.body) / height, layout.plot / width, layout.body / height)
-    )
+    ax.set_position((left / width, (top - layout.body) / height, layout.plot / width, layout.body / height))
 
 
 def _figure(ax: Axes) -> Figure:
@@ -61,7 +59,12 @@ def set_axis(ax: Axes, axis: Axis, layout: Layout) -> None:
     """Set limits, ticks, label and spines."""
     style = layout.style
     width = 0.1 * style.size
-    plain = {"fontproperties": style.font(), "color": style.ink, "usetex": False, "parse_math": False}
+    plain: dict[str, Any] = {
+        "fontproperties": style.font(),
+        "color": style.ink,
+        "usetex": False,
+        "parse_math": False,
+    }
     ax.set(xlim=(axis.low, axis.high), ylim=(layout.bottom, layout.top), yticks=[])
     ax.set_xticks(axis.ticks, labels=axis.tick_texts(), **plain)
     ax.tick_params(
@@ -78,7 +81,9 @@ def set_axis(ax: Axes, axis: Axis, layout: Layout) -> None:
 def write(ax: Axes, layout: Layout) -> None:
     """Write every text, and the rules over and under the header."""
     style = layout.style
-    fonts = {(bold, small): style.font(bold=bold, small=small) for bold in (False, True) for small in (False, True)}
+    fonts = {
+        (bold, small): style.font(bold=bold, small=small) for bold in (False, True) for small in (False, True)
+    }
     for text in layout.texts:
         ax.text(
             0 if text.side == "left" else 1,
@@ -95,13 +100,15 @@ def write(ax: Axes, layout: Layout) -> None:
     across = blended_transform_factory(ax.transAxes, ax.transData)
     ends = [(layout.margin - layout.left) / layout.plot, 1 + (layout.right - layout.margin) / layout.plot]
     for row, weight in ((layout.top, 0.12), (layout.rule, 0.08)):
-        rule = Line2D(ends, [row, row], transform=across, color=style.ink, linewidth=weight * style.size, label="_rule")
+        rule = Line2D(
+            ends, [row, row], transform=across, color=style.ink, linewidth=weight * style.size, label="_rule"
+        )
         rule.set_clip_on(False)
         ax.add_line(rule)
 
 
 def _anchor(ax: Axes, text: Text, size: float) -> Transform:
-    """Where a text's coordinates lead: rows follow the data, distances stay points when the figure is resized."""
+    """Where a text stands: rows follow the data, distances stay points when the figure is resized."""
     rise = {"row": 0.0, "above": text.y, "below": -text.y}[text.level] - _HALF_CAPITAL * size
     base = blended_transform_factory(ax.transAxes, ax.transData if text.level == "row" else ax.transAxes)
-    return base + ScaledTranslation(text.x / _INCH, rise / _INCH, ax.get_figure(root=True).dpi_scale_trans)
+    return base + ScaledTranslation(text.x / _INCH, rise / _INCH, _figure(ax).dpi_scale_trans)

@@ -99,7 +99,12 @@ def _column_width(column: Sequence[str], bold: Sequence[bool], style: Style) -> 
 
 
 def place(
-    blocks: Sequence[Block], start: float, side: Side, rows: Sequence[float], bold: Sequence[bool], style: Style
+    blocks: Sequence[Block],
+    start: float,
+    side: Side,
+    rows: Sequence[float],
+    bold: Sequence[bool],
+    style: Style,
 ) -> Iterator[Text]:
     """Texts of columns that begin `start` points from an edge of the plot; the header stands in row 0."""
     for block in blocks:

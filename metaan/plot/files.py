@@ -13,7 +13,7 @@ from metaan.errors import OptionError
 
 __all__ = ["save"]
 
-_RC: Final[dict[str, Any]] = {
+_RC: Final[Any] = {
     "pdf.fonttype": 42,  # TrueType: text stays text, as journals demand
     "ps.fonttype": 42,
     "svg.fonttype": "none",
@@ -45,8 +45,8 @@ def save(ax: Axes, *paths: str | os.PathLike[str], dpi: float = 300) -> None:
 
     Notes
     -----
-    PDF and EPS embed TrueType fonts (type 42), SVG holds real text. SVG and PDF carry no date, so that a figure that
-    did not change does not change its file. rcParams are left as they are.
+    PDF and EPS embed TrueType fonts (type 42), SVG holds real text. SVG and PDF carry no date: the same
+    figure gives the same file. rcParams are left as they are.
 
     Examples
     --------
@@ -64,7 +64,9 @@ def save(ax: Axes, *paths: str | os.PathLike[str], dpi: float = 300) -> None:
     formats = figure.canvas.get_supported_filetypes()
     for file in files:
         if file.suffix.lower().lstrip(".") not in formats:
-            raise OptionError(f"path {file.name!r} has no known suffix. Choose one of {', '.join(sorted(formats))}.")
+            raise OptionError(
+                f"path {file.name!r} has no known suffix. Choose one of {', '.join(sorted(formats))}."
+            )
     with mpl.rc_context(_RC):
         for file in files:
             metadata = _UNDATED.get(file.suffix.lower())

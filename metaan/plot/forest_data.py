@@ -6,19 +6,23 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
-from metaan.errors import OptionError
+from metaan.errors import InputError, OptionError, listed
+from metaan.evidence.explain import explain
+from metaan.evidence.load import RECORD
 from metaan.measures.backtransform import display_scale
 from metaan.measures.proportion import MEASURE
 from metaan.models.results import PoolResult
-from metaan.plot.wording import heterogeneity_line, interval_line, model_line
+from metaan.plot.wording import heterogeneity_line, interval_lines, model_line
 from metaan.validate import Option
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "SORT", "forest_table"]
+__all__ = ["COLUMNS", "ROWS", "SORT", "check_table", "forest_table"]
 
+ROWS: Final = ("study", "pooled", "prediction", "statistics", "note")
 COLUMNS: Final = ("row", "study", "events", "total", "estimate", "low", "high", "weight", "level", "scale")
 
 SORT: Final = Option(
@@ -48,21 +52,22 @@ def forest_table(
     res : PoolResult
         What `metaan.pool` or `metaan.glmm` returned, on either scale.
     sort : {"label", "estimate", "weight", "total"}, optional
-        Order of the studies: alphabetical, lowest estimate first, largest weight first, largest total first. By
-        default the order in which they were given.
+        Order of the studies: alphabetical, lowest estimate first, largest weight first, largest total first.
+        By default the order in which they were given.
     interval : str, default "clopper-pearson"
         Interval of each study's own rate, as in ``res.studies(interval=...)``. Only where counts are known.
     prediction : bool, default True
         Give the prediction interval a row, when there is one.
     footnote : bool, default True
-        Append the notes of the result: corrections, bounds, cautions.
+        Append the notes: which intervals are shown, cautions of the data, decisions of the model.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``row`` ("study", "pooled", "prediction", "statistics" or "note": what the line is), ``study`` (its
-        text), ``events``, ``total``, ``estimate``, ``low``, ``high`` (rates as proportions, effects as they stand),
-        ``weight`` (%), ``level`` (of the interval), ``scale`` ("rate" or "effect"). What a line lacks is NaN.
+        Columns ``row`` (what the line is: "study", "pooled", "prediction", "statistics" or "note"), ``study``
+        (its text), ``events``, ``total``, ``estimate``, ``low``, ``high`` (rates as proportions, effects as
+        given), ``weight`` (%), ``level`` (of the interval) and ``scale`` ("rate" or "effect"). What a line
+        lacks is NaN.
 
     Raises
     ------
@@ -76,7 +81,7 @@ def forest_table(
     Examples
     --------
     >>> import metaan
-    >>> eff = metaan.effect_size("PLO", events=[3, 4, 9], total=[44, 30, 40], study=["Adams", "Baker", "Clark"])
+    >>> eff = metaan.effect_size("PLO", events=[3, 4, 9], total=[44, 30, 40], study=["Ames", "Bo", "Clark"])
     >>> table = metaan.plot.forest_table(metaan.pool(eff), footnote=False)
     >>> table["row"].tolist()
     ['study', 'study', 'study', 'pooled', 'prediction', 'statistics', 'statistics']
@@ -87,10 +92,16 @@ def forest_table(
         raise OptionError(f"res is a {type(res).__name__}. Pass what metaan.pool or metaan.glmm returned.")
     shown = res.back()
     studies = _studies(shown, interval)
+    prediction = prediction and math.isfinite(shown.pi_low) and math.isfinite(shown.pi_high)
     rows = [studies.iloc[_order(studies, sort)], pd.DataFrame(_summary(shown, studies, prediction))]
     lines = [("statistics", line) for line in (heterogeneity_line(shown), model_line(shown))]
     if footnote:
-        lines += [("note", line) for line in (*interval_line(shown, interval), *map(str, shown.notes))]
+        said = [
+            *interval_lines(shown, interval, prediction=prediction),
+            *_data_notes(shown),
+            *map(str, shown.notes),
+        ]
+        lines += [("note", line) for line in dict.fromkeys(said)]
     rows.append(pd.DataFrame(lines, columns=["row", "study"]))
     table = pd.concat([frame.reindex(columns=COLUMNS) for frame in rows], ignore_index=True)
     numeric = ["events", "total", "estimate", "low", "high", "weight"]
@@ -98,12 +109,25 @@ def forest_table(
     return table.assign(level=res.spec.level, scale=_scale(shown))
 
 
+def check_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table that can be drawn; raise OptionError with what it lacks otherwise."""
+    absent = [name for name in COLUMNS if name not in table.columns]
+    if absent:
+        raise OptionError(f"The table lacks {', '.join(absent)}. Start from metaan.plot.forest_table(res).")
+    unknown = sorted(set(map(str, table["row"])) - set(ROWS))
+    if unknown:
+        raise OptionError(f"row holds {listed(unknown)}, which is not known. Choose from {', '.join(ROWS)}.")
+    if not (table["row"] == "study").any():
+        raise OptionError("The table has no row of kind 'study': there is nothing to draw.")
+    return table
+
+
 def _scale(shown: PoolResult) -> str:
     return "rate" if shown.effects.measure in MEASURE.choices else "effect"
 
 
 def _studies(shown: PoolResult, interval: str) -> pd.DataFrame:
-    """Rows of the studies: observed rates with their own interval where counts are known, else yi with its interval."""
+    """Rows of the studies: rates with exact intervals where counts are known, else yi with its interval."""
     eff = shown.effects
     frame = shown.studies(interval=interval)
     if eff.events is not None and eff.total is not None:
@@ -118,25 +142,41 @@ def _studies(shown: PoolResult, interval: str) -> pd.DataFrame:
     return frame.assign(row="study")
 
 
-def _order(studies: pd.DataFrame, sort: str | None) -> Any:
+def _data_notes(shown: PoolResult) -> list[str]:
+    """Cautions about rows that `metaan.load` selected; what it left out is told by `explain`."""
+    data = shown.effects.data
+    if data is None or RECORD not in data.attrs:
+        return []
+    try:
+        notes = [(note.code, note.text) for note in explain(data).notes]
+    except (
+        InputError
+    ):  # the frame lost the column that tells its rows apart: what was true when it was loaded
+        notes = [(note["code"], note["text"]) for note in data.attrs[RECORD]["notes"]]
+    return [text for code, text in notes if code != "left-out"]
+
+
+def _order(studies: pd.DataFrame, sort: str | None) -> npt.NDArray[np.intp]:
     if sort is None:
-        return slice(None)
+        return np.arange(len(studies))
     SORT.check(sort)
     if sort == "label":
         return np.argsort(studies["study"].str.casefold().to_numpy(dtype=str), kind="stable")
     if sort not in studies:
-        raise OptionError(f"sort={sort!r} needs totals, and these studies have none. Choose label, estimate or weight.")
+        raise OptionError(
+            f"sort={sort!r} needs totals, and these studies have none. Choose label, estimate or weight."
+        )
     sign = 1 if sort == "estimate" else -1
     return np.argsort(sign * studies[sort].to_numpy(dtype=np.float64), kind="stable")
 
 
 def _summary(shown: PoolResult, studies: pd.DataFrame, prediction: bool) -> list[dict[str, Any]]:
     pooled: dict[str, Any] = {
-        "row": "pooled", "study": f"Pooled {_scale(shown)}",
-        "estimate": shown.estimate, "low": shown.ci_low, "high": shown.ci_high, "weight": studies["weight"].sum(),
+        "row": "pooled", "study": f"Pooled {_scale(shown)}", "weight": studies["weight"].sum(),
+        "estimate": shown.estimate, "low": shown.ci_low, "high": shown.ci_high,
     }  # fmt: skip
     pooled |= {name: studies[name].sum() for name in ("events", "total") if name in studies}
-    if not (prediction and math.isfinite(shown.pi_low) and math.isfinite(shown.pi_high)):
+    if not prediction:
         return [pooled]
     label = f"{100 * shown.spec.level:g}% prediction interval"
     return [pooled, {"row": "prediction", "study": label, "low": shown.pi_low, "high": shown.pi_high}]

@@ -12,8 +12,8 @@ from metaan.models.results import PoolResult
 from metaan.plot import marks
 from metaan.plot.axis import Axis, make_axis
 from metaan.plot.canvas import new_axes, room, set_axis, take, write
-from metaan.plot.forest_data import COLUMNS, forest_table
-from metaan.plot.layout import Layout, arrange, fit
+from metaan.plot.forest_data import check_table, forest_table
+from metaan.plot.layout import Layout, Words, arrange, fit
 from metaan.plot.style import current_style
 
 if TYPE_CHECKING:
@@ -36,19 +36,19 @@ def forest(
     title: str | None = None,
     xlabel: str | None = None,
 ) -> Axes:
-    """Forest plot of a pooled result: counts, rates with intervals, weights, pooled rate, prediction interval.
+    """Forest plot: counts, rates with intervals, weights, pooled rate, prediction interval, heterogeneity.
 
     Parameters
     ----------
     res : PoolResult or DataFrame
-        What `metaan.pool` or `metaan.glmm` returned, or a table from `forest_table`, perhaps edited: the figure shows
-        that table and nothing else.
+        What `metaan.pool` or `metaan.glmm` returned, or a table from `forest_table`, perhaps edited: the
+        figure shows that table and nothing else.
     ax : matplotlib.axes.Axes, optional
-        Where to draw: the plot and its text share the room of this Axes, with smaller text if it must be. By default a
-        new figure that is as large as its text needs.
+        Where to draw: the plot and its text share the room of this Axes, with smaller text if it must be. By
+        default a new figure that is as large as its text needs.
     xlim : (float, float), optional
-        Ends of the axis, rates as proportions. Intervals that go further are cut and get an arrow. By default nothing
-        is cut: 0 to 100 %, or from 0 to a round number below 50 % where all intervals end below it.
+        Ends of the axis, rates as proportions. Intervals that go further are cut and get an arrow. By default
+        nothing is cut: 0 to 100 %, or 0 to a round number where no interval reaches beyond 50 %.
     sort : {"label", "estimate", "weight", "total"}, optional
         Order of the studies; by default as they were given.
     interval : str, default "clopper-pearson"
@@ -79,9 +79,10 @@ def forest(
 
     Notes
     -----
-    The areas of the squares are in proportion to the weights; the ends of the diamond are the confidence limits of the
-    pooled rate, and the dashed line runs through its middle. Text is 8 point in an Arial-like face, as journals ask,
-    unless rcParams or ``seaborn.set_theme`` say otherwise; no rcParams are changed. Colours are seaborn's "colorblind".
+    The areas of the squares are in proportion to the weights; the ends of the diamond are the confidence
+    limits of the pooled rate, and the dashed line runs through its middle. Text is 8 point in an Arial-like
+    face, as journals ask, unless rcParams or ``seaborn.set_theme`` say otherwise; no rcParams are changed.
+    Colours are seaborn's "colorblind".
 
     References
     ----------
@@ -91,21 +92,22 @@ def forest(
     Examples
     --------
     >>> import metaan
-    >>> eff = metaan.effect_size("PLO", events=[3, 4, 9], total=[44, 30, 40], study=["Adams", "Baker", "Clark"])
+    >>> eff = metaan.effect_size("PLO", events=[3, 4, 9], total=[44, 30, 40], study=["Ames", "Bo", "Clark"])
     >>> ax = metaan.plot.forest(metaan.pool(eff), sort="estimate", xlabel="Complete response (%)")
     >>> ax.get_xlabel()
     'Complete response (%)'
     """
-    table = _table(res, sort=sort, interval=interval, prediction=prediction, footnote=footnote)
+    options = {"sort": sort, "interval": interval, "prediction": prediction, "footnote": footnote}
+    table = _table(res, options)
     axis = make_axis(table, xlim)
     style = current_style([*map(str, table["study"]), title or "", xlabel or ""])
-    words = {"title": title or "", "xlabel": axis.title if xlabel is None else xlabel}
+    words = Words(title=title or "", xlabel=axis.title if xlabel is None else xlabel)
     if ax is None:
-        layout = arrange(table, axis, style, **words)
+        layout = arrange(table, axis, style, words)
         ax = new_axes(layout)
     else:
         box = room(ax)
-        layout = fit(table, axis, style, **words, box=box.size)
+        layout = fit(table, axis, style, words, (box.width, box.height))
         take(ax, layout, box)
     set_axis(ax, axis, layout)
     write(ax, layout)
@@ -113,7 +115,7 @@ def forest(
     return ax
 
 
-def _table(res: Any, **options: Any) -> pd.DataFrame:
+def _table(res: object, options: dict[str, Any]) -> pd.DataFrame:
     """Table to draw: that of a result, or the one that was given."""
     if isinstance(res, PoolResult):
         return forest_table(res, **options)
@@ -121,13 +123,10 @@ def _table(res: Any, **options: Any) -> pd.DataFrame:
 
     if not isinstance(res, pd.DataFrame):
         raise OptionError(f"res is a {type(res).__name__}. Pass what pool, glmm or forest_table returned.")
-    absent = [name for name in COLUMNS if name not in res.columns]
-    if absent:
-        raise OptionError(f"The table lacks {', '.join(absent)}. Start from metaan.plot.forest_table(res).")
     given = [name for name, value in options.items() if value != _OPTIONS[name]]
     if given:
         raise OptionError(f"{', '.join(given)} choose what a table holds: pass them to forest_table.")
-    return res
+    return check_table(res)
 
 
 def _draw(ax: Axes, table: pd.DataFrame, axis: Axis, layout: Layout) -> None:

@@ -7,6 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from metaan.errors import OptionError
 from metaan.plot.axis import Axis
@@ -18,12 +19,12 @@ from metaan.validate import FloatArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LABEL_PAD", "TICK_LENGTH", "TICK_PAD", "Layout", "arrange", "fit"]
+__all__ = ["LABEL_PAD", "TICK_LENGTH", "TICK_PAD", "Layout", "Words", "arrange", "fit"]
 
 # Distances in multiples of the text size.
 _MARGIN: Final = 0.8  # around the figure
 _PLOT_GAP: Final = 1.7  # between text and plot: a square at 0 % or an arrow reaches into it
-_PLOT: Final = 27.0  # the plot itself
+_PLOT: Final = 25.0  # the plot itself
 _LEAST_PLOT: Final = 10.0
 _LINE: Final = 1.35  # from line to line of running text
 _STATISTICS_GAP: Final = 0.9
@@ -39,6 +40,14 @@ _SUMMARY_GAP: Final = 0.25
 _FOOT: Final = 0.65
 
 _LEAST_SIZE: Final = 4.0  # points; smaller text is not read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """What the caller says over and under a plot; empty for nothing."""
+
+    title: str
+    xlabel: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +107,7 @@ class Layout:
 
 
 def arrange(
-    table: pd.DataFrame, axis: Axis, style: Style, *, title: str, xlabel: str, width: float | None = None
+    table: pd.DataFrame, axis: Axis, style: Style, words: Words, *, width: float | None = None
 ) -> Layout:
     """Lay a forest table out, in `width` points if given."""
     lines = table["row"].to_numpy(dtype=str)
@@ -112,13 +121,19 @@ def arrange(
     plot = _PLOT * style.size if width is None else width - left - right
     start, running = margin - left, left + plot + right - 2 * margin
 
-    columns = [*place(on_left, start, "left", body, bold, style), *place(on_right, gap, "right", body, bold, style)]
-    label = wrap(xlabel, plot + 2 * min(left, right) - 2 * margin, style)
+    columns = [
+        *place(on_left, start, "left", body, bold, style),
+        *place(on_right, gap, "right", body, bold, style),
+    ]
+    label = wrap(words.xlabel, plot + 2 * min(left, right) - 2 * margin, style)
+    overhang = max(0.0, (max(text_width(line, style) for line in label) - plot) / 2)
     under = (TICK_LENGTH + TICK_PAD + LABEL_PAD + _LINE * (1 + len(label))) * style.size
-    statistics = _statistics(_said(table, "statistics"), start, left - margin - gap, under, running, style)
+    statistics = _statistics(
+        _said(table, "statistics"), start, left - margin - gap - overhang, under, running, style
+    )
     low = max(under, statistics[-1].y) if statistics else under
     notes = _notes(_said(table, "note"), start, low, running, style)
-    heading = _title(title, start, running, style)
+    heading = _title(words.title, start, running, style)
     return Layout(
         texts=(*heading, *columns, *statistics, *notes),
         rows=rows,
@@ -135,23 +150,23 @@ def arrange(
     )
 
 
-def fit(table: pd.DataFrame, axis: Axis, style: Style, *, title: str, xlabel: str, box: tuple[float, float]) -> Layout:
-    """Lay a forest table out within a box of `box` points (width, height), with smaller text where it must."""
+def fit(table: pd.DataFrame, axis: Axis, style: Style, words: Words, box: tuple[float, float]) -> Layout:
+    """Lay a forest table out within `box` points (width, height), with smaller text where it must."""
     width, height = box
-    needed = arrange(table, axis, style, title=title, xlabel=xlabel)
+    needed = arrange(table, axis, style, words)
     while style.size >= _LEAST_SIZE:
-        layout = arrange(table, axis, style, title=title, xlabel=xlabel, width=width)
+        layout = arrange(table, axis, style, words, width=width)
         narrow = layout.plot < _LEAST_PLOT * style.size
         if layout.height <= height and not narrow:
             return layout
         style = style.scaled(0.95)
     raise OptionError(
-        f"ax is too small for this forest plot: {width / 72:.1f} x {height / 72:.1f} inches. It needs about "
-        f"{needed.width / 72:.1f} x {needed.height / 72:.1f}; enlarge the figure, or leave ax out for a figure that fits."
+        f"ax is too small for this forest plot: {width / 72:.1f} x {height / 72:.1f} inches. It wants about "
+        f"{needed.width / 72:.1f} x {needed.height / 72:.1f}: enlarge the figure, or leave ax out."
     )
 
 
-def _rows(lines: FloatArray, numbered: FloatArray) -> FloatArray:
+def _rows(lines: npt.NDArray[np.str_], numbered: npt.NDArray[np.bool_]) -> FloatArray:
     """Row of each line: the header is row 0, the summary stands a little apart."""
     is_study = lines == "study"
     position = np.cumsum(numbered) - 1.0 + _FIRST + np.where(is_study, 0.0, _SUMMARY_GAP)
@@ -162,7 +177,9 @@ def _said(table: pd.DataFrame, kind: str) -> list[str]:
     return [str(text) for text in table.loc[table["row"] == kind, "study"]]
 
 
-def _statistics(said: list[str], x: float, beside: float, under: float, width: float, style: Style) -> list[Text]:
+def _statistics(
+    said: list[str], x: float, beside: float, under: float, width: float, style: Style
+) -> list[Text]:
     """Lines on the model and its heterogeneity: beside the axis where they fit, else under it."""
     fits = all(text_width(text, style) <= beside for text in said)
     first = 0.5 * style.size if fits else under + _STATISTICS_GAP * style.size
@@ -188,5 +205,12 @@ def _title(title: str, x: float, width: float, style: Style) -> list[Text]:
     lines = wrap(title, width, style, bold=True) if title else []
     step = _LINE * style.size
     return [
-        Text(text=line, x=x, y=step * (len(lines) - i - 0.5) + _TITLE_GAP * style.size, level="above", bold=True) for i, line in enumerate(lines)
+        Text(
+            text=line,
+            x=x,
+            y=step * (len(lines) - i - 0.5) + _TITLE_GAP * style.size,
+            level="above",
+            bold=True,
+        )
+        for i, line in enumerate(lines)
     ]

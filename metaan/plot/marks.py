@@ -6,14 +6,21 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.markers import CARETLEFT, CARETRIGHT
+from matplotlib.markers import CARETLEFT, CARETRIGHT, MarkerStyle
 from matplotlib.patches import Polygon, Rectangle
 
 from metaan.plot.axis import Axis
 from metaan.plot.style import Style
 from metaan.validate import FloatArray
 
-__all__ = ["draw_arrows", "draw_diamond", "draw_intervals", "draw_prediction", "draw_reference", "draw_squares"]
+__all__ = [
+    "draw_arrows",
+    "draw_diamond",
+    "draw_intervals",
+    "draw_prediction",
+    "draw_reference",
+    "draw_squares",
+]
 
 # In rows.
 _LARGEST_SQUARE: Final = 0.68  # side
@@ -21,7 +28,9 @@ _DIAMOND: Final = 0.3  # half its height
 _BAR: Final = 0.1  # half its height
 
 
-def draw_squares(ax: Axes, x: FloatArray, y: FloatArray, weight: FloatArray, axis: Axis, style: Style) -> None:
+def draw_squares(
+    ax: Axes, x: FloatArray, y: FloatArray, weight: FloatArray, axis: Axis, style: Style
+) -> None:
     """Squares at the estimates, their areas in proportion to the weights."""
     largest = (_LARGEST_SQUARE * style.row) ** 2
     area = largest * weight / weight.max()
@@ -32,12 +41,14 @@ def draw_squares(ax: Axes, x: FloatArray, y: FloatArray, weight: FloatArray, axi
     )  # fmt: skip
 
 
-def draw_intervals(ax: Axes, low: FloatArray, high: FloatArray, y: FloatArray, axis: Axis, style: Style) -> None:
+def draw_intervals(
+    ax: Axes, low: FloatArray, high: FloatArray, y: FloatArray, axis: Axis, style: Style
+) -> None:
     """Lines from limit to limit, cut at the edges of the plot."""
     seen = (high >= axis.low) & (low <= axis.high)
     ax.hlines(
-        y[seen], np.maximum(low[seen], axis.low), np.minimum(high[seen], axis.high),
-        colors=[style.ink], linewidth=0.11 * style.size, capstyle="butt", clip_on=False, zorder=3, label="_intervals",
+        y[seen], np.maximum(low[seen], axis.low), np.minimum(high[seen], axis.high), colors=[style.ink],
+        linewidth=0.11 * style.size, capstyle="butt", clip_on=False, zorder=3, label="_intervals",
     )  # fmt: skip
 
 
@@ -49,8 +60,8 @@ def draw_arrows(ax: Axes, low: FloatArray, high: FloatArray, y: FloatArray, axis
     ):
         if cut.any():
             ax.scatter(
-                np.full(cut.sum(), edge), y[cut], s=(0.55 * style.size) ** 2, marker=marker, color=[style.ink],
-                linewidths=0, clip_on=False, zorder=4, label=label,
+                np.full(cut.sum(), edge), y[cut], s=(0.55 * style.size) ** 2, marker=MarkerStyle(marker),
+                color=[style.ink], linewidths=0, clip_on=False, zorder=4, label=label,
             )  # fmt: skip
 
 
@@ -76,7 +87,9 @@ def draw_prediction(ax: Axes, low: float, high: float, y: float, style: Style) -
     )  # fmt: skip
 
 
-def draw_reference(ax: Axes, x: float, top: float, bottom: float, style: Style, *, dashed: bool = True) -> None:
+def draw_reference(
+    ax: Axes, x: float, top: float, bottom: float, style: Style, *, dashed: bool = True
+) -> None:
     """Vertical line through the rows: the pooled estimate (dashed) or no effect (solid)."""
     ax.vlines(
         x, top, bottom, colors=[style.muted], linewidth=0.08 * style.size,

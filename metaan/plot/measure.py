@@ -18,8 +18,8 @@ _REFERENCE = 100.0  # points; large, so that widths are not rounded to the grid 
 def text_width(text: str, style: Style, *, bold: bool = False, small: bool = False) -> float:
     """Width of one line of text in points.
 
-    The sum of the advances of its characters, each measured once: 100 times faster than laying out every string, the
-    same for every backend and resolution, and never below the drawn width by more than kerning and hinting (1 %).
+    The sum of the advances of its characters, each measured once: faster than laying out every string, the
+    same for every backend and resolution. The drawn text may differ from it by kerning and hinting.
     """
     em = sum(_advance(char, style.family, bold) for char in text)
     return em * (style.small if small else style.size)

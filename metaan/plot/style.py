@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import matplotlib as mpl
 import seaborn as sns
@@ -14,8 +14,8 @@ from matplotlib.typing import ColorType
 
 __all__ = ["Style", "current_style"]
 
-# Journals ask for 7 to 9 point Arial or Helvetica. Liberation Sans has the widths of Arial, so that an SVG with real
-# text keeps its columns on a computer that has only one of them.
+# Journals ask for 7 to 9 point Arial or Helvetica. Liberation Sans has the widths of Arial, so that an SVG
+# with real text keeps its columns on a computer that has only one of them.
 _SIZE: Final = 8.0
 _FACES: Final = ("Arial", "Helvetica", "Liberation Sans", "Nimbus Sans")
 # Faces with Chinese, Japanese and Korean signs, which Latin faces lack; asked only when a label needs them.
@@ -24,6 +24,7 @@ _EAST_ASIAN: Final = (
     "Yu Gothic", "Malgun Gothic", "WenQuanYi Zen Hei", "Droid Sans Fallback", "Arial Unicode MS",
 )  # fmt: skip
 _FIRST_EAST_ASIAN: Final = "\u2e80"
+_GENERIC: Final = ("serif", "sans-serif", "cursive", "fantasy", "monospace")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,9 @@ class Style:
     def font(self, *, bold: bool = False, small: bool = False) -> FontProperties:
         """Font of a text."""
         return FontProperties(
-            family=list(self.family), size=self.small if small else self.size, weight="bold" if bold else "normal"
+            family=list(self.family),
+            size=self.small if small else self.size,
+            weight="bold" if bold else "normal",
         )
 
     def scaled(self, factor: float) -> Style:
@@ -77,10 +80,10 @@ def current_style(texts: Iterable[str] = ()) -> Style:
     `texts` are the labels to be drawn: faces for their script are added when the Latin ones lack it.
     """
     palette = sns.color_palette("colorblind")
-    ink: Any = mpl.rcParams["text.color"]
+    ink: Any = _rc()["text.color"]
     return Style(
         family=_family(any(max(text, default="") >= _FIRST_EAST_ASIAN for text in texts)),
-        size=_SIZE if _is_default("font.size") else float(mpl.rcParams["font.size"]),
+        size=_SIZE if _is_default("font.size") else float(_rc()["font.size"]),
         ink=ink, muted=sns.blend_palette([ink, "0.6"], 3)[1],
         square=palette[0], pooled=palette[0], prediction=palette[1],
     )  # fmt: skip
@@ -90,12 +93,23 @@ def _family(east_asian: bool) -> tuple[str, ...]:
     if _is_default("font.family") and _is_default("font.sans-serif"):
         family = (*_installed(_FACES)[:1], "sans-serif")
     else:
-        family = tuple(mpl.rcParams["font.family"])
+        family = tuple(face for entry in _rc()["font.family"] for face in _resolved(entry))
     return (*family, *_installed(_EAST_ASIAN)[:1]) if east_asian else family
 
 
+def _resolved(entry: str) -> tuple[str, ...]:
+    """A generic family, its face put first: a later change of rcParams then leaves the face as it is."""
+    faces = _rc()[f"font.{entry}"] if entry in _GENERIC else None
+    return (*_installed(tuple(faces))[:1], entry) if faces else (entry,)
+
+
 def _is_default(key: str) -> bool:
-    return bool(mpl.rcParams[key] == mpl.rcParamsDefault[key])
+    defaults = cast("dict[str, Any]", mpl.rcParamsDefault)
+    return bool(_rc()[key] == defaults[key])
+
+
+def _rc() -> dict[str, Any]:
+    return cast("dict[str, Any]", mpl.rcParams)
 
 
 @lru_cache

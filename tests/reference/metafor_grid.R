@@ -85,14 +85,22 @@ GENERIC <- list(
   gen_two = list(yi = c(.1, .9), vi = c(.04, .2), source = "made up")
 )
 
+# Stopping rules in units of the data: metafor's are absolute.
+scale_of <- function(yi, vi) {
+  w <- 1 / vi
+  dl <- (sum(w * (yi - sum(w * yi) / sum(w))^2) - (length(yi) - 1)) / (sum(w) - sum(w^2) / sum(w))
+  max(0, dl) + 1 / mean(w)
+}
+
 # ---- one fit -----------------------------------------------------------------------------------------------------
 tight <- function(yi, vi, method, test, level, weights = NULL, tau2 = NULL, start = NULL) {
   arguments <- list(yi = yi, vi = vi, method = method, test = test, level = level)
   if (!is.null(tau2)) arguments$tau2 <- tau2
   if (!is.null(weights)) arguments$weights <- weights
-  for (step in c(1, .5, .1)) for (threshold in c(1e-13, 1e-12, 1e-11)) {
-    arguments$control <- list(threshold = threshold, tol = 1e-13, maxiter = 20000, stepadj = step,
-                              tau2.max = 1e4 * max(1, var(yi)))
+  scale <- scale_of(yi, vi)
+  for (step in c(1, .5, .1)) for (threshold in c(1e-14, 1e-13, 1e-12, 1e-11)) {
+    arguments$control <- list(threshold = threshold * scale, tol = 1e-15 * scale, maxiter = 50000, stepadj = step,
+                              tau2.max = 1e4 * max(scale, var(yi)))
     if (!is.null(start)) arguments$control$tau2.init <- start
     fit <- try(suppressWarnings(do.call(rma, arguments)), silent = TRUE)
     if (!inherits(fit, "try-error")) {
@@ -132,6 +140,11 @@ likelihood_fits <- function(yi, vi, code) {
                                   peaks = vec(scan$peaks)))
 }
 
+interval_control <- function(yi, vi) {
+  scale <- scale_of(yi, vi)
+  list(tol = 1e-15 * scale, maxiter = 10000, tau2.max = 1e6 * max(scale, var(yi)))
+}
+
 one_method <- function(yi, vi, method) {
   k <- length(yi)
   weights <- switch(method, "GENQ-iv" = 1 / vi, "GENQ-sqrt" = 1 / sqrt(vi), NULL)
@@ -140,9 +153,12 @@ one_method <- function(yi, vi, method) {
     likelihood <- likelihood_fits(yi, vi, code)
     fits <- likelihood$fits
   } else {
-    # SJIT takes thousands of steps: its tests are asked for at the tau2 that the first fit found.
-    found <- if (code == "SJIT") tight(yi, vi, code, "z", 95)$tau2
-    fits <- lapply(TESTS, function(test) tight(yi, vi, code, test, 95, weights, found))
+    first <- tight(yi, vi, code, "z", 95, weights)
+    # SJIT takes thousands of steps: its other tests are asked for at the tau2 that the first fit found.
+    fixed <- if (code == "SJIT") first$tau2
+    fits <- lapply(TESTS, function(test) tight(yi, vi, code, test, 95, weights, fixed))
+    fits <- lapply(fits, function(f) { f$parms <- first$parms; f })
+    fits$z <- first
   }
   first <- fits$z
   keep <- k <= SMALL || code %in% c("CE", "DL", "REML")
@@ -157,16 +173,15 @@ one_method <- function(yi, vi, method) {
       vec(c(f$se, f$zval, f$pval, f$ci.lb, f$ci.ub, n90$ci.lb, n90$ci.ub))
     }) |> setNames(names(TESTS))
   )
-  if (!is.null(first$tight) && !all(first$tight == c(1e-13, 1))) out$control <- first$tight
+  if (!is.null(first$tight) && !all(first$tight == c(1e-14, 1))) out$control <- first$tight
   if (code != "CE") {
     pi_of <- function(fit, ...) { p <- predict(fit, ...); vec(c(p$pi.lb, p$pi.ub)) }
     out$pi <- list(z = pi_of(first), simple = pi_of(first, pi.type = "simple"), t = pi_of(first, pi.type = "t"),
-                   hts = if (k > 2) pi_of(first, pi.type = "riley"), hk = pi_of(fits$hk))
+                   hts = if (k > 2) pi_of(first, pi.type = "riley"), hk = if (k > 2) pi_of(fits$hk, pi.type = "riley"))
   }
   if (code %in% c("ML", "REML")) {
     out <- c(out, likelihood$record)
-    pl <- try(suppressWarnings(confint(first, type = "PL", control = list(tol = 1e-13, maxiter = 10000,
-                                       tau2.max = 1e4 * max(1, var(yi)))))$random[1, 2:3], silent = TRUE)
+    pl <- try(suppressWarnings(confint(first, type = "PL", control = interval_control(yi, vi)))$random[1, 2:3], silent = TRUE)
     if (!inherits(pl, "try-error")) out$PL <- vec(pl)
   }
   if (keep) {
@@ -183,7 +198,7 @@ one_method <- function(yi, vi, method) {
 one_cell <- function(yi, vi, extra = NULL) {
   base <- tight(yi, vi, "DL", "z", 95)
   limits <- function(level) {
-    ci <- confint(base, level = level, control = list(tol = 1e-13, maxiter = 10000, tau2.max = 1e6 * max(1, var(yi))))
+    ci <- confint(base, level = level, control = interval_control(yi, vi))
     vec(t(ci$random[c(1, 3, 4), 2:3]))
   }
   c(extra, list(yi = vec(yi), vi = vec(vi), k = length(yi), Q = base$QE, Q_pvalue = base$QEp,

@@ -1,0 +1,118 @@
+"""Profile-likelihood limits of the binomial-normal model: for the pooled log odds and for tau."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from scipy.special import chdtri
+
+from metaan.core.binomial import Binomial, evaluate, gauss_hermite, trapezoid
+from metaan.core.binomial_fit import BinomialFit, maximise_mu
+from metaan.core.roots import bracketed_root
+from metaan.core.wls import FloatArray
+
+__all__ = ["mu_limits", "tau_limits"]
+
+_SCAN: Final = np.array([0.0, 0.1, 0.3, 0.6, 1.0, 1.6, 2.5, 4.0])
+_STEPS: Final = 40
+_FIRST_NODES: Final = 33
+_MOST_NODES: Final = 4097
+_AGREE: Final = 1e-5
+_WIDEST: Final = 20.0
+"""tau beyond which a profile that has not fallen far enough is taken never to fall: exp(20) is no odds ratio of trials."""
+
+
+class _Profile(NamedTuple):
+    loglik: FloatArray
+    tau: FloatArray
+
+
+def _maximise_tau(b: Binomial, mu: FloatArray, scale: FloatArray) -> _Profile:
+    """Maximum over tau >= 0 for fixed mu: the best of a scan, then Newton in tau kept between its neighbours."""
+    n, m = mu.shape[0], _SCAN.size
+    # far from the estimate the best tau is of the order of the distance: tau^2 + (distance)^2 is the spread about mu
+    y, weight = b.logit, b.N > 0
+    about = np.sqrt((weight * (y - mu) ** 2).sum(axis=0) / weight.sum(axis=0))
+    grid = np.maximum(about, scale) * _SCAN[:, None]
+    wide = b.take(np.tile(np.arange(n), m))
+    mus, taus = np.tile(mu, m), grid.ravel()
+    height = evaluate(wide, mus, taus, gauss_hermite(wide, mus, taus, 15, tolerance=0.05)).loglik.reshape(m, n)
+    best = height.argmax(axis=0)
+    columns = np.arange(n)
+    low, high = grid[np.maximum(best - 1, 0), columns], grid[np.minimum(best + 1, m - 1), columns]
+    return _newton_tau(b, mu, np.maximum(grid[best, columns], 0.3 * grid[1]), low, high)
+
+
+def _newton_tau(b: Binomial, mu: FloatArray, tau: FloatArray, low: FloatArray, high: FloatArray) -> _Profile:
+    nodes = _FIRST_NODES
+    at = evaluate(b, mu, tau, trapezoid(b, mu, tau, nodes))
+    for _ in range(_STEPS):
+        if at.doubt.max() > _AGREE and 2 * nodes <= _MOST_NODES:
+            nodes = 2 * nodes - 1
+        low, high = np.where(at.tau > 0, tau, low), np.where(at.tau > 0, high, tau)
+        high = np.maximum(high, low)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = np.where(at.tau_tau < 0, -at.tau / at.tau_tau, np.inf)
+        new = tau + step
+        new = np.where((new >= low) & (new <= high), new, (low + high) / 2)
+        small = (np.abs(new - tau) <= 1e-9 * (new + 1e-6)) | (at.tau**2 < 1e-18 * np.abs(at.tau_tau))
+        if small.all() and at.doubt.max() <= _AGREE:
+            break
+        tau = np.where(small, tau, new)
+        at = evaluate(b, mu, tau, trapezoid(b, mu, tau, nodes))
+    return _Profile(at.loglik, tau)
+
+
+def mu_limits(b: Binomial, found: BinomialFit, level: float) -> tuple[FloatArray, FloatArray]:
+    """Log odds whose profile log-likelihood, over tau, lies chi2(1)/2 below the maximum; infinite where it never does."""
+    drop = found.loglik - chdtri(1.0, 1 - level) / 2
+    scale = np.maximum(found.tau, 0.1)
+    step = np.sqrt(found.cov[:, 0, 0])
+
+    def excess(mu: FloatArray) -> FloatArray:
+        common = _loglik_at_zero(b, mu)
+        return np.maximum(_maximise_tau(b, mu, scale).loglik, common) - drop
+
+    limits = []
+    for side in (-1.0, 1.0):
+        inside, f_inside = found.mu, found.loglik - drop
+        outside = found.mu + side * 2 * step
+        f_outside = excess(outside)
+        for _ in range(8):
+            if (f_outside <= 0).all():
+                break
+            grow = f_outside > 0
+            inside, f_inside = np.where(grow, outside, inside), np.where(grow, f_outside, f_inside)
+            outside = np.where(grow, found.mu + 2 * (outside - found.mu), outside)
+            f_outside = np.where(grow, excess(outside), f_outside)
+        root = bracketed_root(excess, outside, inside, f_outside, f_inside, tolerance=1e-10)
+        limits.append(np.where(f_outside > 0, side * np.inf, root))
+    return limits[0], limits[1]
+
+
+def _loglik_at_zero(b: Binomial, mu: FloatArray) -> FloatArray:
+    return (b.x * mu - b.N * np.logaddexp(0.0, mu)).sum(axis=0) + b.constant
+
+
+def tau_limits(b: Binomial, found: BinomialFit, level: float) -> tuple[FloatArray, FloatArray]:
+    """tau whose profile log-likelihood, over mu, lies chi2(1)/2 below the maximum: 0 or inf where it never does."""
+    drop = found.loglik - chdtri(1.0, 1 - level) / 2
+
+    def excess(tau: FloatArray) -> FloatArray:
+        return maximise_mu(b, found.mu, np.abs(tau))[1].loglik - drop
+
+    top = found.loglik - drop
+    at_zero = found.loglik_common - drop
+    zero = np.zeros_like(found.tau)
+    low = np.where(at_zero >= 0, 0.0, bracketed_root(excess, zero, found.tau, at_zero, top, tolerance=1e-10))
+    inside, f_inside = found.tau, top
+    outside = np.maximum(2 * found.tau, 0.5)
+    f_outside = excess(outside)
+    while ((f_outside > 0) & (outside < _WIDEST)).any():
+        grow = (f_outside > 0) & (outside < _WIDEST)
+        inside, f_inside = np.where(grow, outside, inside), np.where(grow, f_outside, f_inside)
+        outside = np.where(grow, np.minimum(2 * outside, _WIDEST), outside)
+        f_outside = np.where(grow, excess(outside), f_outside)
+    high = bracketed_root(excess, outside, inside, f_outside, f_inside, tolerance=1e-10)
+    return low, np.where(f_outside > 0, np.inf, high)
