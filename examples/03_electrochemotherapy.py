@@ -2,8 +2,8 @@
 Does electrochemotherapy work as well as its reviews say?
 =========================================================
 
-All electrochemotherapy trials in skin metastases are pooled, lesions and patients apart, and each published pooled
-rate is set against the same population in the tables at hand.
+All trials in skin metastases, lesions and patients apart; then each published rate against the rows at hand
+that come closest to it. Mali's main paper of 2013 could not be read; his paper on tumour size is there.
 """
 
 from pathlib import Path
@@ -14,67 +14,56 @@ import metaan
 
 OUTPUT = Path(__file__).parent / "output"
 COUNTS = {"events": "events", "total": "total", "study": "study"}
-
-# Population of a review -> sites and rows of the tables that come closest. Reviews of "all" took primary skin
-# cancers too, but for Morley 2019; vulvar and Kaposi tumours are not skin metastases in the tables.
-POPULATIONS = {
-    "all": ("any", ""),
-    "breast": ("cutaneous_metastases", "primary_tumour == 'breast'"),
-    "melanoma": ("cutaneous_metastases", "primary_tumour == 'melanoma'"),
-    "melanoma, intratumoral": ("cutaneous_metastases", "primary_tumour == 'melanoma' and route == 'intratumoral'"),
-    "melanoma, intravenous": ("cutaneous_metastases", "primary_tumour == 'melanoma' and route == 'intravenous'"),
-    "melanoma, studies to 2006": ("cutaneous_metastases", "primary_tumour == 'melanoma' and year <= 2006"),
-    "bleomycin": ("any", "agent == 'bleomycin'"),
-    "cisplatin": ("any", "agent == 'cisplatin'"),
-    "vulvar": ("any", "primary_tumour == 'vulvar'"),
-    "kaposi": ("any", "primary_tumour == 'kaposi'"),
-}
+SKIN = "site == 'cutaneous_metastases'"
+MELANOMA = f"{SKIN} and primary_tumour == 'melanoma'"
+# Population of a review (or the review itself): the rows that come closest to it.
+ROWS = {
+    "all": "total > 0", "morley2019": SKIN, "melanoma": MELANOMA,
+    "breast": f"{SKIN} and primary_tumour == 'breast'",
+    "melanoma, intratumoral": f"{MELANOMA} and route == 'intratumoral'",
+    "melanoma, intravenous": f"{MELANOMA} and route == 'intravenous'",
+    "melanoma, studies to 2006": f"{MELANOMA} and year <= 2006",
+    "bleomycin": "agent == 'bleomycin'", "cisplatin": "agent == 'cisplatin'",
+    "vulvar": "primary_tumour == 'vulvar'", "kaposi": "primary_tumour == 'kaposi'",
+}  # fmt: skip
 
 
-def percent(res, low="ci_low", high="ci_high"):
-    return f"{100 * getattr(res, low):.1f}-{100 * getattr(res, high):.1f}"
+def percent(rate, low, high):
+    return f"{rate:.1f} ({low:.1f}-{high:.1f})" if low == low else f"{rate:.1f}"
 
 
-# %%
-# Every trial in skin metastases.
-lines = []
+def ours(trials):
+    res = metaan.glmm("PLO", trials, **COUNTS).back()
+    rate, low, high = 100 * res.estimate, 100 * res.ci_low, 100 * res.ci_high
+    return {"rate": rate, "ours": percent(rate, low, high), "our k": str(res.k)}
+
+
+every, lines = {}, []
 for outcome in ("complete_response", "objective_response"):
     for unit in ("lesion", "patient"):
-        trials = metaan.load("electrochemotherapy", outcome=outcome, unit=unit)
-        res = metaan.glmm("PLO", trials, **COUNTS).back()
-        held = {"outcome": outcome, "unit": unit, "k": res.k, "n": trials["total"].sum()}
-        rate = {"rate": f"{100 * res.estimate:.1f}", "95% CI": percent(res)}
-        lines.append(held | rate | {"95% PI": percent(res, "pi_low", "pi_high"), "tau2": f"{res.tau2:.2f}"})
-print("Electrochemotherapy of skin metastases, GLMM, rates in %\n")
-print(pd.DataFrame(lines).to_string(index=False), "\n")
+        every[outcome, unit] = metaan.load("electrochemotherapy", outcome=outcome, unit=unit, site="any")
+        lines.append({"outcome": outcome, "unit": unit} | ours(every[outcome, unit].query(SKIN)))
+print("Electrochemotherapy of skin metastases by GLMM: rates in % (95% CI)\n")
+print(pd.DataFrame(lines).drop(columns="rate").to_string(index=False), "\n")
 
-# %%
-# The published reviews. Where a review does not say what it counted, both units are shown.
-published = metaan.published()
 lines = []
-for target in published[published["therapy"] == "electrochemotherapy"].itertuples():
-    for unit in [target.unit] if target.unit else ["lesion", "patient"]:
-        said = f"{target.pooled_pct}" + ("" if pd.isna(target.ci_low) else f" ({target.ci_low}-{target.ci_high})")
-        line = {"review": target.review_id, "population": target.population, "unit": unit, "outcome": target.outcome}
-        line |= {"published": said, "k": target.k}
-        site, rows = POPULATIONS.get(target.population, (None, ""))
-        if site is None:
-            lines.append(line | {"ours": "not comparable: no tumour sizes in the tables"})
-            continue
-        site = "cutaneous_metastases" if target.review_id == "morley2019" else site
-        trials = metaan.load("electrochemotherapy", outcome=target.outcome, unit=unit, site=site)
-        trials = trials.query(rows) if rows else trials
-        if trials.empty:
-            lines.append(line | {"ours": "not comparable: no such row"})
-            continue
-        res = metaan.glmm("PLO", trials, **COUNTS).back()
-        gap = 100 * res.estimate - target.pooled_pct
-        ours = f"{100 * res.estimate:.1f} ({percent(res)})"
-        lines.append(line | {"ours": ours, "our k": res.k, "difference": f"{gap:+.1f}"})
+for target in metaan.published().query("therapy == 'electrochemotherapy'").itertuples():
+    rows = ROWS.get(target.review_id, ROWS.get(target.population))
+    for unit in [target.unit] if target.unit else ["lesion", "patient"]:  # not said: both are shown
+        line = {"review": target.review_id, "population": target.population, "outcome": target.outcome}
+        line |= {"unit": unit, "k": str(target.k).replace("<NA>", "not said")}
+        line["published"] = percent(target.pooled_pct, target.ci_low, target.ci_high)
+        if rows is None:
+            line["ours"] = "not comparable: no sizes"
+        elif (trials := every[target.outcome, unit].query(rows)).empty:
+            line["ours"] = "not comparable: no rows"
+        else:
+            line |= ours(trials)
+            line["difference"] = f"{line['rate'] - target.pooled_pct:+.1f}"
+        lines.append(line)
 print("Published reviews against the tables at hand, rates in % (95% CI)\n")
-print(pd.DataFrame(lines).astype({"our k": "Int64"}).fillna("").to_string(index=False), "\n")
+print(pd.DataFrame(lines).drop(columns="rate").fillna("").to_string(index=False), "\n")
 
-# %%
 trials = metaan.load("electrochemotherapy", outcome="complete_response", unit="lesion")
 print(metaan.explain(trials))
 ax = metaan.plot.forest(metaan.glmm("PLO", trials, **COUNTS), xlabel="Complete response (% of lesions)")

@@ -11,7 +11,22 @@ import numpy.typing as npt
 
 from metaan.errors import DataError, InputError, OptionError, listed
 
-__all__ = ["CI", "CORRECTION", "METHOD", "MISSING", "PI", "TEST", "Option", "check_level", "column", "labels"]
+__all__ = [
+    "CI",
+    "CORRECTION",
+    "METHOD",
+    "MISSING",
+    "PI",
+    "TEST",
+    "FloatArray",
+    "Option",
+    "check_level",
+    "column",
+    "forbid",
+    "labels",
+    "numbers",
+    "same_length",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -182,7 +197,7 @@ def _number(value: Any, name: str, position: int) -> float:
 def same_length(arrays: Mapping[str, FloatArray]) -> int:
     """Common length of several arguments; InputError when they differ or are empty."""
     lengths = {name: array.shape[0] for name, array in arrays.items()}
-    k = next(iter(lengths.values()))
+    k = int(next(iter(lengths.values())))
     if len(set(lengths.values())) > 1:
         sizes = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         raise InputError(f"Lengths differ: {sizes}. Each study needs one value of each.")
@@ -196,7 +211,7 @@ def forbid(bad: npt.NDArray[np.bool_], study: Sequence[str], what: str, values: 
     if not bad.any():
         return
     where = np.flatnonzero(bad)
-    names = listed(study[i] for i in where)
+    names = listed(study[int(i)] for i in where)
     first = where[0]
     got = f" (got {', '.join(f'{v[first]:g}' for v in values)} in the first of them)" if values else ""
     raise DataError(f"{what}: study {names}{got}.")

@@ -1,13 +1,14 @@
 """Marginal likelihood of the binomial-normal model, with its derivatives.
 
-Study i has x_i events of N_i, log odds eta_i = mu + tau u_i and u_i standard normal. The integral over u_i is taken by the trapezoidal
-rule on the range where the integrand exceeds exp(-34) of its maximum. For a smooth integrand that has died out at both ends the error
-of this rule falls geometrically with the number of nodes and is about squared when they are doubled, so that agreement of two rules
-to 1e-5 proves the finer one to be exact to about 1e-10: every second node is such a rule, and costs nothing. Gauss-Hermite nodes
-centred on the mode, as in R's lme4, are the other rule.
+Study i has x_i events of N_i, log odds eta_i = mu + tau u_i and u_i standard normal. The integral over u_i is taken
+by the trapezoidal rule on the range where the integrand exceeds exp(-34) of its maximum. For a smooth integrand
+that has died out at both ends the error of this rule falls geometrically with the number of nodes and is about
+squared when they are doubled, so that agreement of two rules to 1e-5 proves the finer one to be exact to about
+1e-10: every second node is such a rule, and costs nothing. Gauss-Hermite nodes centred on the mode, as in R's lme4,
+are the other rule.
 
-Data lie studies first, shape (k, n); nodes form the middle axis of arrays of shape (k, nodes, n). An absent study has x = N = 0
-and adds exactly 0 to the log-likelihood.
+Data lie studies first, shape (k, n); nodes form the middle axis of arrays of shape (k, nodes, n). An absent study
+has x = N = 0 and adds exactly 0 to the log-likelihood.
 """
 
 from __future__ import annotations
@@ -21,7 +22,17 @@ from scipy.special import expit, gammaln
 
 from metaan.core.wls import FloatArray
 
-__all__ = ["Binomial", "Moments", "Value", "evaluate", "gauss_hermite", "log_likelihood", "mode", "moments", "trapezoid"]
+__all__ = [
+    "Binomial",
+    "Moments",
+    "Value",
+    "evaluate",
+    "gauss_hermite",
+    "log_likelihood",
+    "mode",
+    "moments",
+    "trapezoid",
+]
 
 _DROP: Final = 34.0  # exp(-34) = 2e-15
 _MODE_STEPS: Final = 60
@@ -87,13 +98,11 @@ def _integrand(b: Binomial, u: FloatArray, eta: FloatArray) -> FloatArray:
     return np.asarray(b.x * eta - b.N * np.logaddexp(0.0, eta) - u * u / 2)
 
 
-def mode(
-    b: Binomial, mu: FloatArray, tau: FloatArray, *, tolerance: float = 0.05
-) -> tuple[FloatArray, FloatArray]:
+def mode(b: Binomial, mu: FloatArray, tau: FloatArray, *, tolerance: float = 0.05) -> tuple[FloatArray, FloatArray]:
     """Mode of the integrand in u and the standard deviation that its curvature gives, shape (k, n).
 
-    Newton's method from the precision-weighted mean of prior and empirical log odds; the log-concave integrand has one mode.
-    A step moves the log odds by at most 2, since the curvature changes by a factor of e over one unit.
+    Newton's method from the precision-weighted mean of prior and empirical log odds; the log-concave integrand has
+    one mode. A step moves the log odds by at most 2, since the curvature changes by a factor of e over one unit.
 
     Parameters
     ----------
@@ -115,10 +124,13 @@ def mode(
     return u, 1 / np.sqrt(curvature)
 
 
-def _edges(b: Binomial, mu: FloatArray, tau: FloatArray, u: FloatArray, sd: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _edges(
+    b: Binomial, mu: FloatArray, tau: FloatArray, u: FloatArray, sd: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Distances left and right of the mode at which the log integrand has dropped by _DROP, from above.
 
-    The drop is convex in the distance and at least distance^2/2, so Newton's steps, from the first one on, stay beyond the edge.
+    The drop is convex in the distance and at least distance^2/2, so Newton's steps, from the first one on, stay
+    beyond the edge.
     """
     side = np.array([-1.0, 1.0])[:, None, None]
     distance = np.broadcast_to(sd * np.sqrt(2 * _DROP), (2, *sd.shape))
@@ -128,7 +140,7 @@ def _edges(b: Binomial, mu: FloatArray, tau: FloatArray, u: FloatArray, sd: Floa
         eta = mu + tau * at
         drop = top - b.x * eta + b.N * np.logaddexp(0.0, eta) + at * at / 2
         slope = side * (at - tau * (b.x - b.N * expit(eta)))
-        distance = np.minimum(distance - (drop - _DROP) / slope, _FARTHEST)
+        distance = np.clip(distance - (drop - _DROP) / slope, sd, _FARTHEST)
     return distance[0], distance[1]
 
 
@@ -155,8 +167,10 @@ def gauss_hermite(b: Binomial, mu: FloatArray, tau: FloatArray, nodes: int, *, t
     return Nodes(u[:, None] + sd[:, None] * z[None, :, None], log_weight)
 
 
-def _posterior(b: Binomial, mu: FloatArray, tau: FloatArray, at: Nodes) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Log-likelihood of each study (no constants), posterior weights of the nodes, eta and event probability at the nodes."""
+def _posterior(
+    b: Binomial, mu: FloatArray, tau: FloatArray, at: Nodes
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Log-likelihood of each study (no constants), posterior weights of the nodes, eta and rate at the nodes."""
     eta = mu + tau * at.u
     e = np.exp(-np.abs(eta))
     one = 1 + e
@@ -171,7 +185,7 @@ def _posterior(b: Binomial, mu: FloatArray, tau: FloatArray, at: Nodes) -> tuple
 
 def log_likelihood(b: Binomial, mu: FloatArray, tau: FloatArray, at: Nodes) -> FloatArray:
     """Marginal log-likelihood, binomial constants included, shape (n,)."""
-    return _posterior(b, mu, tau, at)[0].sum(axis=0) + b.constant
+    return np.asarray(_posterior(b, mu, tau, at)[0].sum(axis=0) + b.constant)
 
 
 def evaluate(b: Binomial, mu: FloatArray, tau: FloatArray, at: Nodes) -> Value:

@@ -1,8 +1,9 @@
 """Maximum likelihood of the binomial-normal model for many meta-analyses at once.
 
-For a fixed tau the log-likelihood is concave in mu (a marginal of a log-concave function), so that tau alone can have several local
-maxima. The profile in tau is therefore scanned on a grid, every local maximum of the scan is a start, Newton's method with exact
-derivatives finishes each, and the highest wins. tau2 = 0 is a local maximum when the score of tau2 there is not positive.
+For a fixed tau the log-likelihood is concave in mu (a marginal of a log-concave function), so that tau alone can
+have several local maxima. The profile in tau is therefore scanned on a grid, every local maximum of the scan is a
+start, Newton's method with exact derivatives finishes each, and the highest wins. tau2 = 0 is a local maximum when
+the score of tau2 there is not positive.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from scipy.special import logit
 from metaan.core.binomial import Binomial, Nodes, Value, evaluate, gauss_hermite, trapezoid
 from metaan.core.wls import FloatArray
 
-__all__ = ["TAU_HELD", "BinomialFit", "covariance", "fit", "fit_common", "maximise_mu", "newton_step"]
+__all__ = ["TAU_HELD", "BinomialFit", "covariance", "fit", "fit_common", "maximise_mu", "moved", "newton_step"]
 
 IntArray = npt.NDArray[np.intp]
 BoolArray = npt.NDArray[np.bool_]
@@ -54,6 +55,8 @@ class BinomialFit(NamedTuple):
     """No events at all or nothing but events: mu is infinite."""
     held: BoolArray
     """Every study at 0 or n, both kinds present: tau is held at TAU_HELD."""
+    identified: BoolArray
+    """Whether tau is: not for one study, nor for single observations, which tell the mean rate alone."""
 
 
 class _Search(NamedTuple):
@@ -96,14 +99,15 @@ def _fit(b: Binomial) -> BinomialFit:
     total = b.x.sum(axis=0)
     separated = (total == 0) | (total == b.N.sum(axis=0))
     extreme = ((b.x == 0) | (b.x == b.N)).all(axis=0)
-    several = (b.N > 1).any(axis=0)  # of single observations the likelihood depends on the mean rate alone, not on tau
-    held = extreme & ~separated & several
+    identified = (b.N > 1).any(axis=0) & ((b.N > 0).sum(axis=0) > 1)
+    held = extreme & ~separated & identified
     zero, score = _zero_is_maximum(b, mu0, separated)
-    searched = ~separated & ~held & several & ((b.N > 0).sum(axis=0) > 1)
+    searched = ~separated & ~held & identified
     result = BinomialFit(
         mu=mu0.copy(), tau=np.zeros(n), loglik=loglik0.copy(), mu_common=mu0, loglik_common=loglik0,
         cov=_common_covariance(b, mu0), iterations=np.zeros(n, np.intp), nodes=np.zeros(n, np.intp),
         maxima=np.ones(n, np.intp), converged=np.ones(n, bool), separated=separated, held=held,
+        identified=identified,
     )  # fmt: skip
     index = np.flatnonzero(searched)
     if index.size:
@@ -131,7 +135,9 @@ def _common_covariance(b: Binomial, mu0: FloatArray) -> FloatArray:
     return cov
 
 
-def _starts(b: Binomial, loglik0: FloatArray, zero: BoolArray, score: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
+def _starts(
+    b: Binomial, loglik0: FloatArray, zero: BoolArray, score: FloatArray
+) -> tuple[IntArray, FloatArray, FloatArray]:
     """Local maxima of the profile on the scan: the meta-analysis each belongs to, mu and tau."""
     n, m = loglik0.shape[0], _SCAN.size
     here = b.N > 0
@@ -174,18 +180,29 @@ def maximise_mu(b: Binomial, mu: FloatArray, tau: FloatArray) -> tuple[FloatArra
     return mu, at
 
 
-def newton_step(at: Value, damping: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Damped Newton step in (mu, tau) and the undamped decrement; an indefinite Hessian is shifted to be negative definite."""
-    a, c, d = -at.mu_mu, -at.mu_tau, -at.tau_tau
+def newton_step(at: Value, tau: FloatArray, damping: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Damped Newton step in (mu, tau) and the undamped decrement; an indefinite Hessian is shifted.
+
+    Downhill in tau the step is that of log tau, uphill that of tau^2: either way the curvature gains |score|/tau,
+    which keeps the step short of overshooting and vanishes at the maximum. `moved` carries it out.
+    """
+    a, c, d = -at.mu_mu, -at.mu_tau, -at.tau_tau + np.abs(at.tau) / tau
     size = np.abs(a) + np.abs(d)
     smallest = (a + d) / 2 - np.hypot((a - d) / 2, c)
     definite = smallest > 1e-10 * size
     shift = np.where(definite, 0.0, 0.1 * size - smallest) + damping * size
     a, d = a + shift, d + shift
     det = a * d - c * c
-    mu, tau = (d * at.mu - c * at.tau) / det, (a * at.tau - c * at.mu) / det
-    decrement = np.where(definite & (damping == 0), at.mu * mu + at.tau * tau, np.inf)
-    return mu, tau, decrement
+    d_mu, d_tau = (d * at.mu - c * at.tau) / det, (a * at.tau - c * at.mu) / det
+    decrement = np.where(definite & (damping == 0), at.mu * d_mu + at.tau * d_tau, np.inf)
+    return d_mu, d_tau, decrement
+
+
+def moved(tau: FloatArray, step: FloatArray) -> FloatArray:
+    """Return tau after a step, on the scale of log tau when it falls and of tau^2 when it rises."""
+    down = tau * np.exp(np.minimum(step, 0.0) / tau)
+    up = np.sqrt(tau * (tau + 2 * np.maximum(step, 0.0)))
+    return np.clip(np.where(step < 0, down, up), tau / 4, 3 * tau)
 
 
 def _polish(b: Binomial, mu: FloatArray, tau: FloatArray) -> _Search:
@@ -230,7 +247,7 @@ def _newton(b: Binomial, mu: FloatArray, tau: FloatArray, nodes: int) -> _Search
     grid = trapezoid(b, mu, tau, nodes)
     state = _State(np.arange(mu.size), b, mu, tau, np.zeros(mu.size), grid, evaluate(b, mu, tau, grid))
     for step in range(_STEPS + 1):
-        d_mu, d_tau, decrement = newton_step(state.at, state.damping)
+        d_mu, d_tau, decrement = newton_step(state.at, state.tau, state.damping)
         converged = decrement < _SMALL_DECREMENT
         leave = converged | ((step > 2) & (state.at.doubt > 1e3 * _AGREE)) | (step == _STEPS)
         if leave.any():
@@ -247,7 +264,7 @@ def _advance(state: _State, d_mu: FloatArray, d_tau: FloatArray, short: bool, no
     """Take the step where it does not lower the likelihood; damp the next one where it does."""
     reach = 1.0 + state.tau
     mu = state.mu + np.clip(d_mu, -reach, reach)
-    tau = np.clip(np.abs(state.tau + d_tau), state.tau / 4, state.tau * 3)
+    tau = moved(state.tau, d_tau)
     grid = state.grid if short else trapezoid(state.b, mu, tau, nodes)
     trial = evaluate(state.b, mu, tau, grid)
     better = trial.loglik >= state.at.loglik - 1e-11 * np.abs(state.at.loglik)
@@ -260,7 +277,7 @@ def _advance(state: _State, d_mu: FloatArray, d_tau: FloatArray, short: bool, no
 
 
 def _record(out: _Search, state: _State, converged: BoolArray, d_mu: FloatArray, d_tau: FloatArray, step: int) -> None:
-    """Where the columns of `state` ended; those that converged take their last step, below rounding for the likelihood."""
+    """Where the columns of `state` ended; those that converged take their last step."""
     j = state.column
     out.mu[j] = state.mu + np.where(converged, d_mu, 0.0)
     out.tau[j] = state.tau + np.where(converged, d_tau, 0.0)
@@ -290,6 +307,7 @@ def _keep_best(result: BinomialFit, index: IntArray, zero: BoolArray, owner: Int
 
 
 def covariance(value: Value, j: int) -> FloatArray:
+    """Inverse of the observed information; NaN for tau where the information is singular."""
     information = -np.array([[value.mu_mu[j], value.mu_tau[j]], [value.mu_tau[j], value.tau_tau[j]]])
     det = information[0, 0] * information[1, 1] - information[0, 1] ** 2
     if det > 1e-10 * information[0, 0] * information[1, 1] > 0:

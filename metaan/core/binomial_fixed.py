@@ -1,4 +1,4 @@
-"""Maximum of the likelihood approximated by a fixed number of adaptive Gauss-Hermite nodes, as R's lme4 and metafor find it."""
+"""Maximum of the likelihood by a fixed number of adaptive Gauss-Hermite nodes, as R's lme4 and metafor find it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from metaan.core.binomial import Binomial, Value, gauss_hermite, log_likelihood
-from metaan.core.binomial_fit import BinomialFit, covariance, newton_step
+from metaan.core.binomial_fit import BinomialFit, covariance, moved, newton_step
 from metaan.core.wls import FloatArray
 
 __all__ = ["fixed_nodes_maximum"]
@@ -19,22 +19,25 @@ _STEPS: Final = 40
 def fixed_nodes_maximum(b: Binomial, exact: BinomialFit, nodes: int) -> BinomialFit:
     """Newton from the exact solution on the approximate likelihood, whose nodes move with mu and tau.
 
-    The approximation has no simple derivatives, since nodes and weights depend on the parameters; central differences of fourth
-    order in a step of 1e-3 standard errors give them to about 1e-8.
+    The approximation has no simple derivatives, since nodes and weights depend on the parameters; central
+    differences of fourth order in a step of 1e-3 standard errors give them to about 1e-8.
     """
     mu, tau = exact.mu.copy(), exact.tau.copy()
-    unit = np.array([np.sqrt(exact.cov[0, 0, 0]), min(np.sqrt(exact.cov[0, 1, 1]), tau[0])]) if np.isfinite(exact.cov[0, 1, 1]) else np.array([0.1, 0.1])
-    done, step = False, 0
+    unit = (
+        np.array([np.sqrt(exact.cov[0, 0, 0]), min(np.sqrt(exact.cov[0, 1, 1]), tau[0])])
+        if np.isfinite(exact.cov[0, 1, 1])
+        else np.array([0.1, 0.1])
+    )
+    done, steps = False, 0
     at = _differences(b, mu, tau, nodes, unit)
-    for step in range(1, _STEPS + 1):
-        d_mu, d_tau, decrement = newton_step(at, np.zeros(1))
-        mu, tau = mu + np.clip(d_mu, -1.0, 1.0), np.clip(np.abs(tau + d_tau), tau / 3, 3 * tau)
+    while not done and steps < _STEPS:
+        steps += 1
+        d_mu, d_tau, decrement = newton_step(at, tau, np.zeros(1))
+        mu, tau = mu + np.clip(d_mu, -1.0, 1.0), moved(tau, d_tau)
         at = _differences(b, mu, tau, nodes, unit)
-        if decrement[0] < 1e-14:
-            done = True
-            break
+        done = bool(decrement[0] < 1e-14)
     return exact._replace(
-        mu=mu, tau=tau, loglik=at.loglik, cov=covariance(at, 0)[None], iterations=exact.iterations + step,
+        mu=mu, tau=tau, loglik=at.loglik, cov=covariance(at, 0)[None], iterations=exact.iterations + steps,
         converged=np.array([done]),
     )  # fmt: skip
 

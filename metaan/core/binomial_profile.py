@@ -20,7 +20,7 @@ _FIRST_NODES: Final = 33
 _MOST_NODES: Final = 4097
 _AGREE: Final = 1e-5
 _WIDEST: Final = 20.0
-"""tau beyond which a profile that has not fallen far enough is taken never to fall: exp(20) is no odds ratio of trials."""
+"""tau beyond which a profile that has not fallen far enough is taken never to fall."""
 
 
 class _Profile(NamedTuple):
@@ -65,14 +65,19 @@ def _newton_tau(b: Binomial, mu: FloatArray, tau: FloatArray, low: FloatArray, h
 
 
 def mu_limits(b: Binomial, found: BinomialFit, level: float) -> tuple[FloatArray, FloatArray]:
-    """Log odds whose profile log-likelihood, over tau, lies chi2(1)/2 below the maximum; infinite where it never does."""
+    """Log odds whose profile log-likelihood, over tau, lies chi2(1)/2 below the maximum; infinite where it never does.
+
+    Where tau is not identified it stays 0.
+    """
     drop = found.loglik - chdtri(1.0, 1 - level) / 2
     scale = np.maximum(found.tau, 0.1)
     step = np.sqrt(found.cov[:, 0, 0])
 
     def excess(mu: FloatArray) -> FloatArray:
         common = _loglik_at_zero(b, mu)
-        return np.maximum(_maximise_tau(b, mu, scale).loglik, common) - drop
+        if not found.identified.any():
+            return common - drop
+        return np.where(found.identified, np.maximum(_maximise_tau(b, mu, scale).loglik, common), common) - drop
 
     limits = []
     for side in (-1.0, 1.0):
@@ -92,11 +97,11 @@ def mu_limits(b: Binomial, found: BinomialFit, level: float) -> tuple[FloatArray
 
 
 def _loglik_at_zero(b: Binomial, mu: FloatArray) -> FloatArray:
-    return (b.x * mu - b.N * np.logaddexp(0.0, mu)).sum(axis=0) + b.constant
+    return np.asarray((b.x * mu - b.N * np.logaddexp(0.0, mu)).sum(axis=0) + b.constant)
 
 
 def tau_limits(b: Binomial, found: BinomialFit, level: float) -> tuple[FloatArray, FloatArray]:
-    """tau whose profile log-likelihood, over mu, lies chi2(1)/2 below the maximum: 0 or inf where it never does."""
+    """Tau whose profile log-likelihood, over mu, lies chi2(1)/2 below the maximum: 0 or inf where it never does."""
     drop = found.loglik - chdtri(1.0, 1 - level) / 2
 
     def excess(tau: FloatArray) -> FloatArray:

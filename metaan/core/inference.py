@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import numpy as np
-from scipy.special import betaln, hyp2f1, log_ndtr, ndtri, stdtr, stdtrit
+from scipy.special import betaln, hyp2f1, log_ndtr, stdtr, stdtrit
 
 from metaan.core.wls import Data, FloatArray, dot, weighted_mean
 
-__all__ = ["INTERVALS", "TESTS", "Fit", "Mean", "Pieces", "log_pvalue", "pieces", "quantile"]
+__all__ = ["INTERVALS", "TESTS", "Mean", "Pieces", "log_pvalue", "pieces", "quantile"]
 
 
 class Pieces(NamedTuple):
@@ -21,7 +21,7 @@ class Pieces(NamedTuple):
     variance: FloatArray
     """Its model variance: 1/sum w, or that of the caller's weights."""
     q: FloatArray
-    """Hartung-Knapp factor: sum w (y - mu_w)^2/(k - 1), 1 for one study."""
+    """Hartung-Knapp factor: sum w (y - mu_w)^2/(k - 1), 0 for one study."""
     share: FloatArray
     """Weights divided by their sum, shape (k, ...)."""
     w: FloatArray
@@ -32,26 +32,16 @@ class Mean(NamedTuple):
     """Inference on the mean: variance and degrees of freedom (inf: normal)."""
 
     variance: FloatArray
-    df: FloatArray
+    df: FloatArray | float
 
 
-class Fit(NamedTuple):
-    """A mean with its interval and test: arrays of shape (...)."""
-
-    estimate: FloatArray
-    se: FloatArray
-    low: FloatArray
-    high: FloatArray
-
-
-def pieces(data: Data, tau2: FloatArray, weights: FloatArray | None = None) -> Pieces:
+def pieces(data: Data, tau2: FloatArray | float, weights: FloatArray | None = None) -> Pieces:
     """Sums at tau2, with inverse-variance weights or the caller's."""
     v = data.v + tau2
     w = 1 / v
     mu, total = weighted_mean(data.y, w)
     r = data.y - mu
-    with np.errstate(divide="ignore", invalid="ignore"):
-        q = np.where(data.k > 1, dot(w * r, r) / (data.k - 1), 1.0)
+    q = dot(w * r, r) / np.maximum(data.k - 1, 1.0)
     if weights is None:
         return Pieces(mu, 1 / total, q, w / total, w)
     share = weights / weights.sum(axis=0)
@@ -60,11 +50,11 @@ def pieces(data: Data, tau2: FloatArray, weights: FloatArray | None = None) -> P
 
 def z(data: Data, p: Pieces) -> Mean:
     """Normal distribution."""
-    return Mean(p.variance, np.full_like(p.variance, np.inf))
+    return Mean(p.variance, np.inf)
 
 
 def t(data: Data, p: Pieces) -> Mean:
-    """t distribution with k - 1 degrees of freedom and the usual variance."""
+    """T distribution with k - 1 degrees of freedom and the usual variance."""
     return Mean(p.variance, data.k - 1)
 
 
@@ -81,10 +71,10 @@ def hartung_knapp_adhoc(data: Data, p: Pieces) -> Mean:
 def kenward_roger(data: Data, p: Pieces) -> Mean:
     """Kenward & Roger 1997 for the mean of a random-effects model with REML.
 
-    With s_j = sum w^j and the expected information I = [s2 - 2 s3/s1 + (s2/s1)^2]/2:
-    variance = [1 + 2 (s3/s1 - (s2/s1)^2)/I]/s1 and df = 2 I/(variance s2)^2, the adjusted variance also in the degrees of
-    freedom, as in the R packages pimeta and meta (Partlett & Riley 2017). The paper of 1997 has the unadjusted variance
-    there, which for one variance parameter gives slightly more degrees of freedom.
+    With s_j = sum w^j and the expected information I = [s2 - 2 s3/s1 + (s2/s1)^2]/2: variance = [1 + 2 (s3/s1 -
+    (s2/s1)^2)/I]/s1 and df = 2 I/(variance s2)^2, the adjusted variance also in the degrees of freedom, as in the R
+    packages pimeta and meta (Partlett & Riley 2017). The paper of 1997 has the unadjusted variance there, which for
+    one variance parameter gives slightly more degrees of freedom.
     """
     w = p.w
     s1, s2, s3 = w.sum(axis=0), dot(w, w), dot(w * w, w)
@@ -106,61 +96,53 @@ TESTS: Final[dict[str, Callable[[Data, Pieces], Mean]]] = {
 
 
 def quantile(df: FloatArray | float, level: float) -> FloatArray:
-    """Two-sided quantile of t with df degrees of freedom; normal where df is inf, inf where df <= 0."""
-    tail = (1 + level) / 2
-    df = np.asarray(df, dtype=np.float64)
-    if np.isinf(df).all():
-        return np.full(df.shape, ndtri(tail))
-    with np.errstate(invalid="ignore"):
-        value = np.where(np.isinf(df), ndtri(tail), stdtrit(np.where(df > 0, df, np.nan), tail))
-    return np.where(df > 0, value, np.inf)
+    """Two-sided quantile of t with df degrees of freedom, the normal one for df = inf; NaN for df <= 0."""
+    return cast("FloatArray", stdtrit(df, (1 + level) / 2))
 
 
-def log_pvalue(statistic: FloatArray, df: FloatArray) -> FloatArray:
-    """Logarithm of the two-sided p-value, finite where the p-value itself underflows.
+def log_pvalue(statistic: FloatArray | float, df: FloatArray | float) -> FloatArray:
+    """Logarithm of the two-sided p-value, finite where the p-value itself underflows."""
+    tail = cast("FloatArray", 2 * stdtr(df, -np.abs(statistic)))
+    return np.log(tail) if np.all(tail > 1e-200) else _log_far_tail(np.asarray(statistic), np.asarray(df), tail)
 
-    For t the lower tail is I_x(df/2, 1/2)/2 with x = df/(df + t^2); far out its power series is summed in logarithms.
-    """
-    distance = -np.abs(statistic)
-    normal = np.log(2) + log_ndtr(distance)
-    df = np.asarray(df, dtype=np.float64)
-    if np.isinf(df).all():
-        return np.asarray(normal)
-    nu = np.where(np.isinf(df) | (df <= 0), 1.0, df)
+
+def _log_far_tail(statistic: FloatArray, df: FloatArray, tail: FloatArray) -> FloatArray:
+    """For t the tail is I_x(df/2, 1/2) with x = df/(df + t^2); far out its power series is summed in logarithms."""
+    normal = np.isinf(df)
+    nu = np.where(normal, 1.0, df)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        tail = 2 * stdtr(nu, distance)
-        a, log_x = nu / 2, -np.log1p(distance / nu * distance)
+        a, log_x = nu / 2, -np.log1p(statistic / nu * statistic)
         series = a * log_x - np.log(a) - betaln(a, 0.5) + np.log(hyp2f1(a, 0.5, a + 1, np.exp(log_x)))
         value = np.where(tail > 1e-200, np.log(tail), series)
-    return np.where(np.isinf(df), normal, np.where(df > 0, value, np.nan))
+    return np.where(normal, np.log(2) + log_ndtr(-np.abs(statistic)), value)
 
 
-def _pi_simple(data: Data, tau2: FloatArray, p: Pieces) -> Mean:
-    return Mean(tau2, np.full_like(tau2, np.inf))
+def _pi_simple(data: Data, tau2: FloatArray | float, p: Pieces) -> Mean:
+    return Mean(np.asarray(tau2), np.inf)
 
 
-def _pi_z(data: Data, tau2: FloatArray, p: Pieces) -> Mean:
-    return Mean(tau2 + p.variance, np.full_like(tau2, np.inf))
+def _pi_z(data: Data, tau2: FloatArray | float, p: Pieces) -> Mean:
+    return Mean(tau2 + p.variance, np.inf)
 
 
-def _pi_t(data: Data, tau2: FloatArray, p: Pieces) -> Mean:
+def _pi_t(data: Data, tau2: FloatArray | float, p: Pieces) -> Mean:
     return Mean(tau2 + p.variance, data.k - 1)
 
 
-def _pi_hts(data: Data, tau2: FloatArray, p: Pieces) -> Mean:
+def _pi_hts(data: Data, tau2: FloatArray | float, p: Pieces) -> Mean:
     return Mean(tau2 + p.variance, data.k - 2)
 
 
-def _pi_hk(data: Data, tau2: FloatArray, p: Pieces) -> Mean:
+def _pi_hk(data: Data, tau2: FloatArray | float, p: Pieces) -> Mean:
     return Mean(tau2 + p.variance * p.q, data.k - 2)
 
 
-def _pi_kr(data: Data, tau2: FloatArray, p: Pieces) -> Mean:
+def _pi_kr(data: Data, tau2: FloatArray | float, p: Pieces) -> Mean:
     mean = kenward_roger(data, p)
     return Mean(tau2 + mean.variance, mean.df - 1)
 
 
-INTERVALS: Final[dict[str, Callable[[Data, FloatArray, Pieces], Mean]]] = {
+INTERVALS: Final[dict[str, Callable[[Data, FloatArray | float, Pieces], Mean]]] = {
     "simple": _pi_simple,
     "z": _pi_z,
     "t": _pi_t,

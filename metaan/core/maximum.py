@@ -1,9 +1,10 @@
 """Global maximum of the (restricted) likelihood in tau2, with a proof that no higher maximum was missed.
 
-The score is (a(t) - b(t))/2 where a and b both fall as t grows (see `Score`). On a cell [l, u] it is therefore at most
-(a(l) - b(u))/2 and at least (a(u) - b(l))/2, and its derivative lies between d(u) - 2c(l) and d(l) - 2c(u), halved. A cell is
-settled when these bounds show that the score has no root in it or is monotone; a cell that is not settled is cut in two. What
-remains are cells with exactly one local maximum each, which Newton's method finds inside its bracket.
+The score is (a(t) - b(t))/2 where a and b both fall as t grows (see `Score`). On a cell [l, u] it is therefore at
+most (a(l) - b(u))/2 and at least (a(u) - b(l))/2, and its derivative lies between d(u) - 2c(l) and d(l) - 2c(u),
+halved. A cell is settled when these bounds show that the score has no root in it or is monotone; a cell that is not
+settled is cut in two. What remains are cells with exactly one local maximum each, which Newton's method finds
+inside its bracket.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _CELLS_ONE: Final = 24  # one data set: more cells cost next to nothing and save
 _CELLS_MANY: Final = 8
 _ROUNDS: Final = 60  # of cutting: a cell is then narrower than rounding error
 _STEPS: Final = 60
-_TOLERANCE: Final = 1e-10
+_TOLERANCE: Final = 1e-7  # of the last step: convergence is quadratic, so what remains is far below 1e-10
 _EPS: Final = float(np.finfo(np.float64).eps)
 
 
@@ -58,9 +59,51 @@ def maximise(data: Data, *, restricted: bool) -> Maximum:
     """Global maximum in tau2 for data of shape (k, n)."""
     scale = data.k / (1 / data.v).sum(axis=0)
     cells, zero = _grid(data, scale, restricted)
+    if scale.shape[0] == 1 and (easy := _one(data, cells, zero, restricted)):
+        return easy
     brackets = _settle(data, scale, cells, restricted)
     t, steps, done = _newton(data, brackets, restricted)
     return _highest(data, zero, brackets.owner, t, steps, done, restricted)
+
+
+def _one(data: Data, cells: _Cells, zero: npt.NDArray[np.bool_], restricted: bool) -> Maximum | None:
+    """One data set whose first cells are all settled and hold at most one maximum, the usual case, on plain numbers."""
+    _, crossing, settled = _classify(cells)
+    where = np.flatnonzero(crossing)
+    if where.size + zero[0] != 1 or not settled.all():
+        return None
+    t, steps, done = (0.0, 0, True) if zero[0] else _newton_one(data, cells, int(where[0]), restricted)
+    return Maximum(np.array([t]), np.array([1]), np.array([steps]), np.array([done]))
+
+
+def _newton_one(data: Data, cells: _Cells, j: int, restricted: bool) -> tuple[float, int, bool]:
+    """As `_newton` for one bracket: array arithmetic on single numbers would take most of the time."""
+    y, v = data.y[:, 0], data.v[:, 0]
+    low, high = float(cells.low[j]), float(cells.high[j])
+    h_low, h_high = (float(end.b[j] / end.a[j]) - 1 for end in (cells.at_low, cells.at_high))
+    t = low + (high - low) * h_low / (h_low - h_high)
+    floor = 8 * _EPS * float(v.min())
+    for step in range(1, _STEPS + 1):
+        a, b, c, d = map(float, score(y, v, t, restricted=restricted))
+        low, high = (t, high) if a > b else (low, t)
+        slope = 2 * b * c - d * a
+        new = t + (a - b) * a / slope if slope > 0 else -1.0
+        if not low <= new <= high:
+            new = (low + high) / 2
+        close = abs(new - t) <= _TOLERANCE * new + floor
+        t = new
+        if close:
+            return t, step, True
+    return t, _STEPS, False
+
+
+def _classify(cells: _Cells) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which cells have a falling score, hold a maximum if they do, and are settled."""
+    low, high = cells.at_low, cells.at_high
+    falling = 2 * high.c > low.d
+    crossing = (low.a > low.b) & (high.a <= high.b)
+    settled = falling | (low.a < high.b) | (high.a > low.b) | (2 * low.c < high.d)
+    return falling, crossing, settled
 
 
 def _upper_bound(data: Data) -> FloatArray:
@@ -68,7 +111,7 @@ def _upper_bound(data: Data) -> FloatArray:
     mean = data.y.sum(axis=0) / data.k
     r = data.y - mean if data.here is None else (data.y - mean) * data.here
     s2 = dot(r, r) / np.maximum(data.k - 1, 1)
-    return np.asarray((s2 + np.sqrt(s2 * (s2 + 4 * data.v0.max(axis=0)))) / 2 * (1 + 1e-9))
+    return (s2 + np.sqrt(s2 * (s2 + 4 * data.v0.max(axis=0)))) * (0.5 + 1e-9)  # type: ignore[no-any-return]
 
 
 def _grid(data: Data, scale: FloatArray, restricted: bool) -> tuple[_Cells, npt.NDArray[np.bool_]]:
@@ -88,11 +131,8 @@ def _settle(data: Data, scale: FloatArray, cells: _Cells, restricted: bool) -> _
     """Cut cells until each is settled; return those that hold exactly one maximum."""
     found = []
     for _ in range(_ROUNDS):
-        low, high = cells.at_low, cells.at_high
-        falling = 2 * high.c > low.d
-        crossing = (low.a > low.b) & (high.a <= high.b)
+        falling, crossing, settled = _classify(cells)
         found.append(cells.pick(falling & crossing))
-        settled = falling | (low.a < high.b) | (high.a > low.b) | (2 * low.c < high.d)
         settled |= cells.high - cells.low <= 4 * _EPS * (cells.high + scale[cells.owner])
         if settled.all():
             break
@@ -115,7 +155,10 @@ def _join(parts: list[_Cells]) -> _Cells:
     if len(parts) == 1:
         return parts[0]
     flat = [np.concatenate([getattr(p, name) for p in parts]) for name in ("owner", "low", "high")]
-    ends = [Score(*(np.concatenate(x) for x in zip(*(getattr(p, e) for p in parts)))) for e in ("at_low", "at_high")]
+    ends = [
+        Score(*(np.concatenate(x) for x in zip(*(getattr(p, e) for p in parts), strict=True)))
+        for e in ("at_low", "at_high")
+    ]
     return _Cells(flat[0], flat[1], flat[2], ends[0], ends[1])
 
 
@@ -170,7 +213,9 @@ def _highest(
     converged[owner[single]] = done[single]
     several = np.flatnonzero(maxima > 1)
     if several.size:
-        best = np.where(zero[several], log_likelihood(data.take(several), np.zeros(several.size), restricted=restricted), -np.inf)
+        best = np.where(
+            zero[several], log_likelihood(data.take(several), np.zeros(several.size), restricted=restricted), -np.inf
+        )
         where = np.full(n, -1)
         where[several] = np.arange(several.size)
         for j in np.flatnonzero(~single):
@@ -184,8 +229,8 @@ def _highest(
 def log_likelihood(data: Data, t: FloatArray, *, restricted: bool) -> FloatArray:
     """(Restricted) log-likelihood of tau2 = t with the mean profiled out, all constants included.
 
-    ML: -[k log 2pi + sum log(v + t) + Q(t)]/2. REML: -[(k-1) log 2pi - log k + sum log(v + t) + log sum w + Q(t)]/2, the
-    constant of metafor (Harville 1974: log|X'X| = log k).
+    ML: -[k log 2pi + sum log(v + t) + Q(t)]/2. REML: -[(k-1) log 2pi - log k + sum log(v + t) + log sum w +
+    Q(t)]/2, the constant of metafor (Harville 1974: log|X'X| = log k).
     """
     w = 1 / (data.v + t)
     mean, total = weighted_mean(data.y, w)

@@ -16,8 +16,8 @@ _GRID = 400
 def tau2_draws(data: Data, u: FloatArray) -> FloatArray:
     """Draws of tau2 from its confidence distribution H(tau2) = 1 - P(Q <= Q_observed; tau2), one for each u in (0, 1).
 
-    H is tabulated on a grid that reaches its extremes among u and inverted by monotone cubic interpolation of tau2 in H's logit, which
-    is smooth; the error of a draw is far below its Monte Carlo spread.
+    H is tabulated on a grid that reaches its extremes among u and inverted by monotone cubic interpolation of tau2
+    in H's logit, which is smooth; the error of a draw is far below its Monte Carlo spread.
     """
     q, _ = q_statistic(data.y, data.v, np.zeros(1))
     a = 1 / data.v
@@ -26,7 +26,9 @@ def tau2_draws(data: Data, u: FloatArray) -> FloatArray:
         return np.zeros_like(u)
     scale = data.k[0] / a.sum()
     grid = scale * np.expm1(np.linspace(0, np.log1p(highest * (1 + 1e-9) / scale), _GRID))
-    wide = arrange(np.broadcast_to(data.y.T, (_GRID, data.y.shape[0])), np.broadcast_to(data.v.T, (_GRID, data.v.shape[0])))
+    wide = arrange(
+        np.broadcast_to(data.y.T, (_GRID, data.y.shape[0])), np.broadcast_to(data.v.T, (_GRID, data.v.shape[0]))
+    )
     h = 1 - q_cdf(wide, 1 / wide.v, grid, np.broadcast_to(q, (_GRID,)))
     h = np.maximum.accumulate(h)
     logit = np.log(np.maximum(h, 1e-300)) - np.log(np.maximum(1 - h, 1e-300))
@@ -40,8 +42,8 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Quantiles of mu_b + z tau_b - t sqrt(V_b) over draws tau2_b of the confidence distribution.
 
-    mu_b is the weighted mean at tau2_b, V_b its Hartung-Knapp variance, z standard normal and t with k - 1 degrees of freedom
-    (Nagashima, Noma & Furukawa 2019, algorithm 1). Independent of the estimator of tau2.
+    mu_b is the weighted mean at tau2_b, V_b its Hartung-Knapp variance, z standard normal and t with k - 1 degrees
+    of freedom (Nagashima, Noma & Furukawa 2019, algorithm 1). Independent of the estimator of tau2.
 
     Parameters
     ----------

@@ -1,13 +1,14 @@
 """Exact distribution of the generalised Q under the random-effects model, in O(k).
 
-Q = sum a (y - mu_a)^2 is a sum of independent chi2(1) variables with weights lambda_j, the eigenvalues of a diagonal matrix less
-one of rank 1. Its Laplace transform is prod_j (1 + 2 s lambda_j)^(-1/2). The determinant lemma gives the product without the
-eigenvalues: with s_i = a_i (v_i + tau2) and p_i = a_i/sum a,
+Q = sum a (y - mu_a)^2 is a sum of independent chi2(1) variables with weights lambda_j, the eigenvalues of a
+diagonal matrix less one of rank 1. Its Laplace transform is prod_j (1 + 2 s lambda_j)^(-1/2). The determinant lemma
+gives the product without the eigenvalues: with s_i = a_i (v_i + tau2) and p_i = a_i/sum a,
 
     prod_j (1 + 2 s lambda_j) = prod_i (1 + 2 s s_i) * sum_i p_i/(1 + 2 s s_i).
 
-The transform divided by s is inverted by the trapezoidal rule on a Talbot contour laid through the saddle point, the path of steepest
-descent when all lambda are equal. Imhof's integral and Farebrother's series, the usual ways, slow down for few or unequal weights.
+The transform divided by s is inverted by the trapezoidal rule on a Talbot contour laid through the saddle point,
+the path of steepest descent when all lambda are equal. Imhof's integral and Farebrother's series, the usual ways,
+slow down for few or unequal weights.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from metaan.core.roots import bracketed_root
 from metaan.core.wls import Data, FloatArray, dot
@@ -86,10 +86,10 @@ def q_cdf(data: Data, a: FloatArray, tau2: FloatArray, q: FloatArray) -> FloatAr
 
 
 def _pole_share(distance: FloatArray, step: FloatArray) -> FloatArray:
-    """What the midpoint rule misses because of the pole at s = 0, which in the far right tail lies close to the contour.
+    """What the midpoint rule misses because of the pole at s = 0, close to the contour in the far right tail.
 
-    The pole sits at theta = i eta with x/(exp(x) - 1) = 1 - distance, x = 2 eta. A simple pole of residue 1 at that height
-    makes the rule fall short by exactly 1/(1 + exp(2 pi eta/step)).
+    The pole sits at theta = i eta with x/(exp(x) - 1) = 1 - distance, x = 2 eta. A simple pole of residue 1 at that
+    height makes the rule fall short by exactly 1/(1 + exp(2 pi eta/step)).
     """
     b = np.maximum(1 - distance, 1e-300)
     x = np.maximum(2 * distance, 1e-12)
@@ -104,7 +104,7 @@ def _integrand(
 ) -> FloatArray:
     """Imaginary part of exp(s q) transform(s)/s ds/dtheta at s = vertex + radius (theta cot theta - 1 + i theta)."""
     cot = 1 / np.tan(theta)
-    s: npt.NDArray[np.complex128] = vertex + radius * (theta * cot - 1 + 1j * theta)
+    s = np.asarray(vertex + radius * (theta * cot - 1 + 1j * theta), dtype=np.complex128)
     slope = radius * (cot - theta / np.sin(theta) ** 2 + 1j)
     factor = 1 + 2 * s * sigma
     log_transform = -(np.log(factor).sum(axis=0) + np.log((share / factor).sum(axis=0))) / 2

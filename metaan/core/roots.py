@@ -19,7 +19,9 @@ def bracketed_root(
     function: Callable[[FloatArray], FloatArray], a: FloatArray, b: FloatArray, fa: FloatArray, fb: FloatArray,
     *, tolerance: float = 2 * _EPS,
 ) -> FloatArray:  # fmt: skip
-    """Root between a and b for each element (Chandrupatla 1997, Adv Eng Softw 28:145): bisection or inverse quadratic steps.
+    """Root between a and b for each element, by bisection or inverse quadratic steps.
+
+    Chandrupatla 1997, Adv Eng Softw 28:145.
 
     Parameters
     ----------

@@ -16,12 +16,14 @@ _TOLERANCE: Final = 1e-7  # of the last step: convergence is quadratic, so what 
 _EPS: Final = float(np.finfo(np.float64).eps)
 
 
-def q_root(y: FloatArray, v: FloatArray, target: FloatArray) -> tuple[FloatArray, npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+def q_root(
+    y: FloatArray, v: FloatArray, target: FloatArray
+) -> tuple[FloatArray, npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
     """Solve Q(t) = target for t >= 0, 0 where Q(0) is already below the target.
 
-    Newton's method on 1/Q. In the eigenbasis of the residual projection Q(t) is a sum of z_j^2/(lambda_j + t), so 1/Q is
-    concave and rising and the iteration climbs to the root from the left without a bracket (the secular equation of
-    Moré & Sorensen 1983, SIAM J Sci Stat Comput 4:553).
+    Newton's method on 1/Q. In the eigenbasis of the residual projection Q(t) is a sum of z_j^2/(lambda_j + t), so
+    1/Q is concave and rising and the iteration climbs to the root from the left without a bracket (the secular
+    equation of Moré & Sorensen 1983, SIAM J Sci Stat Comput 4:553).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Estimators of the between-study variance, one function each; Viechtbauer 2005, 2015 and Veroniki 2016 compare them."""
+"""Estimators of the between-study variance, one function each (compared by Viechtbauer 2005, Veroniki 2016)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ class Tau2(NamedTuple):
     maxima: npt.NDArray[np.intp]
 
 
-def tau2(yi: npt.ArrayLike, vi: npt.ArrayLike, method: str = "REML", *, weights: npt.ArrayLike | None = None) -> FloatArray:
+def tau2(
+    yi: npt.ArrayLike, vi: npt.ArrayLike, method: str = "REML", *, weights: npt.ArrayLike | None = None
+) -> FloatArray:
     """Between-study variance of each meta-analysis, truncated at 0.
 
     Parameters
@@ -107,7 +109,7 @@ def hunter_schmidt(data: Data, a: FloatArray | None = None) -> Tau2:
 
 
 def hunter_schmidt_k(data: Data, a: FloatArray | None = None) -> Tau2:
-    """Hunter & Schmidt with the correction k/(k-1) of Q (Viechtbauer, López-López, Sánchez-Meca & Marín-Martínez 2015)."""
+    """Hunter & Schmidt with the correction k/(k-1) of Q (Viechtbauer et al. 2015)."""
     return _hunter_schmidt(data, data.k / _df(data))
 
 
@@ -129,15 +131,16 @@ def _from_q(data: Data, target: FloatArray) -> Tau2:
 def paule_mandel(data: Data, a: FloatArray | None = None) -> Tau2:
     """Paule & Mandel 1982: Q(tau2) = k - 1.
 
-    Morris's empirical Bayes estimator (EB), DerSimonian-Laird iterated (DLIT) and Sidik-Jonkman iterated (SJIT) have this
-    equation as their fixed point: at tau2 = (Q - sum wv + ...)/(...) as at tau2 = tau2 Q/(k - 1), Q must equal k - 1.
+    Morris's empirical Bayes estimator (EB), DerSimonian-Laird iterated (DLIT) and Sidik-Jonkman iterated (SJIT)
+    have this equation as their fixed point: at tau2 = (Q - sum wv + ...)/(...) as at tau2 = tau2 Q/(k - 1), Q must
+    equal k - 1.
     """
     return _from_q(data, _df(data))
 
 
 def paule_mandel_median(data: Data, a: FloatArray | None = None) -> Tau2:
     """Median-unbiased Paule-Mandel: Q(tau2) equals the median of chi2(k - 1)."""
-    return _from_q(data, chdtri(_df(data), 0.5))
+    return _from_q(data, np.asarray(chdtri(_df(data), 0.5)))
 
 
 def _likelihood(data: Data, restricted: bool) -> Tau2:

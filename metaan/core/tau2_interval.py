@@ -19,7 +19,7 @@ Limits = tuple[FloatArray, FloatArray]
 
 
 def q_profile(data: Data, level: float) -> Limits:
-    """Viechtbauer 2007: the tau2 at which Q(tau2) equals the upper and lower quantiles of chi2(k - 1); 0 where none does."""
+    """Viechtbauer 2007: where Q(tau2) equals the upper and lower quantiles of chi2(k - 1); 0 where it never does."""
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
     limits = [q_root(data.y, data.v, chdtri(np.maximum(data.k - 1, 1.0), tail))[0] for tail in tails]
     return limits[0], limits[1]
@@ -46,7 +46,8 @@ def jackson(data: Data, level: float) -> Limits:
 def profile_likelihood(data: Data, level: float, *, restricted: bool) -> Limits:
     """Hardy & Thompson 1996: tau2 whose (restricted) log-likelihood is within chi2(1)/2 of the maximum.
 
-    The outermost crossings are taken, so that the interval covers every such tau2 also where the likelihood has two maxima.
+    The outermost crossings are taken, so that the interval covers every such tau2 also where the likelihood has two
+    maxima.
     """
     peak = maximise(data, restricted=restricted).tau2
     drop = log_likelihood(data, peak, restricted=restricted) - chdtri(1.0, 1 - level) / 2
@@ -77,5 +78,3 @@ def _outermost(excess: Callable[[FloatArray], FloatArray], outside: FloatArray, 
         found |= first
         low, f_low = np.where(found, low, b), np.where(found, f_low, fb)
     return bracketed_root(excess, low, high, f_low, f_high)
-
-

@@ -32,7 +32,8 @@ def arcsine_inverse(y: FloatArray) -> FloatArray:
 def double_arcsine_inverse(y: FloatArray, n: FloatArray | float) -> FloatArray:
     """Rate of a Freeman-Tukey value at sample size n (Miller 1978), clipped to the values that n can give.
 
-    p = [1 - sgn(cos 2y) sqrt(1 - (sin 2y + (sin 2y - 1/sin 2y)/n)^2)] / 2, with 0 and 1 beyond the transform of 0/n and n/n.
+    p = [1 - sgn(cos 2y) sqrt(1 - (sin 2y + (sin 2y - 1/sin 2y)/n)^2)] / 2, with 0 and 1 beyond the transform of 0/n
+    and n/n.
     """
     n = np.asarray(n, dtype=np.float64)
     lowest, highest = double_arcsine(np.zeros_like(n), n), double_arcsine(n, n)
@@ -64,4 +65,3 @@ INVERSE: Final[dict[str, Callable[[FloatArray], FloatArray]]] = {
     "GEN": lambda y: np.asarray(y),
 }
 """Analysis scale to rate; PFT needs a sample size as well and stands apart."""
-

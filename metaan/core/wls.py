@@ -24,6 +24,15 @@ class Data(NamedTuple):
     k: FloatArray
     """Number of present studies, shape (...)."""
 
+    @classmethod
+    def of_one(cls, y: FloatArray, v: FloatArray) -> Data:
+        """One meta-analysis of k present studies, shape (k,)."""
+        return cls(y, v, v, None, np.array(float(y.shape[0])))
+
+    def column(self) -> Data:
+        """The same as a batch of one, shape (k, 1)."""
+        return Data(self.y[:, None], self.v[:, None], self.v0[:, None], None, self.k[None])
+
     def take(self, index: npt.NDArray[np.intp]) -> Data:
         """The meta-analyses of `index`, for two-dimensional data."""
         here = None if self.here is None else self.here[:, index]
@@ -46,8 +55,8 @@ def arrange(yi: npt.ArrayLike, vi: npt.ArrayLike) -> Data:
 def dot(a: FloatArray, b: FloatArray) -> FloatArray:
     """Sum over studies of a b."""
     if a.ndim == 1 and b.ndim == 1:
-        return np.asarray(a @ b)
-    return np.asarray(np.einsum("k...,k...->...", a, b))
+        return a @ b
+    return np.einsum("k...,k...->...", a, b)  # type: ignore[no-any-return]
 
 
 def weighted_mean(y: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -81,16 +90,14 @@ class Score(NamedTuple):
     """Minus the derivative of b."""
 
 
-def score(y: FloatArray, v: FloatArray, t: FloatArray, *, restricted: bool) -> Score:
+def score(y: FloatArray, v: FloatArray, t: FloatArray | float, *, restricted: bool) -> Score:
     """Score of tau2 in the profile likelihood (full) or the restricted likelihood, in O(k)."""
     w = 1 / (v + t)
     mean, s1 = weighted_mean(y, w)
     e = w * (y - mean)
-    we = w * e
-    w2 = w * w
-    s2 = w2.sum(axis=0)
-    a, c = dot(e, e), dot(we, e) - we.sum(axis=0) ** 2 / s1
+    s2, moment = dot(w, w), dot(w, e)
+    a, c = dot(e, e), dot(w * e, e) - moment * moment / s1
     if not restricted:
         return Score(a, s1, c, s2)
     ratio = s2 / s1
-    return Score(a, s1 - ratio, c, s2 - 2 * dot(w2, w) / s1 + ratio * ratio)
+    return Score(a, s1 - ratio, c, s2 - 2 * dot(w * w, w) / s1 + ratio * ratio)

@@ -125,9 +125,7 @@ def _again(trials: object) -> tuple[Selection, Sifted]:
             "an operation such as concat or merge dropped the record. Explain the frame that load returned."
         )
     if "row" not in trials.columns:
-        raise InputError(
-            "The frame has lost the column 'row', which tells its rows apart. Keep it to explain."
-        )
+        raise InputError("The frame has lost the column 'row', which tells its rows apart. Keep it to explain.")
     selection = Selection.from_dict(record["selection"])
     sifted = sift(selection)
     kept, total = len(sifted.kept), len(sifted.kept) + len(sifted.left_out)
@@ -137,7 +135,5 @@ def _again(trials: object) -> tuple[Selection, Sifted]:
             f"{kept} of {total} now. Load it again."
         )
     if not trials["row"].isin(sifted.kept["row"]).all():
-        raise DataError(
-            "The frame holds rows that its selection does not. Explain each loaded frame by itself."
-        )
+        raise DataError("The frame holds rows that its selection does not. Explain each loaded frame by itself.")
     return selection, sifted

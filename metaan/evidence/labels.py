@@ -24,9 +24,7 @@ def _labels() -> dict[str, str]:
     plain = known["first_author"] + " " + known["year"].astype("str")
     shared = plain.duplicated(keep=False)
     keys = zip(known["study_id"], plain, named, shared, strict=True)
-    return {
-        key: (_told_apart(key, text) if twice else text) if full else key for key, text, full, twice in keys
-    }
+    return {key: (_told_apart(key, text) if twice else text) if full else key for key, text, full, twice in keys}
 
 
 def _told_apart(key: str, text: str) -> str:

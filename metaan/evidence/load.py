@@ -145,9 +145,7 @@ def _table1(
                 "printed. Choose among them with outcome= and therapy=."
             )
     if unit not in (None, "lesion"):
-        raise OptionError(
-            f"unit={unit!r} does not apply to {TABLE1}: its table counts lesions. Leave unit out."
-        )
+        raise OptionError(f"unit={unit!r} does not apply to {TABLE1}: its table counts lesions. Leave unit out.")
     return Selection(
         name=TABLE1,
         outcome=_outcome(TABLE1, outcome, table1_outcomes()),
@@ -186,9 +184,7 @@ def _only_unit(name: str, kept: pd.DataFrame) -> str:
 def _nothing_left(selection: Selection, sifted: Sifted) -> str:
     """Which rule removed how many rows, and what it found in them."""
     gone = sifted.left_out
-    lines = [
-        f"{row.rows} by {row.reason} ({told(gone, str(row.reason))})" for row in tally(gone).itertuples()
-    ]
+    lines = [f"{row.rows} by {row.reason} ({told(gone, str(row.reason))})" for row in tally(gone).itertuples()]
     return (
         f"No row of {selection.name} is left for {selection.outcome}. Of {len(gone)} rows, "
         f"{'; '.join(lines)}. Each reason but 'no counts' is an argument of load that can admit more."
@@ -211,8 +207,7 @@ def _finished(selection: Selection, sifted: Sifted) -> pd.DataFrame:
             for row in tally(sifted.left_out).itertuples()
         ],
         "notes": [
-            {"code": note.code, "text": note.text, "studies": list(note.studies)}
-            for note in notes_on(sifted, labels)
+            {"code": note.code, "text": note.text, "studies": list(note.studies)} for note in notes_on(sifted, labels)
         ],
     }
     return frame

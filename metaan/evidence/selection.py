@@ -31,9 +31,7 @@ class Selection:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
-        return {
-            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
-        }
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Selection:
@@ -163,9 +161,7 @@ def tally(left_out: pd.DataFrame) -> pd.DataFrame:
     """Rows and studies left out for each reason, in the order of the rules."""
     groups = left_out.groupby("reason")["study_id"]
     counts = pd.DataFrame({"rows": groups.size(), "studies": groups.nunique()})
-    return (
-        counts.reindex([code for code in _ORDER if code in counts.index]).rename_axis("reason").reset_index()
-    )
+    return counts.reindex([code for code in _ORDER if code in counts.index]).rename_axis("reason").reset_index()
 
 
 def told(left_out: pd.DataFrame, reason: str) -> str:

@@ -60,8 +60,9 @@ def rate_interval(
 
     Notes
     -----
-    Clopper-Pearson, Wilson, Agresti-Coull and Jeffreys come from statsmodels' ``proportion_confint``. The corrected Wilson interval
-    starts at 0 for 0 events and ends at 1 for n events, as Newcombe defines it, so that it holds the observed rate.
+    Clopper-Pearson, Wilson, Agresti-Coull and Jeffreys come from statsmodels' ``proportion_confint``. The corrected
+    Wilson interval starts at 0 for 0 events and ends at 1 for n events, as Newcombe defines it, so that it holds
+    the observed rate.
 
     References
     ----------
@@ -78,7 +79,10 @@ def rate_interval(
     read = counts(None, events, total, None, "raise")
     x, n = read.events, read.total
     low, high = _OWN[interval](x, n, level) if interval in _OWN else _from_statsmodels(x, n, interval, level)
-    low, high = np.where(x == 0, np.where(interval == "agresti-coull", low, 0.0), low), np.where(x == n, np.where(interval == "agresti-coull", high, 1.0), high)
+    low, high = (
+        np.where(x == 0, np.where(interval == "agresti-coull", low, 0.0), low),
+        np.where(x == n, np.where(interval == "agresti-coull", high, 1.0), high),
+    )
     return np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
 
 
@@ -107,11 +111,11 @@ def _mid_p(x: FloatArray, n: FloatArray, level: float) -> tuple[FloatArray, Floa
         return np.asarray((less + 1 - np.where(x < n, bdtrc(x, n, p), 0.0)) / 2)
 
     zero, one = np.zeros_like(x), np.ones_like(x)
-    limits = [
-        bracketed_root(lambda p, a=aim: below(p) - a, zero, one, below(zero) - aim, below(one) - aim)
-        for aim in (1 - tail, tail)
-    ]
-    return np.where(x == 0, 0.0, limits[0]), np.where(x == n, 1.0, limits[1])
+
+    def limit(aim: float) -> FloatArray:
+        return bracketed_root(lambda p: below(p) - aim, zero, one, below(zero) - aim, below(one) - aim)
+
+    return np.where(x == 0, 0.0, limit(1 - tail)), np.where(x == n, 1.0, limit(tail))
 
 
 _OWN: Final[dict[str, Callable[[FloatArray, FloatArray, float], tuple[FloatArray, FloatArray]]]] = {

@@ -195,7 +195,7 @@ def _corrected(
     names = tuple(s for s, c in zip(read.study, chosen, strict=True) if c)
     text = f"{add:g} added to events and non-events of {len(names)} of {len(read.study)} studies: {listed(names)}."
     if correction is None:
-        warnings.warn(f"{text} Say correction= to choose, or use glmm, which needs none.", ZeroCellWarning, stacklevel=3)
+        warnings.warn(
+            f"{text} Say correction= to choose, or use glmm, which needs none.", ZeroCellWarning, stacklevel=3
+        )
     return np.where(chosen, x + add, x), np.where(chosen, n + 2 * add, n), (Note("zero-cell", text, names),)
-
-

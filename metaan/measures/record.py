@@ -57,7 +57,7 @@ class Effects:
     @property
     def k(self) -> int:
         """Number of studies."""
-        return self.yi.shape[0]
+        return int(self.yi.shape[0])
 
     def __len__(self) -> int:
         return self.k

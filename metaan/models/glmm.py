@@ -12,9 +12,9 @@ from metaan.core.binomial import Binomial, log_likelihood, moments, trapezoid
 from metaan.core.binomial_fit import TAU_HELD, BinomialFit, fit
 from metaan.core.binomial_fixed import fixed_nodes_maximum
 from metaan.core.binomial_profile import mu_limits, tau_limits
-from metaan.core.heterogeneity import i2_h2, q_test, typical_variance
+from metaan.core.heterogeneity import cochran, i2_h2
 from metaan.core.inference import log_pvalue, quantile
-from metaan.core.wls import arrange
+from metaan.core.wls import Data
 from metaan.errors import Note, OptionError
 from metaan.measures.proportion import Counts, counts
 from metaan.measures.record import Effects
@@ -68,11 +68,12 @@ def glmm(
     study : sequence of k labels or column name, optional
         Study labels; 1 ... k by default.
     nodes : int, optional
-        By default the integrals are exact to rounding: as many nodes as it takes that more change nothing. A number asks for
-        that many adaptive Gauss-Hermite nodes instead (7 is metafor's default), to compare with other programs.
+        By default the integrals are exact to rounding: as many nodes as it takes that more change nothing. A number
+        asks for that many adaptive Gauss-Hermite nodes instead (7 is metafor's default), to compare with other
+        programs.
     test : {"t", "z"}
-        Reference distribution of the Wald interval: t with k - 1 degrees of freedom or normal. (This t is not Hartung-Knapp:
-        the standard error is the usual one.)
+        Reference distribution of the Wald interval: t with k - 1 degrees of freedom or normal. (This t is not
+        Hartung-Knapp: the standard error is the usual one.)
     ci : {"wald", "profile"}
         Wald interval on the logit scale, or profile likelihood.
     level : float, default 0.95
@@ -94,16 +95,17 @@ def glmm(
 
     Notes
     -----
-    x_i ~ Binomial(n_i, p_i), logit p_i ~ N(mu, tau2), maximum likelihood over mu and tau2 >= 0, standard errors from the observed
-    information. `loglik` is the true marginal log-likelihood with all binomial constants (R's lme4, and so metafor, print
-    a conditional value for adaptive quadrature, which cannot be compared between models). The test of tau2 = 0 refers to the
-    mixture of chi2(0) and chi2(1) in equal parts.
+    x_i ~ Binomial(n_i, p_i), logit p_i ~ N(mu, tau2), maximum likelihood over mu and tau2 >= 0, standard errors
+    from the observed information. `loglik` is the true marginal log-likelihood with all binomial constants (R's
+    lme4, and so metafor, print a conditional value for adaptive quadrature, which cannot be compared between
+    models). The test of tau2 = 0 refers to the mixture of chi2(0) and chi2(1) in equal parts.
 
-    Conventions, since a GLMM has no sampling variances: weights, I2 and H2 use v_i = 1/[n_i p_i (1 - p_i)] for the weights with p_i
-    the shrunken rate, and the empirical logit variance (0.5 added at 0 and n) for Q, I2 and H2.
+    Conventions, since a GLMM has no sampling variances: weights, I2 and H2 use v_i = 1/[n_i p_i (1 - p_i)] for the
+    weights with p_i the shrunken rate, and the empirical logit variance (0.5 added at 0 and n) for Q, I2 and H2.
 
-    No events at all, or nothing but events, leave no finite estimate: the rate is 0 or 1 with a likelihood-ratio interval. If
-    every study is at 0 or n, with both kinds present, the likelihood rises without bound in tau, which is held at 10. Both are noted.
+    No events at all, or nothing but events, leave no finite estimate: the rate is 0 or 1 with a likelihood-ratio
+    interval. If every study is at 0 or n, with both kinds present, the likelihood rises without bound in tau, which
+    is held at 10. Both are noted.
 
     References
     ----------
@@ -129,7 +131,9 @@ def glmm(
 
 def _spec(measure: str, nodes: Any, test: str, ci: str, level: float, pi: str) -> Spec:
     MEASURE.check(measure)
-    if nodes is not None and (isinstance(nodes, bool) or not isinstance(nodes, (int, np.integer)) or not 1 <= nodes <= 100):
+    if nodes is not None and (
+        isinstance(nodes, bool) or not isinstance(nodes, (int, np.integer)) or not 1 <= nodes <= 100
+    ):
         raise OptionError(f"nodes={nodes!r} must be a whole number from 1 to 100, or None for as many as needed.")
     return Spec(
         model="glmm", measure=measure, method="ML", test=TEST.check(test), level=check_level(level),
@@ -154,9 +158,10 @@ def _result(read: Counts, spec: Spec, b: Binomial, found: BinomialFit) -> GlmmRe
     df = math.inf if spec.test == "z" or eff.k == 1 else eff.k - 1.0
     low, high = _limits(spec, b, found, mu, se, df)
     statistic = mu / se
-    log_p = float(log_pvalue(np.asarray(statistic), df))
-    grid = trapezoid(b, found.mu, found.tau, max(int(found.nodes[0]), 65) | 1)
+    log_p = float(log_pvalue(statistic, df))
+    grid = trapezoid(b, found.mu, found.tau, max(int(found.nodes[0]), 33))
     study = moments(b, found.mu, found.tau, grid)
+    loglik = float((found.loglik if spec.nodes is None else log_likelihood(b, found.mu, found.tau, grid))[0])
     rate = expit(study.mean[:, 0])
     precision = 1 / (tau**2 + 1 / (read.total * rate * (1 - rate)))
     pi_low, pi_high = _prediction(spec, eff.k, mu, se, tau, bool(found.held[0]))
@@ -165,10 +170,10 @@ def _result(read: Counts, spec: Spec, b: Binomial, found: BinomialFit) -> GlmmRe
         statistic=statistic, pvalue=math.exp(log_p), log_pvalue=log_p, df=df, pi_low=pi_low, pi_high=pi_high,
         weights=100 * precision / precision.sum(), fitted=np.full(eff.k, mu),
         blup=study.mean[:, 0], blup_se=study.sd[:, 0],
-        **_heterogeneity(eff, tau), **_likelihood(found, eff.k, float(log_likelihood(b, found.mu, found.tau, grid)[0])),
+        **_heterogeneity(eff, tau), **_likelihood(found, eff.k, loglik),
         convergence=Convergence(
             converged=bool(found.converged[0]), iterations=int(found.iterations[0]),
-            maxima=int(found.maxima[0]), nodes=spec.nodes or int(found.nodes[0]),
+            maxima=int(found.maxima[0]), nodes=(spec.nodes or int(found.nodes[0])) if found.tau[0] > 0 else None,
         ),
         cov=found.cov[0], spec=spec, effects=eff, notes=eff.notes + _notes(read, spec, found, (low, high), pi_low),
     )  # fmt: skip
@@ -183,16 +188,15 @@ def _limits(spec: Spec, b: Binomial, found: BinomialFit, mu: float, se: float, d
 
 
 def _heterogeneity(eff: Effects, tau: float) -> dict[str, Any]:
-    data = arrange(eff.yi[None], eff.vi[None])
-    q = q_test(data)
-    i2, h2 = i2_h2(np.array([tau**2]), typical_variance(data))
+    q = cochran(Data.of_one(eff.yi, eff.vi))
+    i2, h2 = i2_h2(tau**2, q.typical)
     return {
-        "k": eff.k, "tau2": tau**2, "tau": tau, "I2": float(i2[0]), "H2": float(h2[0]),
-        "Q": float(q.Q[0]), "Q_df": eff.k - 1, "Q_pvalue": float(q.pvalue[0]),
+        "k": eff.k, "tau2": tau**2, "tau": tau, "I2": float(i2), "H2": float(h2),
+        "Q": float(q.Q), "Q_df": eff.k - 1, "Q_pvalue": float(q.pvalue),
     }  # fmt: skip
 
 
-def _likelihood(found: BinomialFit, k: int, loglik: float) -> dict[str, float]:
+def _likelihood(found: BinomialFit, k: int, loglik: float) -> dict[str, Any]:
     common = float(found.loglik_common[0])
     lrt = max(0.0, 2 * (loglik - common)) if found.tau[0] > 0 else 0.0
     return {
@@ -210,10 +214,14 @@ def _prediction(spec: Spec, k: int, mu: float, se: float, tau: float, held: bool
     return mu - half, mu + half
 
 
-def _notes(read: Counts, spec: Spec, found: BinomialFit, limits: tuple[float, float], pi_low: float) -> tuple[Note, ...]:
+def _notes(
+    read: Counts, spec: Spec, found: BinomialFit, limits: tuple[float, float], pi_low: float
+) -> tuple[Note, ...]:
     k, notes = len(read.study), []
     if k == 1:
-        notes.append(Note("one-study", "One study: tau2 cannot be estimated and is set to 0; the interval is the normal one."))
+        notes.append(
+            Note("one-study", "One study: tau2 cannot be estimated and is set to 0; the interval is the normal one.")
+        )
     elif found.held[0]:
         text = (
             f"Every study is at 0 or n: the likelihood rises without bound as tau grows. tau is held at {TAU_HELD:g}; "
@@ -227,7 +235,11 @@ def _notes(read: Counts, spec: Spec, found: BinomialFit, limits: tuple[float, fl
     if not found.converged[0]:
         notes.append(Note("not-converged", "The search stopped before the estimate settled; treat it as approximate."))
     if spec.ci == "profile" and not all(map(math.isfinite, limits)):
-        notes.append(Note("profile-open", "The profile likelihood never falls far enough on one side: the interval is open there."))
+        notes.append(
+            Note(
+                "profile-open", "The profile likelihood never falls far enough on one side: the interval is open there."
+            )
+        )
     if spec.pi != "none" and math.isnan(pi_low):
         why = "tau is held" if found.held[0] else f"it needs at least 3 studies, here {k}"
         notes.append(Note("no-pi", f"No prediction interval: {why}."))
@@ -245,7 +257,9 @@ def _separated(read: Counts, spec: Spec, found: BinomialFit) -> GlmmResult:
     mu = -math.inf if none else math.inf
     low, high = (-math.inf, limit) if none else (-limit, math.inf)
     which = "No events in any study: the rate is 0" if none else "Nothing but events in every study: the rate is 1"
-    text = f"{which} and tau2 is set to 0; the interval is the likelihood-ratio one of {n:g} observations taken together."
+    text = (
+        f"{which} and tau2 is set to 0; the interval is the likelihood-ratio one of {n:g} observations taken together."
+    )
     blank = np.full(eff.k, math.nan)
     return GlmmResult(
         estimate=mu, se=math.inf, ci_low=low, ci_high=high, statistic=math.nan, pvalue=math.nan, log_pvalue=math.nan,
@@ -266,13 +280,9 @@ def _with_ci(spec: Spec, ci: str) -> Spec:
 def glmm_tau2_interval(res: PoolResult) -> tuple[float, float]:
     """Profile-likelihood interval of tau2 of a GLMM; see `metaan.tau2_interval`."""
     eff = res.effects
-    assert eff.events is not None and eff.total is not None
-    events, total = eff.events[:, None], eff.total[:, None]
-    b = Binomial.from_counts(events, total)
+    b = Binomial.from_counts(np.asarray(eff.events)[:, None], np.asarray(eff.total)[:, None])
     found = fit(b)
     if found.separated[0] or found.held[0]:
         return 0.0, math.inf
     low, high = tau_limits(b, found, res.spec.level)
     return float(low[0]) ** 2, float(high[0]) ** 2
-
-

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from metaan.core.tau2_interval import Limits, biggerstaff_jackson, jackson, profile_likelihood, q_profile
-from metaan.core.wls import Data, arrange
+from metaan.core.wls import Data
 from metaan.errors import InputError, OptionError
 from metaan.models.results import PoolResult
 from metaan.validate import Option
@@ -40,8 +40,9 @@ def tau2_interval(res: PoolResult, *, method: str = "QP") -> tuple[float, float]
     Returns
     -------
     low, high : float
-        Limits on the analysis scale, squared. Both are 0 when even tau2 = 0 makes the observed Q improbably small (QP, BJ, J).
-        The upper limit is inf when the data set none: a likelihood that never falls far enough as tau2 grows.
+        Limits on the analysis scale, squared. Both are 0 when even tau2 = 0 makes the observed Q improbably small
+        (QP, BJ, J). The upper limit is inf when the data set none: a likelihood that never falls far enough as tau2
+        grows.
 
     Raises
     ------
@@ -52,8 +53,8 @@ def tau2_interval(res: PoolResult, *, method: str = "QP") -> tuple[float, float]
 
     Notes
     -----
-    Each limit has tail probability (1 - level)/2. A profile interval whose lower limit is 0 may still exclude 0 itself when the
-    test of tau2 = 0 uses the boundary mixture, whose critical value is lower.
+    Each limit has tail probability (1 - level)/2. A profile interval whose lower limit is 0 may still exclude 0
+    itself when the test of tau2 = 0 uses the boundary mixture, whose critical value is lower.
 
     References
     ----------
@@ -74,13 +75,15 @@ def tau2_interval(res: PoolResult, *, method: str = "QP") -> tuple[float, float]
         raise InputError("tau2 has no confidence interval: it needs at least two studies.")
     if res.spec.model == "glmm":
         if method != "PL":
-            raise OptionError(f"method={method!r} is not defined for a GLMM, whose studies have no known variances; use 'PL'.")
+            raise OptionError(
+                f"method={method!r} is not defined for a GLMM, whose studies have no known variances; use 'PL'."
+            )
         from metaan.models.glmm import glmm_tau2_interval
 
         return glmm_tau2_interval(res)
     if res.spec.method == "CE":
         raise OptionError("A common-effect model has no tau2; fit a random-effects method.")
-    data = arrange(res.effects.yi[None], res.effects.vi[None])
+    data = Data.of_one(res.effects.yi, res.effects.vi).column()
     if method == "PL":
         low, high = profile_likelihood(data, res.spec.level, restricted=res.spec.method != "ML")
     else:

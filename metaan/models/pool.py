@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from metaan.core.heterogeneity import Q, i2_h2, q_test, typical_variance
+from metaan.core.heterogeneity import Cochran, cochran, i2_h2
 from metaan.core.inference import INTERVALS, TESTS, Mean, Pieces, log_pvalue, pieces, quantile
 from metaan.core.predictive import bootstrap_interval
 from metaan.core.tau2 import ESTIMATORS, Tau2
-from metaan.core.wls import Data, FloatArray, arrange
+from metaan.core.wls import Data, FloatArray
 from metaan.errors import InputError, Note, OptionError
 from metaan.measures.record import Effects
 from metaan.models.results import Convergence, PoolResult, Spec
@@ -65,10 +65,10 @@ def pool(
 
     Notes
     -----
-    With w = 1/(v + tau2): mu = sum wy / sum w, variance 1/sum w, times q = sum w (y - mu)^2/(k - 1) for Hartung-Knapp.
-    REML and ML return the global maximum of the likelihood, of which there may be two. I2 comes from tau2 and the typical
-    sampling variance (for CE, where tau2 is not estimated, from Q). A single study gets the normal interval and no
-    prediction interval; fewer than 3 studies get no prediction interval.
+    With w = 1/(v + tau2): mu = sum wy / sum w, variance 1/sum w, times q = sum w (y - mu)^2/(k - 1) for
+    Hartung-Knapp. REML and ML return the global maximum of the likelihood, of which there may be two. I2 comes from
+    tau2 and the typical sampling variance (for CE, where tau2 is not estimated, from Q). A single study gets the
+    normal interval and no prediction interval; fewer than 3 studies get no prediction interval.
 
     References
     ----------
@@ -84,14 +84,17 @@ def pool(
     (0.2452, 0.0098)
     """
     if not isinstance(eff, Effects):
-        raise InputError(f"pool takes an Effects record, not {type(eff).__name__}: make one with effects or effect_size.")
+        raise InputError(
+            f"pool takes an Effects record, not {type(eff).__name__}: make one with effects or effect_size."
+        )
     spec = _spec(eff.measure, method, test, level, pi)
-    data = arrange(eff.yi[None], eff.vi[None])
+    data = Data.of_one(eff.yi, eff.vi)
     a = _weights(eff, method, weights)
-    estimate = ESTIMATORS[method](data, a)
-    p = pieces(data, estimate.tau2, a)
+    estimate = ESTIMATORS[method](data.column(), None if a is None else a[:, None])
+    tau2 = estimate.tau2[0]
+    p = pieces(data, tau2, a)
     mean = TESTS["z" if eff.k == 1 else test](data, p)
-    interval = _prediction(eff, data, spec, estimate.tau2, p, draws, seed)
+    interval = _prediction(eff, data, spec, tau2, p, draws, seed)
     return _result(eff, data, spec, estimate, p, mean, interval)
 
 
@@ -116,11 +119,11 @@ def _weights(eff: Effects, method: str, weights: Any) -> FloatArray | None:
     if a.shape[0] != eff.k:
         raise InputError(f"weights has {a.shape[0]} values for {eff.k} studies.")
     forbid(~((a > 0) & np.isfinite(a)), eff.study, "weights must be positive", [a])
-    return a[:, None]
+    return a
 
 
 def _prediction(
-    eff: Effects, data: Data, spec: Spec, tau2: FloatArray, p: Pieces, draws: int, seed: int
+    eff: Effects, data: Data, spec: Spec, tau2: float, p: Pieces, draws: int, seed: int
 ) -> tuple[float, float]:
     """Prediction limits; NaN where there are none."""
     if spec.pi == "none" or eff.k < 3 or spec.method == "CE":
@@ -128,47 +131,48 @@ def _prediction(
     if spec.pi == "bootstrap":
         return bootstrap_interval(eff.yi, eff.vi, spec.level, draws=draws, rng=np.random.default_rng(seed))
     mean = INTERVALS[spec.pi](data, tau2, p)
-    half = float(quantile(mean.df, spec.level)[0] * np.sqrt(mean.variance[0]))
-    centre = float(p.mu[0])
-    return (centre - half, centre + half) if math.isfinite(half) else (math.nan, math.nan)
+    half = float(quantile(mean.df, spec.level)) * math.sqrt(mean.variance)
+    centre = float(p.mu)
+    return centre - half, centre + half
 
 
 def _result(
     eff: Effects, data: Data, spec: Spec, estimate: Tau2, p: Pieces, mean: Mean, interval: tuple[float, float]
 ) -> PoolResult:
-    tau2, mu = float(estimate.tau2[0]), float(p.mu[0])
-    se, df = math.sqrt(float(mean.variance[0])), float(mean.df[0])
+    tau2, mu = float(estimate.tau2[0]), float(p.mu)
+    se, df = math.sqrt(mean.variance), float(mean.df)
     half = float(quantile(df, spec.level)) * se
     statistic = mu / se if se > 0 else math.copysign(math.inf, mu) if mu else math.nan
-    log_p = float(log_pvalue(np.asarray(statistic), df))
-    q = q_test(data)
-    i2, h2 = _i2_h2(spec.method, data, estimate.tau2, q)
+    log_p = float(log_pvalue(statistic, df))
+    q = cochran(data)
+    i2, h2 = _i2_h2(spec.method, eff.k, tau2, q)
     shrink = tau2 / (tau2 + eff.vi)
     return PoolResult(
         estimate=mu, se=se, ci_low=mu - half, ci_high=mu + half,
         statistic=statistic, pvalue=math.exp(log_p), log_pvalue=log_p, df=df,
         pi_low=interval[0], pi_high=interval[1],
         k=eff.k, tau2=tau2, tau=math.sqrt(tau2), I2=i2, H2=h2,
-        Q=float(q.Q[0]), Q_df=eff.k - 1, Q_pvalue=float(q.pvalue[0]),
-        weights=100 * p.share[:, 0], fitted=np.full(eff.k, mu),
+        Q=float(q.Q), Q_df=eff.k - 1, Q_pvalue=float(q.pvalue),
+        weights=100 * p.share, fitted=np.full(eff.k, mu),
         blup=mu + shrink * (eff.yi - mu), blup_se=np.sqrt(shrink * eff.vi + (1 - shrink) ** 2 * se**2),
         convergence=Convergence(
-            converged=bool(estimate.converged[0]), iterations=int(estimate.iterations[0]), maxima=int(estimate.maxima[0])
+            converged=bool(estimate.converged[0]), iterations=int(estimate.iterations[0]),
+            maxima=int(estimate.maxima[0]),
         ),
         spec=spec,
         effects=eff, notes=eff.notes + _notes(eff, spec, estimate, p, mean, interval),
     )  # fmt: skip
 
 
-def _i2_h2(method: str, data: Data, tau2: FloatArray, q: Q) -> tuple[float, float]:
+def _i2_h2(method: str, k: int, tau2: float, q: Cochran) -> tuple[float, float]:
     """From tau2 and the typical variance; from Q where tau2 is not estimated, as metafor does."""
     if method == "CE":
-        if data.k[0] == 1 or q.Q[0] == 0:
+        if k == 1 or q.Q == 0:
             return 0.0, 1.0
-        ratio = float(q.Q[0] / q.df[0])
+        ratio = float(q.Q) / (k - 1)
         return max(0.0, 100 * (1 - 1 / ratio)), ratio
-    i2, h2 = i2_h2(tau2, typical_variance(data))
-    return float(i2[0]), float(h2[0])
+    i2, h2 = i2_h2(tau2, q.typical)
+    return float(i2), float(h2)
 
 
 def _notes(
@@ -176,11 +180,17 @@ def _notes(
 ) -> tuple[Note, ...]:
     notes = []
     if eff.k == 1:
-        notes.append(Note("one-study", "One study: tau2 cannot be estimated and is set to 0; the interval is the normal one."))
+        notes.append(
+            Note("one-study", "One study: tau2 cannot be estimated and is set to 0; the interval is the normal one.")
+        )
     elif spec.method != "CE" and estimate.tau2[0] == 0:
-        notes.append(Note("tau2-zero", f"tau2 is estimated as 0 by {spec.method}: the estimate equals the common-effect one."))
+        notes.append(
+            Note("tau2-zero", f"tau2 is estimated as 0 by {spec.method}: the estimate equals the common-effect one.")
+        )
     if estimate.maxima[0] > 1:
-        notes.append(Note("two-maxima", f"The likelihood has {estimate.maxima[0]} local maxima; the highest was taken."))
+        notes.append(
+            Note("two-maxima", f"The likelihood has {estimate.maxima[0]} local maxima; the highest was taken.")
+        )
     if not estimate.converged[0]:
         notes.append(Note("not-converged", f"{spec.method} stopped before tau2 settled; treat it as approximate."))
     if eff.k > 1 and spec.test in ("hk", "hk-adhoc"):
@@ -197,11 +207,21 @@ def _why_no_interval(k: int) -> str:
 
 def _hartung_knapp_notes(eff: Effects, spec: Spec, p: Pieces, mean: Mean) -> list[Note]:
     if spec.method == "CE":
-        return [Note("hk-common", "Hartung-Knapp with a common effect scales the variance by Q/(k - 1), which assumes no model for it.")]
-    if mean.variance[0] <= 0:
-        return [Note("identical", "All effects are identical: the Hartung-Knapp standard error is 0. Use test='z' or 'hk-adhoc'.")]
-    plain = np.sqrt(p.variance[0]) * quantile(np.inf, spec.level)
-    if np.sqrt(mean.variance[0]) * quantile(mean.df[0], spec.level) < plain:
-        text = "The Hartung-Knapp interval is narrower than the normal one, which small samples cannot justify; see test='hk-adhoc'."
+        return [
+            Note(
+                "hk-common",
+                "Hartung-Knapp with a common effect scales the variance by Q/(k - 1), which assumes no model for it.",
+            )
+        ]
+    if mean.variance <= 0:
+        return [
+            Note(
+                "identical",
+                "All effects are identical: the Hartung-Knapp standard error is 0. Use test='z' or 'hk-adhoc'.",
+            )
+        ]
+    plain = math.sqrt(p.variance) * float(quantile(math.inf, spec.level))
+    if math.sqrt(mean.variance) * float(quantile(mean.df, spec.level)) < plain:
+        text = "The Hartung-Knapp interval is narrower than the normal one; test='hk-adhoc' never is."
         return [Note("hk-narrow", text)]
     return []

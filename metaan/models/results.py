@@ -179,7 +179,7 @@ class PoolResult:
         if self.scale == "display":
             return self
         scale: Scale = display_scale(self.effects, n=n)
-        point = {name: scale.inverse_point(getattr(self, name)) for name in _POINTS}
+        point: dict[str, Any] = {name: scale.inverse_point(getattr(self, name)) for name in _POINTS}
         return dataclasses.replace(
             self, **point, se=math.nan, scale="display", notes=self.notes + scale.notes,
             fitted=scale.inverse(self.fitted), blup=scale.inverse(self.blup), blup_se=np.full(self.k, math.nan),

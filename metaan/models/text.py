@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from metaan.validate import METHOD, PI, TEST
 
 if TYPE_CHECKING:
-    from metaan.models.results import PoolResult
+    from metaan.models.results import GlmmResult, PoolResult
 
 __all__ = ["describe", "html", "number", "probability"]
 
@@ -28,7 +28,7 @@ def number(value: float, digits: int = 4) -> str:
     if math.isnan(value):
         return "none"
     if value == 0 or 1e-4 <= abs(value) < 1e5:
-        decimals = digits if abs(value) < 1 else max(0, digits - 1 - int(math.floor(math.log10(abs(value)))))
+        decimals = digits if abs(value) < 1 else max(0, digits - 1 - math.floor(math.log10(abs(value))))
         return f"{value:.{decimals}f}"
     return f"{value:.{digits - 1}e}"
 
@@ -62,6 +62,8 @@ def _head(res: PoolResult) -> list[str]:
 
 def _quadrature(res: PoolResult) -> str:
     nodes = res.convergence.nodes
+    if not nodes:
+        return "closed form"
     if res.spec.nodes is not None:
         return f"adaptive Gauss-Hermite quadrature with {nodes} nodes"
     return f"integrals exact to rounding ({nodes} nodes)"
@@ -80,7 +82,7 @@ def _effect(res: PoolResult) -> list[str]:
     percent = f"{100 * res.spec.level:g}%"
     rates = res.spec.measure != "GEN"
     lines = []
-    if res.scale == "analysis":
+    if res.scale == "analysis" or not rates:
         test = "" if math.isnan(res.statistic) else f", {'z' if math.isinf(res.df) else 't'} = {number(res.statistic)}"
         lines.append(
             f"Estimate    {number(res.estimate)}, {percent} CI {number(res.ci_low)} to {number(res.ci_high)} "
@@ -88,11 +90,12 @@ def _effect(res: PoolResult) -> list[str]:
         )
     shown = res.back() if rates else res
     if rates:
-        lines.append(f"Rate        {number(shown.estimate)}, {percent} CI {number(shown.ci_low)} to {number(shown.ci_high)}{_median(res)}")
+        ends = f"{number(shown.ci_low)} to {number(shown.ci_high)}"
+        lines.append(f"Rate        {number(shown.estimate)}, {percent} CI {ends}{_median(res)}")
     if not math.isnan(res.pi_low):
-        name = PI.choices[res.spec.pi]
-        where = "rate" if rates else "effect"
-        lines.append(f"Prediction  {number(shown.pi_low)} to {number(shown.pi_high)} ({percent}, true {where} of a new study; {name})")
+        ends = f"{number(shown.pi_low)} to {number(shown.pi_high)}"
+        what = f"true {'rate' if rates else 'effect'} of a new study"
+        lines.append(f"Prediction  {ends} ({percent}, {what}; {PI.choices[res.spec.pi]})")
     return lines
 
 
@@ -105,7 +108,8 @@ def _heterogeneity(res: PoolResult) -> list[str]:
         f"Spread      tau2 {number(res.tau2)}, tau {number(res.tau)}, I2 {res.I2:.1f}%, H2 {number(res.H2)}; "
         f"Q = {res.Q:.2f}, df = {res.Q_df}, p {probability(res.Q_pvalue)}"
     ]
-    if hasattr(res, "loglik"):
+    if res.spec.model == "glmm":
+        res = cast("GlmmResult", res)
         lines.append(
             f"Likelihood  log L {res.loglik:.3f}, AIC {res.aic:.2f}; test of tau2 = 0: LR {number(res.lrt)}, "
             f"p {probability(res.lrt_pvalue)} (boundary mixture)"
@@ -132,5 +136,3 @@ def html(res: PoolResult) -> str:
     notes = "".join(f"<li>{escape(str(note))}</li>" for note in res.notes)
     title = escape(str(res).splitlines()[0])
     return f"<h4>{title}</h4>{rows.to_html(float_format=lambda x: number(float(x)))}<ul>{notes}</ul>"
-
-

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import TightLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox, ScaledTranslation, Transform, blended_transform_factory
 
@@ -15,6 +16,7 @@ from metaan.errors import OptionError
 from metaan.plot.axis import Axis
 from metaan.plot.columns import Text
 from metaan.plot.layout import LABEL_PAD, TICK_LENGTH, TICK_PAD, Layout
+from metaan.plot.measure import MeasuredText
 
 __all__ = ["new_axes", "room", "set_axis", "take", "write"]
 
@@ -36,6 +38,8 @@ def room(ax: Axes) -> Bbox:
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)  # otherwise the place is settled only when the figure is drawn
+    if isinstance(engine, TightLayoutEngine):
+        figure.set_layout_engine("none")  # it would move the plot back over its texts
     width, height = figure.get_size_inches() * _INCH
     place = ax.get_position()
     return Bbox.from_bounds(place.x0 * width, place.y0 * height, place.width * width, place.height * height)
@@ -81,28 +85,27 @@ def set_axis(ax: Axes, axis: Axis, layout: Layout) -> None:
 def write(ax: Axes, layout: Layout) -> None:
     """Write every text, and the rules over and under the header."""
     style = layout.style
-    fonts = {
-        (bold, small): style.font(bold=bold, small=small) for bold in (False, True) for small in (False, True)
-    }
+    fonts = {(bold, small): style.font(bold=bold, small=small) for bold in (False, True) for small in (False, True)}
     for text in layout.texts:
-        ax.text(
-            0 if text.side == "left" else 1,
-            {"row": text.y, "above": 1, "below": 0}[text.level],
-            text.text,
-            transform=_anchor(ax, text, style.size),
-            fontproperties=fonts[text.bold, text.small],
-            color=style.muted if text.small else style.ink,
-            ha=text.align,
-            va="baseline",
-            usetex=False,  # labels are text, not markup
-            parse_math=False,
+        ax.add_artist(
+            MeasuredText(
+                0 if text.side == "left" else 1,
+                {"row": text.y, "above": 1, "below": 0}[text.level],
+                text.text,
+                transform=_anchor(ax, text, style.size),
+                fontproperties=fonts[text.bold, text.small],
+                color=style.muted if text.small else style.ink,
+                horizontalalignment=text.align,
+                verticalalignment="baseline",
+                clip_on=False,
+                usetex=False,  # labels are text, not markup
+                parse_math=False,
+            )
         )
     across = blended_transform_factory(ax.transAxes, ax.transData)
     ends = [(layout.margin - layout.left) / layout.plot, 1 + (layout.right - layout.margin) / layout.plot]
     for row, weight in ((layout.top, 0.12), (layout.rule, 0.08)):
-        rule = Line2D(
-            ends, [row, row], transform=across, color=style.ink, linewidth=weight * style.size, label="_rule"
-        )
+        rule = Line2D(ends, [row, row], transform=across, color=style.ink, linewidth=weight * style.size, label="_rule")
         rule.set_clip_on(False)
         ax.add_line(rule)
 

@@ -17,7 +17,6 @@ _RC: Final[Any] = {
     "pdf.fonttype": 42,  # TrueType: text stays text, as journals demand
     "ps.fonttype": 42,
     "svg.fonttype": "none",
-    "text.hinting": "none",  # widths as measured, the same at every resolution; and drawn faster
     "svg.hashsalt": "metaan",
     # What an SVG names after the face that measured it; all but the last have the widths of Arial.
     "font.sans-serif": ["Arial", "Helvetica", "Liberation Sans", "DejaVu Sans"],
@@ -64,9 +63,7 @@ def save(ax: Axes, *paths: str | os.PathLike[str], dpi: float = 300) -> None:
     formats = figure.canvas.get_supported_filetypes()
     for file in files:
         if file.suffix.lower().lstrip(".") not in formats:
-            raise OptionError(
-                f"path {file.name!r} has no known suffix. Choose one of {', '.join(sorted(formats))}."
-            )
+            raise OptionError(f"path {file.name!r} has no known suffix. Choose one of {', '.join(sorted(formats))}.")
     with mpl.rc_context(_RC):
         for file in files:
             metadata = _UNDATED.get(file.suffix.lower())

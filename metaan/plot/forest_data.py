@@ -149,9 +149,7 @@ def _data_notes(shown: PoolResult) -> list[str]:
         return []
     try:
         notes = [(note.code, note.text) for note in explain(data).notes]
-    except (
-        InputError
-    ):  # the frame lost the column that tells its rows apart: what was true when it was loaded
+    except InputError:  # the frame lost the column that tells its rows apart: what was true when it was loaded
         notes = [(note["code"], note["text"]) for note in data.attrs[RECORD]["notes"]]
     return [text for code, text in notes if code != "left-out"]
 
@@ -163,9 +161,7 @@ def _order(studies: pd.DataFrame, sort: str | None) -> npt.NDArray[np.intp]:
     if sort == "label":
         return np.argsort(studies["study"].str.casefold().to_numpy(dtype=str), kind="stable")
     if sort not in studies:
-        raise OptionError(
-            f"sort={sort!r} needs totals, and these studies have none. Choose label, estimate or weight."
-        )
+        raise OptionError(f"sort={sort!r} needs totals, and these studies have none. Choose label, estimate or weight.")
     sign = 1 if sort == "estimate" else -1
     return np.argsort(sign * studies[sort].to_numpy(dtype=np.float64), kind="stable")
 

@@ -106,9 +106,7 @@ class Layout:
         return self.above + self.body + self.below
 
 
-def arrange(
-    table: pd.DataFrame, axis: Axis, style: Style, words: Words, *, width: float | None = None
-) -> Layout:
+def arrange(table: pd.DataFrame, axis: Axis, style: Style, words: Words, *, width: float | None = None) -> Layout:
     """Lay a forest table out, in `width` points if given."""
     lines = table["row"].to_numpy(dtype=str)
     numbered = np.isin(lines, ["study", "pooled", "prediction"])
@@ -128,9 +126,7 @@ def arrange(
     label = wrap(words.xlabel, plot + 2 * min(left, right) - 2 * margin, style)
     overhang = max(0.0, (max(text_width(line, style) for line in label) - plot) / 2)
     under = (TICK_LENGTH + TICK_PAD + LABEL_PAD + _LINE * (1 + len(label))) * style.size
-    statistics = _statistics(
-        _said(table, "statistics"), start, left - margin - gap - overhang, under, running, style
-    )
+    statistics = _statistics(_said(table, "statistics"), start, left - margin - gap - overhang, under, running, style)
     low = max(under, statistics[-1].y) if statistics else under
     notes = _notes(_said(table, "note"), start, low, running, style)
     heading = _title(words.title, start, running, style)
@@ -177,9 +173,7 @@ def _said(table: pd.DataFrame, kind: str) -> list[str]:
     return [str(text) for text in table.loc[table["row"] == kind, "study"]]
 
 
-def _statistics(
-    said: list[str], x: float, beside: float, under: float, width: float, style: Style
-) -> list[Text]:
+def _statistics(said: list[str], x: float, beside: float, under: float, width: float, style: Style) -> list[Text]:
     """Lines on the model and its heterogeneity: beside the axis where they fit, else under it."""
     fits = all(text_width(text, style) <= beside for text in said)
     first = 0.5 * style.size if fits else under + _STATISTICS_GAP * style.size

@@ -28,9 +28,7 @@ _DIAMOND: Final = 0.3  # half its height
 _BAR: Final = 0.1  # half its height
 
 
-def draw_squares(
-    ax: Axes, x: FloatArray, y: FloatArray, weight: FloatArray, axis: Axis, style: Style
-) -> None:
+def draw_squares(ax: Axes, x: FloatArray, y: FloatArray, weight: FloatArray, axis: Axis, style: Style) -> None:
     """Squares at the estimates, their areas in proportion to the weights."""
     largest = (_LARGEST_SQUARE * style.row) ** 2
     area = largest * weight / weight.max()
@@ -41,9 +39,7 @@ def draw_squares(
     )  # fmt: skip
 
 
-def draw_intervals(
-    ax: Axes, low: FloatArray, high: FloatArray, y: FloatArray, axis: Axis, style: Style
-) -> None:
+def draw_intervals(ax: Axes, low: FloatArray, high: FloatArray, y: FloatArray, axis: Axis, style: Style) -> None:
     """Lines from limit to limit, cut at the edges of the plot."""
     seen = (high >= axis.low) & (low <= axis.high)
     ax.hlines(
@@ -87,9 +83,7 @@ def draw_prediction(ax: Axes, low: float, high: float, y: float, style: Style) -
     )  # fmt: skip
 
 
-def draw_reference(
-    ax: Axes, x: float, top: float, bottom: float, style: Style, *, dashed: bool = True
-) -> None:
+def draw_reference(ax: Axes, x: float, top: float, bottom: float, style: Style, *, dashed: bool = True) -> None:
     """Vertical line through the rows: the pooled estimate (dashed) or no effect (solid)."""
     ax.vlines(
         x, top, bottom, colors=[style.muted], linewidth=0.08 * style.size,

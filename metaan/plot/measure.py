@@ -1,16 +1,22 @@
-"""Widths of text, known before there is a figure to draw it on."""
+"""Widths of text, known before there is a figure to draw it on, and text that is drawn as wide as that."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
+import matplotlib as mpl
+from matplotlib.backend_bases import RendererBase
 from matplotlib.font_manager import FontProperties
+from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
+from matplotlib.transforms import Bbox
 
 from metaan.plot.style import Style
 
-__all__ = ["text_width", "wrap"]
+__all__ = ["MeasuredText", "text_width", "wrap"]
 
 _REFERENCE = 100.0  # points; large, so that widths are not rounded to the grid of a small size
 
@@ -18,8 +24,8 @@ _REFERENCE = 100.0  # points; large, so that widths are not rounded to the grid 
 def text_width(text: str, style: Style, *, bold: bool = False, small: bool = False) -> float:
     """Width of one line of text in points.
 
-    The sum of the advances of its characters, each measured once: faster than laying out every string, the
-    same for every backend and resolution. The drawn text may differ from it by kerning and hinting.
+    The sum of the advances of its characters, each measured once: faster than laying out every string, and
+    the same for every backend and resolution.
     """
     em = sum(_advance(char, style.family, bold) for char in text)
     return em * (style.small if small else style.size)
@@ -49,3 +55,28 @@ def wrap(text: str, width: float, style: Style, *, bold: bool = False, small: bo
         else:
             lines.append(word)
     return lines
+
+
+class MeasuredText(Text):
+    """Text without hinting, which fits characters to pixels and changes widths by up to 10 % on a screen."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw the text."""
+        with _unhinted():
+            super().draw(renderer)
+
+    def get_window_extent(self, renderer: RendererBase | None = None, dpi: float | None = None) -> Bbox:
+        """Return the box that the drawn text takes, pixels."""
+        with _unhinted():
+            return super().get_window_extent(renderer, dpi)
+
+
+@contextmanager
+def _unhinted() -> Iterator[None]:
+    # Not rc_context, which copies every setting: as slow as drawing the text.
+    before = mpl.rcParams["text.hinting"]
+    mpl.rcParams["text.hinting"] = "none"
+    try:
+        yield
+    finally:
+        mpl.rcParams["text.hinting"] = before

@@ -10,7 +10,7 @@ import metaan
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 LABELS = (
     "Müller", "Adams", "Kowalczyk-Łęcka", "Ångström", "de Bree", "O'Neill", "García-Íñiguez", "Çelik",
@@ -39,7 +39,9 @@ def make_rates(k, *, rate=0.5, tau=0.8, seed=1, study=None, measure="PLO"):
 
 def make_effects(k, *, seed=2):
     rng = np.random.default_rng(seed)
-    return metaan.effects(rng.normal(0.2, 0.8, k), rng.uniform(0.02, 0.4, k), study=[f"T{i}" for i in range(k)])
+    return metaan.effects(
+        rng.normal(0.2, 0.8, k), rng.uniform(0.02, 0.4, k), study=[f"T{i}" for i in range(k)]
+    )
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def drawn():
 
 @pytest.fixture
 def texts():
-    """Every visible text of a figure with its bounding box, pixels."""
+    """Every text of a figure with its bounding box, pixels; a text that is clipped anywhere fails."""
 
     def boxes(ax):
         figure = ax.figure
@@ -80,7 +82,10 @@ def texts():
             ticks = [tick.label1 for tick in part.xaxis.get_major_ticks() + part.yaxis.get_major_ticks()]
             for text in [*part.texts, *ticks, part.xaxis.label, part.yaxis.label, part.title]:
                 if text.get_visible() and text.get_text():
-                    found.append((text.get_text(), text.get_window_extent(renderer)))
+                    box, seen = text.get_window_extent(renderer), text.get_tightbbox(renderer)
+                    assert seen is not None, text
+                    np.testing.assert_array_equal(seen.extents, box.extents, err_msg=text.get_text())
+                    found.append((text.get_text(), box))
         return found
 
     return boxes

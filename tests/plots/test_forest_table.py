@@ -39,7 +39,11 @@ def test_the_pooled_line_is_the_result_on_the_scale_of_rates(rates):
     res = metaan.pool(eff, level=0.9)
     table, shown = forest_table(res), res.back()
     pooled, prediction = rows(table, "pooled").iloc[0], rows(table, "prediction").iloc[0]
-    assert (pooled["estimate"], pooled["low"], pooled["high"]) == (shown.estimate, shown.ci_low, shown.ci_high)
+    assert (pooled["estimate"], pooled["low"], pooled["high"]) == (
+        shown.estimate,
+        shown.ci_low,
+        shown.ci_high,
+    )
     assert (pooled["events"], pooled["total"]) == (eff.events.sum(), eff.total.sum())
     assert (prediction["low"], prediction["high"]) == (shown.pi_low, shown.pi_high)
     assert prediction["study"] == "90% prediction interval"
@@ -98,7 +102,12 @@ def test_sorted_by_a_column(rates, sort, column, ascending):
 
 def test_sorted_by_label_whatever_the_case(rates):
     res = metaan.pool(rates(4, study=["de Bree", "Zorn", "Adams", "clark"]))
-    assert rows(forest_table(res, sort="label"), "study")["study"].tolist() == ["Adams", "clark", "de Bree", "Zorn"]
+    assert rows(forest_table(res, sort="label"), "study")["study"].tolist() == [
+        "Adams",
+        "clark",
+        "de Bree",
+        "Zorn",
+    ]
 
 
 def test_sorting_moves_whole_lines(rates):
@@ -112,7 +121,9 @@ def test_sorting_moves_whole_lines(rates):
 def test_the_sentences_carry_the_numbers_of_the_result(rates):
     res = metaan.pool(rates(9), method="PM", test="z")
     heterogeneity, model = rows(forest_table(res), "statistics")["study"]
-    assert heterogeneity.startswith(f"Heterogeneity: τ² = {res.tau2:.3f}; I² = {res.I2:.1f}%; Q = {res.Q:.2f}, df = 8, p")
+    assert heterogeneity.startswith(
+        f"Heterogeneity: τ² = {res.tau2:.3f}; I² = {res.I2:.1f}%; Q = {res.Q:.2f}, df = 8, p"
+    )
     assert model == "Model: random effects on logit rates, PM estimate of τ²; normal (z) interval"
 
 

@@ -236,7 +236,7 @@ one_glmm <- function(x, n) {
     equal <- quiet(rma.glmm(measure = "PLO", xi = x, ni = n, method = "EE"))
     out$common <- c(estimate = c(equal$beta), se = equal$se)
   }
-  for (nodes in c(1, 7, 25)) out[[paste0("lme4_", nodes)]] <- sharp(x, n, nodes)
+  for (nodes in c(7, 25)) out[[paste0("lme4_", nodes)]] <- sharp(x, n, nodes)
   out
 }
 GLMM <- c(COUNTS, list(

@@ -60,4 +60,4 @@ def test_binomial_normal_models():
     for name, entry in grid()["glmm"].items():
         assert ("metafor" in entry) != ("stopped" in entry), name
         if "metafor" in entry:
-            assert {"lme4_1", "lme4_7", "lme4_25", "common"} <= set(entry), name
+            assert {"lme4_7", "lme4_25", "common"} <= set(entry), name

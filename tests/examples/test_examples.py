@@ -1,0 +1,165 @@
+"""Every example runs without a warning, prints its table and writes its figure."""
+
+import csv
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import metaan
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
+
+
+def read_rows(name):
+    with (ROOT / "studies" / f"{name}.csv").open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Run a copy of an example once, away from the repository; return what it printed and where it wrote."""
+    done = {}
+
+    def once(name):
+        if name not in done:
+            folder = tmp_path_factory.mktemp(name)
+            script = shutil.copy(ROOT / "examples" / f"{name}.py", folder)
+            package = str(Path(metaan.__file__).resolve().parents[1])
+            environment = {
+                **os.environ,
+                "PYTHONPATH": package,
+                "MPLBACKEND": "Agg",
+                "PYTHONIOENCODING": "utf-8",
+            }
+            command = [sys.executable, "-W", "error", script]
+            result = subprocess.run(
+                command,
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                check=False,
+            )
+            assert result.returncode == 0, result.stderr
+            assert result.stderr == ""
+            done[name] = result.stdout, folder / "output"
+        return done[name]
+
+    return once
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) >= 3
+
+
+@pytest.mark.parametrize("name", [path.stem for path in EXAMPLES])
+def test_an_example_prints_a_table_and_writes_its_figure(name, run):
+    printed, output = run(name)
+    assert sum(len(re.findall(r"\d+\.\d", line)) >= 1 for line in printed.splitlines()) >= 3
+    pictures, drawings = list(output.glob("*.png")), list(output.glob("*.svg"))
+    assert {path.stem for path in pictures} == {path.stem for path in drawings} != set()
+    for path in pictures:
+        assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+        assert path.stat().st_size > 20_000
+    for path in drawings:
+        text = re.sub(r"<[^>]+>", " ", path.read_text(encoding="utf-8"))
+        assert re.search(r"\w+ (19|20)\d\d", text), "the figure names no study"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_short_enough_to_read(path):
+    code = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    assert 20 <= len(code) <= 60
+
+
+def table_after(printed, heading):
+    """Lines of the table that follows a heading, white space reduced to single spaces."""
+    return [" ".join(line.split()) for line in printed.split(heading)[1].split("\n\n")[1].splitlines()]
+
+
+def test_spratt_2014_shows_crude_sums_and_the_closest_recipe(run):
+    printed, _ = run("02_spratt2014")
+    top, *lines = (line.split() for line in table_after(printed, "The readable rows"))
+    recipes = re.findall(r"crude|GLMM|\w+ \w+", " ".join(top[2:]))
+    for outcome in ("complete_response", "objective_response"):
+        held = [row for row in read_rows("spratt2014") if row[outcome]]
+        start = next(i for i, line in enumerate(lines) if line[0] == outcome)
+        shown = {line[-len(recipes) - 3]: line[-len(recipes) - 2 :] for line in lines[start : start + 5]}
+        for therapy in ("ECT", "PDT", "RT", "ILT", "any"):
+            rows = [row for row in held if therapy in (row["therapy"], "any")]
+            events, total = (sum(int(row[name]) for row in rows) for name in (outcome, "n_lesions"))
+            assert shown[therapy][:3] == [str(len(rows)), str(total), f"{100 * events / total:.1f}"]
+        target = next(
+            float(row["pooled_pct"])
+            for row in read_rows("published")
+            if (row["review_id"], row["outcome"]) == ("spratt2014", outcome)
+        )
+        gaps = {name: float(rate) - target for name, rate in zip(recipes, shown["any"][2:], strict=True)}
+        closest, difference = re.search(
+            rf"Published {outcome}: {target} % .*\n  closest recipe (.+?): .*difference ([+-][\d.]+)", printed
+        ).groups()
+        assert abs(gaps[closest]) == min(map(abs, gaps.values()))
+        assert float(difference) == pytest.approx(gaps[closest], abs=0.11)
+    assert re.search(r"Published recurrence: 9.2 % .*\n  not comparable", printed)
+    assert "24 of 47 rows" in printed
+
+
+def test_electrochemotherapy_is_set_against_every_published_review(run):
+    printed, _ = run("03_electrochemotherapy")
+    targets = [row for row in read_rows("published") if row["therapy"] == "electrochemotherapy"]
+    _, *lines = table_after(printed, "Published reviews against")
+    assert len(lines) == sum(1 if row["unit"] else 2 for row in targets) > 30
+    for row in targets:
+        start = f"{row['review_id']} {row['population']} {row['outcome']} {row['unit']}"
+        shown = [line for line in lines if line.startswith(start)]
+        assert len(shown) == (1 if row["unit"] else 2)
+        assert all(f" {float(row['pooled_pct']):.1f} " in line for line in shown)
+    for line in lines:
+        rates = re.search(r"(?P<published>[\d.]+)(?: \([^)]*\))? (?P<ours>[\d.]+) \([^)]*\) \d+ (?P<gap>[+-][\d.]+)$", line)
+        if rates is None:
+            assert line.endswith(("not comparable: no sizes", "not comparable: no rows"))
+            continue
+        found = {name: float(number) for name, number in rates.groupdict().items()}
+        assert found["ours"] - found["published"] == pytest.approx(found["gap"], abs=0.11)
+
+
+def test_electrochemotherapy_keeps_lesions_and_patients_apart(run):
+    printed, _ = run("03_electrochemotherapy")
+    _, *lines = table_after(printed, "Electrochemotherapy of skin metastases")
+    found = [re.fullmatch(r"(\w+)_response (\w+) [\d.]+ \([\d.]+-[\d.]+\) (\d+)", line).groups() for line in lines]
+    # AUDIT.md, section 3; one of the 13 studies of complete response per patient is a subgroup (bjorl2024).
+    assert found == [
+        ("complete", "lesion", "22"),
+        ("complete", "patient", "12"),
+        ("objective", "lesion", "20"),
+        ("objective", "patient", "14"),
+    ]
+
+
+def test_miltefosine_says_that_the_counts_of_the_trial_are_inferred(run):
+    printed, _ = run("04_miltefosine")
+    _, *arms = table_after(printed, "Leonard 2001, objective response")[:3]
+    assert [re.search(r"\d+ \d+ [a-z]+ [a-z]+", line).group() for line in arms] == [
+        "8 24 inferred low",
+        "1 27 inferred low",
+    ]
+    assert "INFERRED, not printed" in printed
+    a, b, c, d = 8, 16, 1, 26
+    pearson = (a + b + c + d) * (a * d - b * c) ** 2 / ((a + b) * (c + d) * (a + c) * (b + d))
+    pvalue = math.erfc(math.sqrt(pearson / 2))  # chi-square with 1 degree of freedom
+    assert f"P = {pvalue:.4f} (printed: .006)" in printed
+
+
+def test_miltefosine_pools_the_single_arm_trials_and_then_adds_the_randomised_one(run):
+    printed, _ = run("04_miltefosine")
+    header, *lines = (line.split() for line in table_after(printed, "Miltefosine arms"))
+    held = [tuple(line[header.index(name)] for name in ("randomised", "k", "patients")) for line in lines]
+    assert held == [("out", "3", "73")] * 4 + [("in", "4", "97")] * 2  # 25 + 30 + 18, and 24 more
