@@ -202,10 +202,7 @@ def _finished(selection: Selection, sifted: Sifted) -> pd.DataFrame:
         "selection": selection.to_dict(),
         "rows": len(sifted.kept) + len(sifted.left_out),
         "kept": len(sifted.kept),
-        "left_out": [
-            {"reason": str(row.reason), "rows": int(str(row.rows)), "studies": int(str(row.studies))}
-            for row in tally(sifted.left_out).itertuples()
-        ],
+        "left_out": tally(sifted.left_out).to_dict("records"),
         "notes": [
             {"code": note.code, "text": note.text, "studies": list(note.studies)} for note in notes_on(sifted, labels)
         ],

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
-from scipy.special import bdtr, bdtrc, ndtri
+from scipy.special import betainc, ndtri
 
 from metaan.core.roots import bracketed_root
 from metaan.measures.proportion import counts
@@ -45,7 +45,7 @@ def rate_interval(
     events, total : array of shape (k,)
         Whole numbers with 0 <= events <= total and total >= 1.
     interval : {"clopper-pearson", "wilson", "wilson-cc", "agresti-coull", "jeffreys", "mid-p"}
-        Kind of interval. All are clipped to [0, 1].
+        Kind of interval. All lie in [0, 1], start at 0 for 0 events and end at 1 for n of n.
     level : float, default 0.95
         Confidence level.
 
@@ -79,11 +79,7 @@ def rate_interval(
     read = counts(None, events, total, None, "raise")
     x, n = read.events, read.total
     low, high = _OWN[interval](x, n, level) if interval in _OWN else _from_statsmodels(x, n, interval, level)
-    low, high = (
-        np.where(x == 0, np.where(interval == "agresti-coull", low, 0.0), low),
-        np.where(x == n, np.where(interval == "agresti-coull", high, 1.0), high),
-    )
-    return np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
+    return np.where(x == 0, 0.0, np.clip(low, 0.0, 1.0)), np.where(x == n, 1.0, np.clip(high, 0.0, 1.0))
 
 
 def _from_statsmodels(x: FloatArray, n: FloatArray, interval: str, level: float) -> tuple[FloatArray, FloatArray]:
@@ -107,8 +103,9 @@ def _mid_p(x: FloatArray, n: FloatArray, level: float) -> tuple[FloatArray, Floa
 
     def below(p: FloatArray) -> FloatArray:
         """P(X < x) + P(X = x)/2: falls from 1 to 0 as p grows."""
-        less = np.where(x > 0, bdtr(np.maximum(x - 1, 0), n, p), 0.0)
-        return np.asarray((less + 1 - np.where(x < n, bdtrc(x, n, p), 0.0)) / 2)
+        less = np.where(x > 0, betainc(n - x + 1, np.maximum(x, 1.0), 1 - p), 0.0)
+        at_most = np.where(x < n, betainc(np.maximum(n - x, 1.0), x + 1, 1 - p), 1.0)
+        return np.asarray((less + at_most) / 2)
 
     zero, one = np.zeros_like(x), np.ones_like(x)
 

@@ -157,7 +157,7 @@ def effect_size(
     --------
     >>> eff = effect_size("PLO", events=[3, 4, 9], total=[44, 30, 40], study=["Adams", "Baker", "Clark"])
     >>> eff.yi.round(4)
-    array([-2.6149, -1.8718, -1.2368])
+    array([-2.615 , -1.8718, -1.2368])
     """
     MEASURE.check(measure)
     if correction is not None:

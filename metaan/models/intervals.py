@@ -68,7 +68,7 @@ def tau2_interval(res: PoolResult, *, method: str = "QP") -> tuple[float, float]
     >>> res = pool(effects([0.1, 0.3, 0.5, 0.2], [0.01, 0.02, 0.02, 0.01]))
     >>> low, high = tau2_interval(res)
     >>> round(low, 4), round(high, 3)
-    (0.0, 0.333)
+    (0.0, 0.39)
     """
     TAU2_INTERVAL.check(method)
     if res.k < 2:

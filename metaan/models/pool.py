@@ -81,7 +81,7 @@ def pool(
     >>> from metaan import effects, pool
     >>> res = pool(effects([0.1, 0.3, 0.5, 0.2], [0.01, 0.02, 0.02, 0.01]), method="DL", test="z")
     >>> round(res.estimate, 4), round(res.tau2, 4)
-    (0.2452, 0.0098)
+    (0.2521, 0.0123)
     """
     if not isinstance(eff, Effects):
         raise InputError(

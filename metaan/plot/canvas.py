@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import matplotlib.pyplot as plt
 import seaborn as sns
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import TightLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.transforms import Bbox, ScaledTranslation, Transform, blended_transform_factory
+from matplotlib.transforms import Affine2D, Bbox, ScaledTranslation, Transform, blended_transform_factory
 
 from metaan.errors import OptionError
 from metaan.plot.axis import Axis
@@ -33,30 +33,34 @@ def new_axes(layout: Layout) -> Axes:
 
 
 def room(ax: Axes) -> Bbox:
-    """Place of an Axes in its figure, points."""
-    figure = _figure(ax)
-    engine = figure.get_layout_engine()
+    """Place of an Axes on the page, points."""
+    parent = _parent(ax)
+    engine = parent.figure.get_layout_engine()
     if engine is not None:
-        engine.execute(figure)  # otherwise the place is settled only when the figure is drawn
+        engine.execute(parent.figure)  # otherwise the place is settled only when the figure is drawn
     if isinstance(engine, TightLayoutEngine):
-        figure.set_layout_engine("none")  # it would move the plot back over its texts
-    width, height = figure.get_size_inches() * _INCH
-    place = ax.get_position()
-    return Bbox.from_bounds(place.x0 * width, place.y0 * height, place.width * width, place.height * height)
+        parent.figure.set_layout_engine("none")  # it would move the plot back over its texts
+    return ax.get_position().transformed(_to_points(parent))
 
 
 def take(ax: Axes, layout: Layout, box: Bbox) -> None:
     """Move an Axes to the part of its room that the plot takes; its texts fill the rest."""
-    width, height = _figure(ax).get_size_inches() * _INCH
-    left, top = box.x0 + layout.left, box.y1 - layout.above
-    ax.set_position((left / width, (top - layout.body) / height, layout.plot / width, layout.body / height))
+    top = box.y1 - layout.above
+    plot = Bbox.from_bounds(box.x0 + layout.left, top - layout.body, layout.plot, layout.body)
+    ax.set_position(plot.transformed(_to_points(_parent(ax)).inverted()))
 
 
-def _figure(ax: Axes) -> Figure:
-    figure = ax.get_figure(root=True) if isinstance(ax, Axes) else None
-    if figure is None:
+def _to_points(parent: Figure) -> Transform:
+    """From fractions of a figure or subfigure to points on the page."""
+    return parent.transSubfigure + Affine2D().scale(_INCH / parent.figure.dpi)
+
+
+def _parent(ax: Axes) -> Figure:
+    """Figure that an Axes stands in, or its subfigure, which answers alike."""
+    parent: Any = ax.get_figure() if isinstance(ax, Axes) else None
+    if parent is None:
         raise OptionError(f"ax={ax!r} is not a matplotlib Axes that stands in a figure.")
-    return figure
+    return cast("Figure", parent)
 
 
 def set_axis(ax: Axes, axis: Axis, layout: Layout) -> None:
@@ -114,4 +118,4 @@ def _anchor(ax: Axes, text: Text, size: float) -> Transform:
     """Where a text stands: rows follow the data, distances stay points when the figure is resized."""
     rise = {"row": 0.0, "above": text.y, "below": -text.y}[text.level] - _HALF_CAPITAL * size
     base = blended_transform_factory(ax.transAxes, ax.transData if text.level == "row" else ax.transAxes)
-    return base + ScaledTranslation(text.x / _INCH, rise / _INCH, _figure(ax).dpi_scale_trans)
+    return base + ScaledTranslation(text.x / _INCH, rise / _INCH, _parent(ax).dpi_scale_trans)

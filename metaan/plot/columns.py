@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from metaan.names import COLUMNS
 from metaan.plot.axis import Axis
 from metaan.plot.measure import text_width
 from metaan.plot.style import Style
@@ -62,24 +63,30 @@ class Block:
 def left_blocks(rows: pd.DataFrame) -> list[Block]:
     """Columns on the left: labels, and counts where they are known."""
     labels = tuple(" ".join(str(label).split()) for label in rows["study"])
-    blocks = [Block(header="Study", columns=(labels,), align="left")]
+    blocks = [Block(header=_header("study"), columns=(labels,), align="left")]
     if rows["total"].notna().any():
         for name in ("events", "total"):
             cells = tuple("" if value != value else f"{value:.0f}" for value in rows[name])
-            blocks.append(Block(header=name.capitalize(), columns=(cells,)))
+            blocks.append(Block(header=_header(name), columns=(cells,)))
     return blocks
 
 
 def right_blocks(rows: pd.DataFrame, axis: Axis) -> list[Block]:
-    """Columns on the right: estimate with interval, and weight."""
+    """Columns on the right: estimate with interval, and weight where it is known."""
     estimates = tuple(axis.number(value) for value in rows["estimate"])
     intervals = tuple(axis.interval(low, high) for low, high in zip(rows["low"], rows["high"], strict=True))
-    weights = tuple("" if value != value else f"{value:.1f}" for value in rows["weight"])
     level = 100 * float(rows["level"].iloc[0])
-    return [
-        Block(header=f"{axis.short} ({level:g}% CI)", columns=(estimates, intervals)),
-        Block(header="Weight, %", columns=(weights,)),
-    ]
+    blocks = [Block(header=f"{axis.short} ({level:g}% CI)", columns=(estimates, intervals))]
+    if rows["weight"].notna().any():
+        weights = tuple("" if value != value else f"{value:.1f}" for value in rows["weight"])
+        blocks.append(Block(header=_header("weight"), columns=(weights,)))
+    return blocks
+
+
+def _header(name: str) -> str:
+    column = COLUMNS[name]
+    heading = column.symbol.capitalize()
+    return f"{heading}, {column.unit}" if column.unit == "%" else heading
 
 
 def total_width(blocks: Sequence[Block], bold: Sequence[bool], style: Style) -> float:

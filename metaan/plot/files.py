@@ -54,9 +54,10 @@ def save(ax: Axes, *paths: str | os.PathLike[str], dpi: float = 300) -> None:
     >>> ax = metaan.plot.forest(metaan.pool(eff))
     >>> metaan.plot.save(ax, "forest.png", "forest.svg")  # doctest: +SKIP
     """
-    figure = ax.get_figure(root=True)
-    if figure is None:
+    parent = ax.get_figure()
+    if parent is None:
         raise OptionError("ax belongs to no figure any more: it was removed or its figure was cleared.")
+    figure = parent.figure
     files = [Path(path) for path in paths]
     if not files:
         raise OptionError("save() needs at least one path: save(ax, 'forest.svg').")

@@ -29,9 +29,10 @@ _BAR: Final = 0.1  # half its height
 
 
 def draw_squares(ax: Axes, x: FloatArray, y: FloatArray, weight: FloatArray, axis: Axis, style: Style) -> None:
-    """Squares at the estimates, their areas in proportion to the weights."""
-    largest = (_LARGEST_SQUARE * style.row) ** 2
-    area = largest * weight / weight.max()
+    """Squares at the estimates, their areas in proportion to the weights, large where there is none."""
+    largest = np.nanmax(weight, initial=0.0)
+    share = np.where(np.isfinite(weight), weight, largest) / largest if largest > 0 else np.ones_like(weight)
+    area = (_LARGEST_SQUARE * style.row) ** 2 * share
     inside = (x >= axis.low) & (x <= axis.high)
     ax.scatter(
         x[inside], y[inside], s=area[inside], marker="s", color=[style.square], linewidths=0,

@@ -45,9 +45,7 @@ def audit_tables(audit):
     section = audit.split("## 3. Counts")[1].split("## 4.")[0]
     tables = []
     for block in re.findall(r"(?:^\|.*\n)+", section, flags=re.MULTILINE):
-        lines = [
-            [cell.strip(" *") for cell in line.strip().strip("|").split("|")] for line in block.splitlines()
-        ]
+        lines = [[cell.strip(" *") for cell in line.strip().strip("|").split("|")] for line in block.splitlines()]
         header, body = lines[0], lines[2:]
         tables.append({line[0]: dict(zip(header[1:], line[1:], strict=True)) for line in body})
     counts, everywhere, skin_metastases = tables

@@ -29,9 +29,7 @@ def test_numbers_are_those_of_the_audit(name, lines, audit_tables):
 
 def test_sums_over_files_are_those_of_the_audit(lines, audit_tables):
     audited = [int(number) for number in audit_tables["counts"]["all"].values()]
-    found = lines.loc[
-        list(FILES), ["rows", "counted", "preferred", "studies", "patients", "without_patients"]
-    ].sum()
+    found = lines.loc[list(FILES), ["rows", "counted", "preferred", "studies", "patients", "without_patients"]].sum()
     assert found.tolist() == audited
 
 

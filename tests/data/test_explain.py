@@ -59,9 +59,7 @@ def test_reasons_are_the_arguments_that_would_bring_a_row_back():
 def test_a_second_reason_is_kept():
     trials = load("electrochemotherapy", outcome="complete_response", unit="patient")
     rows = explain(trials).rows
-    recorded = rows[rows["study_id"] == "glass1996bcc"].iloc[
-        0
-    ]  # lesions, basal cell carcinoma, low confidence
+    recorded = rows[rows["study_id"] == "glass1996bcc"].iloc[0]  # lesions, basal cell carcinoma, low confidence
     assert recorded["reason"] == "unit"
     assert recorded["also"] == "site, confidence"
 

@@ -58,9 +58,7 @@ COMPARATORS = {
 
 
 @pytest.mark.parametrize(("name", "outcome", "unit"), CELLS)
-def test_at_all_sites_the_selection_is_the_table_of_the_audit_without_comparators(
-    name, outcome, unit, audit_tables
-):
+def test_at_all_sites_the_selection_is_the_table_of_the_audit_without_comparators(name, outcome, unit, audit_tables):
     therapy = ["radiotherapy", "radiotherapy_hyperthermia", "mixed"] if name == "radiotherapy" else None
     studies, total = found(
         name,
@@ -143,9 +141,7 @@ def test_electrochemotherapy_enters_where_it_is_the_control_arm(study, outcome):
     assert trials.loc[study, ["arm", "role"]].tolist() == ["ECT", "control"]
 
 
-@pytest.mark.parametrize(
-    ("name", "outcome"), sorted({(f, row["outcome"]) for f in FILES for row in read_rows(f)})
-)
+@pytest.mark.parametrize(("name", "outcome"), sorted({(f, row["outcome"]) for f in FILES for row in read_rows(f)}))
 def test_no_other_treatment_enters_however_wide_the_selection(name, outcome):
     everything = {"site": "any", "scope": "any", "preferred": "any", **UNGRADED}
     for unit in UNITS:
@@ -158,12 +154,8 @@ def test_no_other_treatment_enters_however_wide_the_selection(name, outcome):
 
 
 def test_a_comparator_enters_when_it_is_asked_for():
-    placebo = load(
-        "miltefosine", outcome="objective_response", therapy="other", counts="any", confidence="any"
-    )
-    assert placebo[["study", "arm", "events", "total"]].to_numpy().tolist() == [
-        ["Leonard 2001", "placebo", 1, 27]
-    ]
+    placebo = load("miltefosine", outcome="objective_response", therapy="other", counts="any", confidence="any")
+    assert placebo[["study", "arm", "events", "total"]].to_numpy().tolist() == [["Leonard 2001", "placebo", 1, 27]]
 
 
 def test_radiotherapy_is_alone_or_with_heat_and_never_both_in_one_count():
@@ -252,9 +244,7 @@ def test_unit_may_be_left_out_where_only_one_occurs():
 
 
 def test_unit_must_be_chosen_where_both_occur():
-    with pytest.raises(
-        OptionError, match=r"per lesion in 22 studies and per patient in 12 .*choose unit='lesion'"
-    ):
+    with pytest.raises(OptionError, match=r"per lesion in 22 studies and per patient in 12 .*choose unit='lesion'"):
         load("electrochemotherapy", outcome="complete_response")
 
 
@@ -320,13 +310,9 @@ def test_an_empty_selection_says_what_emptied_it():
 )
 def test_table_1_of_spratt_stands_as_printed(outcome, therapy, number, rows):
     trials = load("spratt2014", outcome=outcome, therapy=therapy)
-    chosen = (
-        {"ECT", "PDT", "RT", "ILT"}
-        if therapy is None
-        else {therapy}
-        if isinstance(therapy, str)
-        else set(therapy)
-    )
+    chosen = {"ECT", "PDT", "RT", "ILT"}
+    if therapy:
+        chosen = {therapy} if isinstance(therapy, str) else set(therapy)
     printed = {
         (int(row["row"]), row["study_id"], row["therapy"], int(row[outcome]), int(row["n_lesions"]))
         for row in rows["spratt2014"]

@@ -48,9 +48,7 @@ def test_missing_tables_are_an_error_that_names_the_places(monkeypatch, tmp_path
 
 def test_tables_are_typed():
     frame = store.table("electrochemotherapy")
-    assert {str(frame[column].dtype) for column in ("events", "total", "n_patients", "n_lesions")} == {
-        "Int64"
-    }
+    assert {str(frame[column].dtype) for column in ("events", "total", "n_patients", "n_lesions")} == {"Int64"}
     assert {str(frame[column].dtype) for column in ("reported_pct", "ci_low", "ci_high")} == {"float64"}
     assert not frame["combined_with"].isna().any()
 

@@ -172,9 +172,7 @@ def test_printed_percentages_fit_their_counts_but_for_the_errors_of_the_sources(
 
 def test_counts_of_table_1_stand_among_the_responses(rows, responses):
     known = {
-        (row["study_id"], row["outcome"], row["events"], row["total"])
-        for row in all_rows(responses)
-        if counted(row)
+        (row["study_id"], row["outcome"], row["events"], row["total"]) for row in all_rows(responses) if counted(row)
     }
     printed = [
         (row["study_id"], outcome, row[outcome], row["n_lesions"])

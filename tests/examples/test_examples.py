@@ -123,7 +123,9 @@ def test_electrochemotherapy_is_set_against_every_published_review(run):
         assert len(shown) == (1 if row["unit"] else 2)
         assert all(f" {float(row['pooled_pct']):.1f} " in line for line in shown)
     for line in lines:
-        rates = re.search(r"(?P<published>[\d.]+)(?: \([^)]*\))? (?P<ours>[\d.]+) \([^)]*\) \d+ (?P<gap>[+-][\d.]+)$", line)
+        rates = re.search(
+            r"(?P<published>[\d.]+)(?: \([^)]*\))? (?P<ours>[\d.]+) \([^)]*\) \d+ (?P<gap>[+-][\d.]+)$", line
+        )
         if rates is None:
             assert line.endswith(("not comparable: no sizes", "not comparable: no rows"))
             continue

@@ -36,3 +36,8 @@ def printed(text: str, *, units: float = 0.5, because: str = "") -> Printed:
     exponent = Decimal(text).as_tuple().exponent
     assert isinstance(exponent, int)
     return Printed(text, units * 10.0**exponent, because)
+
+
+def column(text: str) -> list[float]:
+    """Numbers typed as a row of text."""
+    return [float(number) for number in text.split()]

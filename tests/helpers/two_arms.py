@@ -22,7 +22,9 @@ def log_risk_ratio(a, n1, c, n2) -> metaan.Effects:
 
 
 def hedges_g(m1, sd1, n1, m2, sd2, n2) -> metaan.Effects:
-    """Hedges' g with J = 1 - 3/(4 df - 1) and variance J^2 [(n1 + n2)/(n1 n2) + d^2/(2 (n1 + n2))] (Borenstein 2009, ch. 4)."""
+    """Hedges' g with J = 1 - 3/(4 df - 1) and variance J^2 [(n1 + n2)/(n1 n2) + d^2/(2 (n1 + n2))] (Borenstein
+    2009, ch. 4).
+    """
     m1, sd1, n1, m2, sd2, n2 = (np.asarray(x, dtype=float) for x in (m1, sd1, n1, m2, sd2, n2))
     df = n1 + n2 - 2
     d = (m1 - m2) / np.sqrt(((n1 - 1) * sd1**2 + (n2 - 1) * sd2**2) / df)

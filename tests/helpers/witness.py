@@ -10,7 +10,8 @@ from scipy.special import gammaln
 
 
 def binomial_normal_loglik(events, total, mu: float, tau2: float) -> float:
-    """Marginal log-likelihood of the binomial-normal model with all binomial constants, each integral by adaptive Gauss-Kronrod.
+    """Marginal log-likelihood of the binomial-normal model with all binomial constants, each integral by adaptive
+    Gauss-Kronrod.
 
     The integrand is scaled by its maximum and cut where it has fallen by exp(-45), so that quad sees only the peak.
     """
@@ -70,9 +71,9 @@ def derivatives(f, point, steps):
 def quadratic_form_tail(q: float, eigenvalues) -> float:
     """P(sum lambda_j X_j > q), X_j independent chi2 with one degree of freedom.
 
-    Bromwich integral of exp(-sq) prod (1 - 2 lambda_j s)^(-1/2)/s along a parabola that crosses the real axis between the pole
-    at 0 and the first branch point and opens to the right. The trapezoidal rule, in steps that widen outwards, converges
-    geometrically there.
+    Bromwich integral of exp(-sq) prod (1 - 2 lambda_j s)^(-1/2)/s along a parabola that crosses the real axis
+    between the pole at 0 and the first branch point and opens to the right. The trapezoidal rule, in steps that
+    widen outwards, converges geometrically there.
     """
     lam = np.asarray(eigenvalues, dtype=float)
     crossing = min(1 / (4 * lam.max()), len(lam) / (2 * q))

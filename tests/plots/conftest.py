@@ -39,9 +39,7 @@ def make_rates(k, *, rate=0.5, tau=0.8, seed=1, study=None, measure="PLO"):
 
 def make_effects(k, *, seed=2):
     rng = np.random.default_rng(seed)
-    return metaan.effects(
-        rng.normal(0.2, 0.8, k), rng.uniform(0.02, 0.4, k), study=[f"T{i}" for i in range(k)]
-    )
+    return metaan.effects(rng.normal(0.2, 0.8, k), rng.uniform(0.02, 0.4, k), study=[f"T{i}" for i in range(k)])
 
 
 @pytest.fixture
@@ -74,7 +72,7 @@ def texts():
     """Every text of a figure with its bounding box, pixels; a text that is clipped anywhere fails."""
 
     def boxes(ax):
-        figure = ax.figure
+        figure = ax.figure.figure  # of a subfigure, too
         figure.draw_without_rendering()
         renderer = figure.canvas.get_renderer()
         found = []

@@ -36,9 +36,7 @@ def test_squares_stand_at_the_estimates_with_areas_like_the_weights(rates, drawn
     x, y = squares.get_offsets().T
     np.testing.assert_allclose(x, table["estimate"], rtol=1e-14)
     np.testing.assert_allclose(np.diff(y), 1)
-    np.testing.assert_allclose(
-        squares.get_sizes() / res.weights, squares.get_sizes()[0] / res.weights[0], rtol=1e-12
-    )
+    np.testing.assert_allclose(squares.get_sizes() / res.weights, squares.get_sizes()[0] / res.weights[0], rtol=1e-12)
     side = np.sqrt(squares.get_sizes().max()) / 72  # inches
     row = ax.get_position().height * ax.figure.get_figheight() / abs(np.diff(ax.get_ylim())[0])
     assert 0.5 * row < side < 0.8 * row
@@ -132,9 +130,7 @@ def test_the_columns_say_what_the_table_holds():
     assert f"{100 * shown.estimate:.1f}" in said
     assert f"({100 * shown.ci_low:.1f}–{100 * shown.ci_high:.1f})" in said
     assert {"24", "104", "100.0"} <= set(said)
-    assert [text.get_fontweight() for text in forest(res).texts if text.get_text() == "Pooled rate"] == [
-        "bold"
-    ]
+    assert [text.get_fontweight() for text in forest(res).texts if text.get_text() == "Pooled rate"] == ["bold"]
 
 
 def test_numbers_end_below_their_heading(rates, texts):
@@ -263,6 +259,19 @@ def test_all_rates_zero(drawn):
     assert diamond.get_xy()[:, 0].min() == 0
 
 
+@pytest.mark.parametrize(
+    ("events", "total"), [([0, 0, 0], [12, 30, 9]), ([15] * 4, [15] * 4), ([2, 3, 4], [20, 30, 40]), ([4], [10])]
+)
+def test_every_answer_of_the_glmm_can_be_drawn(drawn, texts, events, total):
+    res = metaan.glmm("PLO", events=events, total=total)
+    ax = forest(res)
+    (diamond,) = drawn(ax, "_pooled")
+    shown = res.back()
+    assert (diamond.get_xy()[0, 0], diamond.get_xy()[2, 0]) == (shown.ci_low, shown.ci_high)
+    assert any("binomial-normal GLMM" in text.get_text() for text in ax.texts)
+    assert_legible(ax, texts)
+
+
 def assert_legible(ax, texts):
     """No two texts overlap, none leaves the figure."""
     found = texts(ax)
@@ -351,6 +360,7 @@ def test_seaborn_themes_set_the_size_and_leave_the_table_clean(rates, texts, the
 
 
 def inside(ax, box, texts):
+    """Every text of the figure stands in a box, pixels."""
     left, bottom, right, top = box
     for text, extent in texts(ax):
         assert extent.x0 >= left - 1, text
@@ -376,6 +386,14 @@ def test_two_plots_side_by_side(rates, texts, layout):
     for ax in axes:
         forest(metaan.pool(rates(12)), ax=ax)
     assert_legible(axes[0], texts)
+
+
+def test_a_plot_in_a_subfigure_stays_there(rates, texts):
+    figure = plt.figure(figsize=(16, 6))
+    left, right = figure.subfigures(1, 2)
+    ax = forest(metaan.pool(rates(12)), ax=right.add_axes((0.05, 0.05, 0.9, 0.9)))
+    inside(ax, (800 + 40, 30, 800 + 760, 570), texts)
+    assert not left.axes
 
 
 def test_text_shrinks_when_the_axes_is_small_and_marks_with_it(rates, drawn):
@@ -411,6 +429,13 @@ def test_an_edited_table_is_drawn_as_it_stands(rates, drawn):
     assert "Renamed" in [text.get_text() for text in ax.texts]
     assert drawn(ax, "_squares")[0].get_offsets()[0, 0] == 0.5
     assert drawn(ax, "_intervals")[0].get_segments()[0][:, 0].tolist() == [0.25, 0.75]
+
+
+def test_a_table_without_weights_has_no_column_for_them(rates, drawn):
+    table = forest_table(metaan.pool(rates(4))).assign(weight=np.nan)
+    ax = forest(table)
+    assert "Weight, %" not in [text.get_text() for text in ax.texts]
+    assert len(set(drawn(ax, "_squares")[0].get_sizes())) == 1
 
 
 @pytest.mark.parametrize(

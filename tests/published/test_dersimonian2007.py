@@ -1,9 +1,9 @@
-"""DerSimonian & Kacker (2007). Random-effects model for meta-analysis of clinical trials: an update.
-Contemp Clin Trials 28:105-114. doi:10.1016/j.cct.2006.04.004
+"""DerSimonian & Kacker (2007). Random-effects model for meta-analysis of clinical trials: an update. Contemp Clin
+Trials 28:105-114. doi:10.1016/j.cct.2006.04.004
 
-Tables 3 and 4, pages 111-112: the CLASP trials of aspirin, log odds ratios. Data and printed values as quoted, with the pages,
-in metafor's tests/testthat/test_analysis_example_dersimonian2007.r. CA is HE here; CA2 and DL2 are the two-step estimators,
-a generalised Q with weights 1/(v + tau2) at the tau2 of the first step.
+Tables 3 and 4, pages 111-112: the CLASP trials of aspirin, log odds ratios. Data and printed values as quoted, with
+the pages, in metafor's tests/testthat/test_analysis_example_dersimonian2007.r. CA is HE here; CA2 and DL2 are the
+two-step estimators, a generalised Q with weights 1/(v + tau2) at the tau2 of the first step.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ def test_estimators(method, tau, mean, se):
 
 
 def test_maximum_likelihood_is_at_zero():
-    """metafor's file has tau 0.0023, where its default control stops on the way to 0; mean and standard error agree to the last
-    digit but one of theirs."""
+    """metafor's file has tau 0.0023, where its default control stops on the way to 0; mean and standard error agree
+    to the last digit but one of theirs.
+    """
     res = metaan.pool(CLASP, method="ML", test="z")
     assert res.tau2 == 0
     w = 1 / CLASP.vi

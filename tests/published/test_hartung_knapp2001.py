@@ -1,9 +1,10 @@
 """Hartung & Knapp (2001). A refined method for the meta-analysis of controlled clinical trials with binary outcome.
 Stat Med 20:3875-3889. doi:10.1002/sim.1009
 
-Cisapride against non-ulcer dyspepsia, 13 trials, log odds ratios with 0.5 added to every cell. The paper's own table of results
-(VII) was not at hand: the values are those printed by the vignette "Introduction to the pimeta package" of R's pimeta 1.1.4 for
-these data; its bootstrap intervals rest on 25000 draws. Hartung-Knapp limits printed in a book: test_raudenbush2009.py.
+Cisapride against non-ulcer dyspepsia, 13 trials, log odds ratios with 0.5 added to every cell. The paper's own
+table of results (VII) was not at hand: the values are those printed by the vignette "Introduction to the pimeta
+package" of R's pimeta 1.1.4 for these data; its bootstrap intervals rest on 25000 draws. Hartung-Knapp limits
+printed in a book: test_raudenbush2009.py.
 """
 
 from __future__ import annotations

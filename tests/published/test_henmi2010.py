@@ -1,8 +1,8 @@
 """Henmi & Copas (2010). Confidence intervals for random effects meta-analysis and robustness to publication bias.
 Stat Med 29:2969-2983. doi:10.1002/sim.4029
 
-Page 2978: acupoint stimulation against nausea (Lee & Done 2004), log odds ratios, DerSimonian-Laird. Data: metadat dat.lee2004.
-Values as in metafor's tests/testthat/test_analysis_example_henmi2010.r.
+Page 2978: acupoint stimulation against nausea (Lee & Done 2004), log odds ratios, DerSimonian-Laird. Data: metadat
+dat.lee2004. Values as in metafor's tests/testthat/test_analysis_example_henmi2010.r.
 """
 
 from __future__ import annotations

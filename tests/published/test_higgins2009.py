@@ -1,10 +1,10 @@
 """Prediction interval of Higgins, Thompson & Spiegelhalter (2009). A re-evaluation of random-effects meta-analysis.
 J R Stat Soc A 172:137-159. doi:10.1111/j.1467-985X.2008.00552.x
 
-mu -+ t(k - 2) sqrt(tau2 + se^2), worked out by Borenstein, Hedges, Higgins & Rothstein (2009), Introduction to Meta-Analysis,
-Wiley, chapter 17, page 131, for the six studies of Table 14.1, page 88 (Hedges' g, DerSimonian-Laird). Data: as typed from
-the book in a public MATLAB script. The four figures of the book stand here from memory and were not read again; that the
-data give each of them to the last digit is why they are kept. (check)
+mu -+ t(k - 2) sqrt(tau2 + se^2), worked out by Borenstein, Hedges, Higgins & Rothstein (2009), Introduction to
+Meta-Analysis, Wiley, chapter 17, page 131, for the six studies of Table 14.1, page 88 (Hedges' g,
+DerSimonian-Laird). Data: as typed from the book in a public MATLAB script. The four figures of the book stand here
+from memory and were not read again; that the data give each of them to the last digit is why they are kept. (check)
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Miller (1978). The inverse of the Freeman-Tukey double arcsine transformation. Am Stat 32:138.
 doi:10.1080/00031305.1978.10479283
 
-Page 138: transformed rates of 3/11, 6/17, 10/21 and 1/6 on the paper's double scale, their variances 1/(n + 0.5), the
-mean and its inverse at the harmonic mean of n. Data and values as in metafor's
+Page 138: transformed rates of 3/11, 6/17, 10/21 and 1/6 on the paper's double scale, their variances 1/(n + 0.5),
+the mean and its inverse at the harmonic mean of n. Data and values as in metafor's
 tests/testthat/test_analysis_example_miller1978.r.
 """
 

@@ -1,8 +1,8 @@
 """Normand (1999). Meta-analysis: formulating, evaluating, combining, and reporting. Stat Med 18:321-359.
 doi:10.1002/(SICI)1097-0258(19990215)18:3<321::AID-SIM28>3.0.CO;2-P
 
-Length of stay after stroke, mean differences in days with a pooled standard deviation (metadat dat.normand1999). Printed values
-as quoted, with page and table, in metafor's tests/testthat/test_analysis_example_normand1999.r.
+Length of stay after stroke, mean differences in days with a pooled standard deviation (metadat dat.normand1999).
+Printed values as quoted, with page and table, in metafor's tests/testthat/test_analysis_example_normand1999.r.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Stijnen, Hamza & Özdemir (2010). Random effects meta-analysis of event outcome in the framework of the generalized linear
-mixed model with applications in sparse data. Stat Med 29:3046-3067. doi:10.1002/sim.4040
+"""Stijnen, Hamza & Özdemir (2010). Random effects meta-analysis of event outcome in the framework of the
+generalized linear mixed model with applications in sparse data. Stat Med 29:3046-3067. doi:10.1002/sim.4040
 
 Table II, page 3050: catheter infections (Niel-Weise et al. 2007), rate of each group by the normal-normal and the
 binomial-normal model. Data: metadat dat.nielweise2007. Printed values as quoted, with page and table, in metafor's
-tests/testthat/test_analysis_example_stijnen2010.r; where that file notes a different figure in the paper, the paper's is used.
+tests/testthat/test_analysis_example_stijnen2010.r; where that file notes a different figure in the paper, the
+paper's is used.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ COATED = (
     [0, 1, 2, 0, 5, 1, 1, 1, 1, 1, 0, 0, 3, 6, 0, 0, 1, 4],
     [116, 44, 208, 130, 151, 98, 174, 74, 97, 113, 66, 70, 188, 187, 118, 252, 345, 64],
 )
-ROUNDED = "the paper turns its rounded logits back"
 
 
 @pytest.mark.filterwarnings("ignore::metaan.errors.ZeroCellWarning")
@@ -30,7 +30,8 @@ ROUNDED = "the paper turns its rounded logits back"
     [
         (
             STANDARD, "-3.30", "0.24", "0.663",
-            printed("0.035", units=1.5, because=ROUNDED), printed("0.023"), printed("0.056", units=1.5, because=ROUNDED),
+            printed("0.035", units=1, because="0.03551 is printed as 0.035"), printed("0.023"),
+            printed("0.056", units=1, because="the paper turns -3.30 + 1.96 x 0.24 back, both rounded"),
         ),
         (COATED, "-4.26", "0.26", "0.393", printed("0.014"), printed("0.008"), printed("0.023")),
     ],

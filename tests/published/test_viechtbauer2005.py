@@ -1,14 +1,14 @@
-"""Viechtbauer (2005). Bias and efficiency of meta-analytic variance estimators in the random-effects model.
-J Educ Behav Stat 30:261-293. doi:10.3102/10769986030003261
+"""Viechtbauer (2005). Bias and efficiency of meta-analytic variance estimators in the random-effects model. J Educ
+Behav Stat 30:261-293. doi:10.3102/10769986030003261
 
-Two examples, pages 271 and 272: estimates of tau2 with I2 and H2. Data and printed values as quoted, with the pages, in
-metafor's tests/testthat/test_analysis_example_viechtbauer2005.r.
+Two examples, pages 271 and 272: estimates of tau2 with I2 and H2. Data and printed values as quoted, with the
+pages, in metafor's tests/testthat/test_analysis_example_viechtbauer2005.r.
 """
 
 from __future__ import annotations
 
 import pytest
-from helpers.printed import printed
+from helpers.printed import column, printed
 
 import metaan
 
@@ -17,11 +17,14 @@ FIRST = (
     [0.023, 0.052, 0.060, 0.115, 0.095, 0.203, 0.200, 0.211, 0.051, 0.040],
 )
 SECOND = (
-    [0.100, -0.162, -0.090, -0.049, -0.046, -0.010, -0.431, -0.261, 0.134, 0.019, 0.175, 0.056, 0.045, 0.103, 0.121, -0.482,
-     0.290, 0.342],
-    [0.016, 0.015, 0.050, 0.050, 0.032, 0.052, 0.036, 0.024, 0.034, 0.033, 0.031, 0.034, 0.039, 0.167, 0.134, 0.096, 0.016,
-     0.035],
-)  # fmt: skip
+    column(
+        "0.100 -0.162 -0.090 -0.049 -0.046 -0.010 -0.431 -0.261 0.134 0.019 0.175 0.056 0.045 0.103 0.121 -0.482 0.290 "
+        "0.342"
+    ),
+    column(
+        "0.016 0.015 0.050 0.050 0.032 0.052 0.036 0.024 0.034 0.033 0.031 0.034 0.039 0.167 0.134 0.096 0.016 0.035"
+    ),
+)
 
 
 @pytest.mark.parametrize(

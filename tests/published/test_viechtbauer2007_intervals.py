@@ -1,9 +1,9 @@
 """Viechtbauer (2007). Confidence intervals for the amount of heterogeneity in meta-analysis. Stat Med 26:37-52.
 doi:10.1002/sim.2514
 
-Table II, page 44: diuretics against pre-eclampsia (Collins et al. 1985), log odds ratios. The table has two decimals;
-three are quoted here as metafor's tests/testthat/test_analysis_example_viechtbauer2007a.r gives them for that table.
-Data: metadat dat.collins1985b.
+Table II, page 44: diuretics against pre-eclampsia (Collins et al. 1985), log odds ratios. The table has two
+decimals; three are quoted here as metafor's tests/testthat/test_analysis_example_viechtbauer2007a.r gives them for
+that table. Data: metadat dat.collins1985b.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Anchors of the methods notes, most of them for data set A: events 0,3,1,4,2,3,9,7 of 20,44,28,30,51,30,40,40.
+"""Fixed points of the methods, most of them for data set A: events 0,3,1,4,2,3,9,7 of 20,44,28,30,51,30,40,40.
 
 They were read off metafor 3.8 and 5.1, R meta 8.4, pimeta 1.1 and direct integration, as printed here.
 """
@@ -35,7 +35,7 @@ def exact(**options):
 def test_binomial_normal_model_7_nodes():
     res = exact(nodes=7)
     rates = res.back()
-    # metafor prints 0.323014, which is its optimiser's; the maximum of the 7-node likelihood is at 0.3230134 (test_glmm.py).
+    # metafor's 0.323014 is its optimiser's; the maximum of the 7-node likelihood is at 0.3230134 (test_glmm.py).
     assert printed("0.323014", units=1, because="metafor's optimiser stops short of the maximum") == res.tau2
     assert printed("0.09009") == rates.estimate
     assert printed("0.05085") == rates.ci_low
@@ -74,7 +74,9 @@ def test_it_answers_where_r_stops(events, total, rate):
 
 
 def test_all_events_and_none():
-    """60/60: the likelihood falls by chi2(0.95; 1)/2 at 0.968 (METHODS); one-sided, since the estimate is on the edge."""
+    """60/60: the likelihood falls by chi2(0.95; 1)/2 at 0.968; one-sided, since the estimate is on the
+    edge.
+    """
     full = metaan.glmm("PLO", events=[10, 20, 25, 5], total=[10, 20, 25, 5], test="z").back()
     assert full.estimate == full.ci_high == 1
     assert printed("0.968") == full.ci_low
@@ -119,12 +121,12 @@ def test_profile_interval_of_tau2():
 def test_i2_of_the_exact_model():
     """48.7 % from the typical variance. Q is that of the logits with 0.5 added at 0.
 
-    The 33.7 % of the notes is (Q - df)/Q with metafor's Wald Q, 10.56: its saturated model has no finite logit for the study
-    at 0, which then adds nothing to Q.
+    The 33.7 % of other programs is (Q - df)/Q with metafor's Wald Q, 10.56: its saturated model has no finite logit for
+    the study at 0, which then adds nothing to Q.
     """
     res = exact(nodes=7)
     assert printed("48.7") == res.I2
-    assert res.Q == pytest.approx(pooled().Q, rel=1e-12)
+    assert pytest.approx(pooled().Q, rel=1e-12) == res.Q
     x, n = np.array(EVENTS)[1:], np.array(TOTAL)[1:]
     without = metaan.pool(metaan.effect_size("PLO", events=x, total=n), test="z").Q
     assert printed("33.7") == 100 * (without - 7) / without
@@ -193,7 +195,9 @@ def test_arcsine_scales_reml(measure, rate, low, high, tau2):
 
 
 def test_moment_estimator_is_truncated():
-    """Q below k - 1 would make tau2 negative (statsmodels returned -0.018 and an interval inside the common-effect one)."""
+    """Q below k - 1 would make tau2 negative (statsmodels returned -0.018 and an interval inside the common-effect
+    one).
+    """
     eff = metaan.effects([0.10, 0.11, 0.12, 0.10], [0.01, 0.02, 0.03, 0.02])
     common = metaan.pool(eff, method="CE", test="z")
     for method in ("DL", "HE", "HS", "HSk", "PM", "PMM", "EB", "ML", "REML", "DLIT", "SJIT"):
@@ -229,7 +233,9 @@ def test_prediction_intervals(pi, low, high):
 
 
 def test_kenward_roger_prediction_interval():
-    """mu -+ t(nu - 1) sqrt(tau2 + V), with the nu = 4.9084 and V = 0.295470^2 of the interval above (pimeta, meta "KR-PR")."""
+    """mu -+ t(nu - 1) sqrt(tau2 + V), with the nu = 4.9084 and V = 0.295470^2 of the interval above (pimeta, meta
+    "KR-PR").
+    """
     rates = pooled(pi="kr").back()
     assert printed("0.02238") == rates.pi_low
     assert printed("0.38767") == rates.pi_high

@@ -1,6 +1,7 @@
 """Biggerstaff-Jackson and Jackson limits of tau2 against the exact law of the generalised Q, computed another way.
 
-metafor 3.8-1 has these intervals, confint(type = "GENQ"), only with the R package CompQuadForm, which Debian does not have.
+metafor 3.8-1 has these intervals, confint(type = "GENQ"), only with the R package CompQuadForm, which Debian does
+not have.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The reference file holds every data set x measure x method x test that it announces, and was written by pinned programs."""
+"""The reference file holds every data set x measure x method x test that it announces, and was written by pinned
+programs.
+"""
 
 from __future__ import annotations
 

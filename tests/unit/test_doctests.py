@@ -1,0 +1,25 @@
+"""Every example in a docstring runs and prints what it says."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import metaan
+
+MODULES = [m.name for m in pkgutil.walk_packages(metaan.__path__, "metaan.")]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples(name):
+    failed, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert failed == 0
+
+
+PUBLIC = ["effects", "effect_size", "pool", "glmm", "tau2_interval", "rate_interval", "load", "explain", "catalogue"]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_functions_have_an_example(name):
+    assert ">>>" in getattr(metaan, name).__doc__
