@@ -12,6 +12,7 @@ from side_by_side import Contender, one_thread, options, report, surroundings, i
 STATEMENTS = {
     "import numpy": "import numpy",
     "import metaan": "import metaan",
+    "import scipy.special": "import scipy.special",
     "import metaan; metaan.pool": "import metaan; metaan.pool",
     "import metaan; metaan.glmm": "import metaan; metaan.glmm",
     "pass": "pass",

@@ -13,7 +13,7 @@ slow down for few or unequal weights.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -22,9 +22,10 @@ from metaan.core.wls import Data, FloatArray, dot
 
 __all__ = ["q_cdf", "tau2_at_q_quantile"]
 
-_NODES: Final = 40  # on half the contour; 32 reach 1e-11
+_NODES: Final = 80  # on half the contour
 _WIDTH: Final = 9.0  # standard deviations of the integrand that are kept when it is narrow
-_SADDLE_STEPS: Final = 4  # the contour need only pass near the saddle
+_FAR: Final = -20.0
+_SADDLE_STEPS: Final = 8  # the contour need only pass near the saddle
 
 
 class _Cumulants(NamedTuple):
@@ -43,14 +44,23 @@ def _cumulants(sigma: FloatArray, share: FloatArray, s: FloatArray) -> _Cumulant
 
 
 def _vertex(sigma: FloatArray, share: FloatArray, q: FloatArray) -> tuple[FloatArray, _Cumulants]:
-    """Where the contour crosses the real axis: near the saddle g(s) = q, but clear of the pole at 0 on its right."""
-    s = np.zeros_like(q)
-    at = _cumulants(sigma, share, s)
+    """Where the contour crosses the real axis: near the saddle point g(s) = q, but clear of the pole at 0.
+
+    Below the mean of Q the saddle lies right of the pole; above it, left of the pole, where the contour gives the upper tail.
+    It passes there only when that tail is below 1e-9: to the right of the pole it keeps clear of the branch points.
+    """
+    zero = np.zeros_like(q)
+    at = _cumulants(sigma, share, zero)
     clear = 2 / (np.sqrt(at.slope) + np.abs(q - at.g))
-    for _ in range(_SADDLE_STEPS):  # Newton on 1/g, which climbs to the saddle from the left
-        s = np.maximum(s + at.g * (at.g - q) / (q * at.slope), 0.0)
-        at = _cumulants(sigma, share, s)
-    s = np.maximum(s, clear)
+    lowest = -(1 - 1e-3) / (2 * sigma.max(axis=0))  # right of the branch point at -1/(2 lambda_max)
+    # Newton on 1/g, which climbs to the saddle from the left; above the mean from where a single lambda would put it
+    s = np.where(q > at.g, np.maximum((at.g / q - 1) * at.g / at.slope, lowest), zero)
+    for _ in range(_SADDLE_STEPS):
+        now = _cumulants(sigma, share, s)
+        s = np.maximum(s + now.g * (now.g - q) / (q * now.slope), lowest)
+    with np.errstate(divide="ignore"):
+        height = s * q + _log_transform(sigma, share, s) - np.log(np.abs(s))
+    s = np.where((s < -clear) & (height < _FAR), s, np.maximum(s, clear))
     return s, _cumulants(sigma, share, s)
 
 
@@ -81,22 +91,23 @@ def q_cdf(data: Data, a: FloatArray, tau2: FloatArray, q: FloatArray) -> FloatAr
         theta = reach * ((j + 0.5) / _NODES)
         total += _integrand(sigma, share, positive, vertex, radius, theta)
     step = reach / _NODES
-    value = total * step / np.pi + _pole_share(vertex / radius, step)
+    missed = _pole_share(vertex / radius, step)
+    value = total * step / np.pi + np.where(vertex > 0, missed, 1 - missed)
     return np.where(q > 0, np.clip(value, 0.0, 1.0), 0.0)
 
 
 def _pole_share(distance: FloatArray, step: FloatArray) -> FloatArray:
-    """What the midpoint rule misses because of the pole at s = 0, close to the contour in the far right tail.
+    """What the midpoint rule misses because of the pole at s = 0, which may lie close to the contour.
 
-    The pole sits at theta = i eta with x/(exp(x) - 1) = 1 - distance, x = 2 eta. A simple pole of residue 1 at that
-    height makes the rule fall short by exactly 1/(1 + exp(2 pi eta/step)).
+    The pole sits at theta = i eta with x/(exp(x) - 1) = 1 - distance, x = 2 eta. A simple pole of residue 1 at that height
+    makes the rule fall short by exactly 1/(1 + exp(2 pi |eta|/step)), and exceed by as much when it lies on the right.
     """
     b = np.maximum(1 - distance, 1e-300)
-    x = np.maximum(2 * distance, 1e-12)
+    x = np.where(np.abs(distance) > 1e-9, 2 * distance, 2e-9)
     for _ in range(6):  # Newton from the left on a convex falling function
         e = np.expm1(x)
         x = np.minimum(x + (x / e - b) / ((x * (e + 1) / e - 1) / e), 50.0)
-    return np.asarray(1 / (1 + np.exp(np.minimum(np.pi * x / step, 700.0))))
+    return np.asarray(1 / (1 + np.exp(np.minimum(np.pi * np.abs(x) / step, 700.0))))
 
 
 def _integrand(
@@ -106,9 +117,13 @@ def _integrand(
     cot = 1 / np.tan(theta)
     s = np.asarray(vertex + radius * (theta * cot - 1 + 1j * theta), dtype=np.complex128)
     slope = radius * (cot - theta / np.sin(theta) ** 2 + 1j)
+    return np.asarray((np.exp(s * q + _log_transform(sigma, share, s)) / s * slope).imag)
+
+
+def _log_transform(sigma: FloatArray, share: FloatArray, s: Any) -> Any:
+    """Logarithm of the Laplace transform of Q at s, real or complex."""
     factor = 1 + 2 * s * sigma
-    log_transform = -(np.log(factor).sum(axis=0) + np.log((share / factor).sum(axis=0))) / 2
-    return np.asarray((np.exp(s * q + log_transform) / s * slope).imag)
+    return -(np.log(factor).sum(axis=0) + np.log((share / factor).sum(axis=0))) / 2
 
 
 def tau2_at_q_quantile(data: Data, a: FloatArray, q: FloatArray, probability: FloatArray) -> FloatArray:

@@ -167,10 +167,10 @@ def _result(
 def _i2_h2(method: str, k: int, tau2: float, q: Cochran) -> tuple[float, float]:
     """From tau2 and the typical variance; from Q where tau2 is not estimated, as metafor does."""
     if method == "CE":
-        if k == 1 or q.Q == 0:
+        if k == 1:
             return 0.0, 1.0
         ratio = float(q.Q) / (k - 1)
-        return max(0.0, 100 * (1 - 1 / ratio)), ratio
+        return (100 * (1 - 1 / ratio) if ratio > 1 else 0.0), ratio
     i2, h2 = i2_h2(tau2, q.typical)
     return float(i2), float(h2)
 

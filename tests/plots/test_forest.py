@@ -152,6 +152,13 @@ def test_rates_run_from_0_to_100_per_cent(rates):
     assert ax.get_xlabel() == "Rate (%)"
 
 
+@pytest.mark.parametrize(("events", "high"), [([10, 12, 14], 1), ([1, 2, 3], 0.4)])
+def test_rates_beyond_one_half_get_the_whole_axis(events, high):
+    res = metaan.pool(metaan.effect_size("PLO", events=events, total=[30, 30, 30]))
+    assert (forest_table(res)["high"].max() > 0.5) == (high == 1)
+    assert forest(res).get_xlim() == (0, high)
+
+
 def test_low_rates_get_a_shorter_axis_that_cuts_nothing(drawn):
     res = metaan.pool(metaan.effect_size("PLO", events=[1, 2, 3], total=[90, 100, 110]))
     ax = forest(res)
@@ -273,7 +280,7 @@ def test_every_answer_of_the_glmm_can_be_drawn(drawn, texts, events, total):
 
 
 def assert_legible(ax, texts):
-    """No two texts overlap, none leaves the figure."""
+    """No two texts touch, none leaves the figure."""
     found = texts(ax)
     width, height = ax.figure.bbox.size
     for text, box in found:
@@ -283,7 +290,8 @@ def assert_legible(ax, texts):
         assert box.y1 <= height, text
     edges = np.array([(box.x0, box.y0, box.x1, box.y1) for _, box in found])
     x0, y0, x1, y1 = edges.T
-    across = np.minimum(x1[:, None], x1) - np.maximum(x0[:, None], x0)
+    apart = 0.15 * np.median(y1 - y0)  # a thin space
+    across = np.minimum(x1[:, None], x1) - np.maximum(x0[:, None], x0) + apart
     along = np.minimum(y1[:, None], y1) - np.maximum(y0[:, None], y0)
     # A box includes the room under the line; half a pixel is rounding.
     both = (across > 0.5) & (along > 0.5) & ~np.eye(len(found), dtype=bool)
@@ -314,10 +322,50 @@ def test_text_stays_apart_at_every_size_and_resolution(rates, texts, long_label,
         assert_legible(ax, texts)
 
 
+def test_the_title_stands_over_the_rule_and_the_summary_apart(rates, texts, drawn):
+    ax = forest(metaan.pool(rates(3)), title="Title")
+    boxes = dict(texts(ax))
+    top = max(rule.get_window_extent().y1 for rule in drawn(ax, "_rule"))
+    assert boxes["Title"].y0 > top
+    rows = [height_of(ax, text) for text in ("Müller 1990", "Adams 1991", "Kowalczyk-Łęcka 1992", "Pooled rate")]
+    steps = np.diff(rows)
+    assert steps[0] == pytest.approx(steps[1])
+    assert steps[2] > steps[1]
+
+
+def test_statistics_stand_beside_the_axis_where_they_and_its_label_fit(rates, texts, long_label):
+    beside = set()
+    for length in range(10, 90, 10):  # room on the left grows from too little to plenty
+        res = metaan.pool(rates(2, study=["n" * length, "b"]))
+        model = forest_table(res)["study"][lambda text: text.str.startswith("Model")].item()
+        ax = forest(res, xlabel=long_label)
+        assert_legible(ax, texts)
+        beside.add(dict(texts(ax))[model].y1 > ax.xaxis.label.get_window_extent().y0)
+        plt.close(ax.figure)
+    assert beside == {False, True}
+
+
 def test_a_long_axis_label_is_broken_into_lines(rates, texts, long_label):
     ax = forest(metaan.pool(rates(3)), xlabel=" ".join([long_label] * 3))
     assert "\n" in ax.get_xlabel()
     assert_legible(ax, texts)
+
+
+def test_bold_text_gets_the_room_that_it_takes(rates, texts):
+    table = forest_table(metaan.pool(rates(3)))
+    table.loc[table["row"] == "pooled", "study"] = "all of the pooled studies together " * 3
+    assert_legible(forest(table), texts)
+
+
+def test_squares_at_both_ends_of_the_axis_leave_the_columns_free(drawn, texts):
+    eff = metaan.effect_size("PLO", events=[0, 500, 3], total=[500, 500, 10], correction="only0")
+    ax = forest(metaan.pool(eff, method="CE"))
+    (squares,) = drawn(ax, "_squares")
+    half = np.sqrt(squares.get_sizes()) * ax.figure.dpi / 144
+    for (x, y), side in zip(ax.transData.transform(squares.get_offsets()), half, strict=True):
+        for text, box in texts(ax):
+            apart = box.x1 < x - side or box.x0 > x + side or box.y1 < y - side or box.y0 > y + side
+            assert apart, text
 
 
 def test_large_counts_do_not_run_together(texts):
@@ -334,9 +382,10 @@ def test_labels_are_text_and_not_markup(rates, texts):
 
 
 def test_no_global_setting_changes(rates):
-    before = dict(mpl.rcParams)
-    forest(metaan.pool(rates(3))).figure.draw_without_rendering()
-    assert dict(mpl.rcParams) == before
+    with plt.rc_context({"text.hinting": "force_autohint"}):  # not what the texts are drawn with
+        before = dict(mpl.rcParams)
+        forest(metaan.pool(rates(3))).figure.draw_without_rendering()
+        assert dict(mpl.rcParams) == before
 
 
 def test_text_is_8_point_unless_rcparams_say_otherwise(rates):
@@ -369,15 +418,17 @@ def inside(ax, box, texts):
         assert extent.y1 <= top + 1, text
 
 
-def test_a_given_axes_is_used_and_its_room_kept(rates, texts):
-    figure = plt.figure(figsize=(9, 5))
-    ax = figure.add_axes((0.1, 0.05, 0.85, 0.9))
+@pytest.mark.parametrize("size", [[9, 5], [5, 8], [12, 3]], ids=["large", "narrow", "low"])
+def test_a_given_axes_is_used_and_its_room_kept(rates, texts, size):
+    figure = plt.figure(figsize=size)
+    ax = figure.add_axes((0.05, 0.05, 0.9, 0.9))
     box = ax.get_window_extent().extents
     assert forest(metaan.pool(rates(12)), ax=ax, title="Title") is ax
     assert plt.get_fignums() == [figure.number]
-    assert figure.get_size_inches().tolist() == [9, 5]
+    assert figure.get_size_inches().tolist() == size
     inside(ax, box, texts)
     assert_legible(ax, texts)
+    assert ax.bbox.width > 9 * ax.texts[0].get_fontsize() * figure.dpi / 72
 
 
 @pytest.mark.parametrize("layout", [None, "constrained", "tight"])

@@ -144,6 +144,7 @@ def test_notes_tell_corrections_and_intervals_once(rates):
     notes = rows(forest_table(res, interval="jeffreys"), "note")["study"].tolist()
     assert notes[0].startswith("Intervals of the studies: equal-tailed Beta(1/2, 1/2) posterior")
     assert "Prediction interval: t distribution" in notes[0]
+    assert len(set(notes)) == len(notes)
     assert [note for note in notes if note.startswith("0.5 added")] == [str(res.effects.notes[0])]
     assert rows(forest_table(res, footnote=False), "note").empty
 

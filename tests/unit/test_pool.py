@@ -194,7 +194,18 @@ def test_views():
 def test_text_names_what_was_done():
     eff = metaan.effect_size("PLO", events=[0, 3, 1, 4], total=[20, 44, 28, 30], correction="only0")
     text = str(metaan.pool(eff, method="PM", test="hk"))
-    for part in ("4 studies", "PLO", "PM", "Hartung & Knapp", "tau2", "I2", "Q =", "0.5 added", "Prediction", "Veroniki"):
+    for part in (
+        "4 studies",
+        "PLO",
+        "PM",
+        "Hartung & Knapp",
+        "tau2",
+        "I2",
+        "Q =",
+        "0.5 added",
+        "Prediction",
+        "Veroniki",
+    ):
         assert part in text
     assert len(text.splitlines()) <= 20
 

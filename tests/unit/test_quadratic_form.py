@@ -76,3 +76,10 @@ def test_draws_follow_the_confidence_distribution():
     inside = draws > 0
     np.testing.assert_allclose(h[inside], u[inside], atol=2e-4)
     assert (u[~inside] <= h[~inside] + 1e-12).all()
+
+
+def test_far_upper_tail_of_strongly_heterogeneous_data():
+    # Q of the BCG trials (152 on 12 df) at tau2 = 0, where 1 - P is 1e-26
+    data = columns(np.full(13, 0.5), 3)
+    q = np.array([60.0, 152.0, 5000.0])
+    np.testing.assert_allclose(q_cdf(data, 1 / data.v, np.zeros(3), q), chi2.cdf(q, 12), rtol=0, atol=1e-13)

@@ -1,0 +1,141 @@
+"""Likelihoods written down again in the plainest way, and their maxima by exhaustive search.
+
+Nothing here is shared with the package: the binomial-normal integral is a sum over a fine fixed grid of the log odds, and the
+normal-normal likelihoods are the textbook's, in extended precision.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import gammaln, ndtr
+
+FloatArray = npt.NDArray[np.float64]
+Extended = np.longdouble
+
+_STEP = 0.025  # of the log odds: far below the width of any likelihood of 500 or fewer observations
+_REACH = 120.0
+_TAUS = np.geomspace(0.03, 40, 50)  # above _STEP, so that the grid resolves the normal density
+
+
+class BinomialNormal:
+    """Marginal log-likelihood of x_i ~ Binomial(N_i, p_i), logit p_i ~ N(mu, tau^2)."""
+
+    def __init__(self, x: FloatArray, N: FloatArray) -> None:
+        self.x, self.N = x, N
+        self._eta = np.arange(-_REACH, _REACH + _STEP, _STEP)
+        log_l = self._binomial(self._eta)
+        self._top = log_l.max(axis=1)
+        self._l = np.exp(log_l - self._top[:, None])
+
+    def _binomial(self, eta: FloatArray) -> FloatArray:
+        """Log-likelihood of each study at each log odds, shape (k, number of log odds)."""
+        x, N = self.x[:, None], self.N[:, None]
+        constant = gammaln(N + 1) - gammaln(x + 1) - gammaln(N - x + 1)
+        return np.asarray(constant + x * eta - N * np.logaddexp(0, eta))
+
+    def __call__(self, mu: FloatArray, tau: FloatArray) -> FloatArray:
+        """Log-likelihood at pairs of mu and tau, arrays of shape (m,); tau is 0 or at least the step of the grid."""
+        mu, tau = np.atleast_1d(mu), np.atleast_1d(tau)
+        common = self._binomial(mu).sum(axis=0)
+        spread = np.where(tau > 0, tau, 1.0)
+        density = np.exp(-(((self._eta[:, None] - mu) / spread) ** 2) / 2)
+        density *= _STEP / (spread * np.sqrt(2 * np.pi))
+        # beyond the grid a likelihood is 0, or 1 to the left for a study without events and to the right for one with nothing else
+        beyond = np.outer(self.x == 0, ndtr((-_REACH - mu) / spread)) + np.outer(self.x == self.N, ndtr((mu - _REACH) / spread))
+        with np.errstate(divide="ignore"):
+            integral = np.log(self._l @ density + beyond * np.exp(-self._top)[:, None]).sum(axis=0) + self._top.sum()
+        return np.where(tau > 0, integral, common)
+
+    def over_mu(self, tau: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Maximum over mu for each tau, by four grids each finer than the last: the function is concave in mu."""
+        centre, width = np.zeros_like(tau), np.full_like(tau, 60.0)
+        best = np.full_like(tau, -np.inf)
+        offsets = np.linspace(-1, 1, 41)
+        for _ in range(4):
+            mu = centre + width * offsets[:, None]
+            height = self(mu.ravel(), np.tile(tau, offsets.size)).reshape(mu.shape)
+            where = height.argmax(axis=0)
+            columns = np.arange(tau.size)
+            centre, best = mu[where, columns], height[where, columns]
+            width = width / 15
+        return centre, best
+
+    def over_tau(self, mu: float) -> float:
+        """Maximum over tau for one mu: a grid, then two finer ones around its best point."""
+        taus = np.concatenate([[0.0], np.geomspace(0.03, 100, 400)])
+        height = self(np.full(taus.size, mu), taus)
+        for _ in range(2):
+            j = int(height.argmax())
+            if taus[j] == 0:
+                break
+            taus = np.linspace(taus[max(j - 1, 1)], taus[min(j + 1, taus.size - 1)], 41)
+            height = self(np.full(taus.size, mu), taus)
+        return float(height.max())
+
+    def maximum(self) -> tuple[float, float, float]:
+        """Highest log-likelihood with its mu and tau: every local maximum of the profile on a grid of tau, refined."""
+        mu, height = self.over_mu(_TAUS)
+        rate = self.x.sum() / self.N.sum()
+        zero = float(np.log(rate / (1 - rate)))
+        answers = [(float(self(np.array([zero]), np.zeros(1))[0]), zero, 0.0)]
+        padded = np.concatenate([[-np.inf], height, [-np.inf]])
+        for j in np.flatnonzero((padded[1:-1] >= padded[:-2]) & (padded[1:-1] >= padded[2:])):
+            answers.append(self._climb(mu[j], _TAUS[j]))
+        return max(answers)
+
+    def _climb(self, mu: float, tau: float) -> tuple[float, float, float]:
+        def loss(point: FloatArray) -> float:
+            return float(-self(point[:1], np.array([np.clip(np.exp(point[1]), _STEP, 40.0)]))[0])
+
+        found = minimize(loss, [mu, np.log(tau)], method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-11})
+        return float(-found.fun), float(found.x[0]), float(np.clip(np.exp(found.x[1]), _STEP, 40.0))
+
+
+class NormalNormal:
+    """Log-likelihood of y_i ~ N(mu, v_i + tau2) with mu profiled out, full or restricted, in extended precision."""
+
+    def __init__(self, y: FloatArray, v: FloatArray, restricted: bool) -> None:
+        self.y, self.v = y.astype(Extended)[:, None], v.astype(Extended)[:, None]
+        self.restricted = restricted
+
+    def __call__(self, t: npt.ArrayLike) -> npt.NDArray[Extended]:
+        """Without the constants in 2 pi and k, for an array of tau2."""
+        total = self.v + np.atleast_1d(np.asarray(t, dtype=Extended))
+        w = 1 / total
+        mu = (w * self.y).sum(axis=0) / w.sum(axis=0)
+        deviance = np.log(total).sum(axis=0) + (w * (self.y - mu) ** 2).sum(axis=0)
+        return -(deviance + np.log(w.sum(axis=0)) * self.restricted) / 2
+
+    def score(self, t: npt.ArrayLike) -> tuple[npt.NDArray[Extended], npt.NDArray[Extended]]:
+        """Derivative of the log-likelihood in tau2, and the sum of the sizes of its two parts."""
+        w = 1 / (self.v + np.atleast_1d(np.asarray(t, dtype=Extended)))
+        s1 = w.sum(axis=0)
+        e = w * (self.y - (w * self.y).sum(axis=0) / s1)
+        a, b = (e * e).sum(axis=0), s1 - (w * w).sum(axis=0) / s1 * self.restricted
+        return (a - b) / 2, (a + b) / 2
+
+    def maximum(self, points: int = 2000) -> tuple[Extended, Extended]:
+        """Highest log-likelihood and its tau2: a dense grid, then eight grids each finer than the last around its best points."""
+        spread = (self.y.max() - self.y.min()) ** 2
+        if not spread > 0:
+            return self(0.0)[0], Extended(0)
+        grid = np.concatenate([[0], np.geomspace(1e-6 * float(self.v.min()), 10 * float(spread + self.v.min()), points)])
+        answers = [self._refine(grid, j) for j in self._peaks(self(grid))]
+        return max(answers, key=lambda answer: answer[0])
+
+    @staticmethod
+    def _peaks(height: npt.NDArray[Extended]) -> npt.NDArray[np.intp]:
+        padded = np.concatenate([[-np.inf], height, [-np.inf]])
+        return np.flatnonzero((padded[1:-1] >= padded[:-2]) & (padded[1:-1] >= padded[2:]))
+
+    def _refine(self, grid: npt.NDArray[np.float64], j: int) -> tuple[Extended, Extended]:
+        low, high = Extended(grid[max(j - 1, 0)]), Extended(grid[min(j + 1, grid.size - 1)])
+        for _ in range(8):
+            inner = low + (high - low) * np.arange(33).astype(Extended) / 32
+            height = self(inner)
+            i = int(height.argmax())
+            best = height[i], inner[i]
+            low, high = inner[max(i - 1, 0)], inner[min(i + 1, 32)]
+        return best
