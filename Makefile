@@ -1,6 +1,6 @@
 PY ?= .venv/bin/python
 
-.PHONY: install test slow lint types examples reference bench
+.PHONY: install test slow lint types examples figure reference bench
 
 install:            ## a virtual environment with everything a contributor needs
 	python3 -m venv .venv
@@ -22,6 +22,10 @@ types:
 
 examples:           ## every example, figures into examples/output
 	for f in examples/[0-9]*.py; do $(PY) $$f || exit 1; done
+
+figure:             ## the figure of the README, from example 01
+	$(PY) examples/01_response_rates.py
+	cp examples/output/01_electrochemotherapy_lesion_complete.svg docs/forest_electrochemotherapy.svg
 
 reference:          ## reference values again from R (needs Rscript, metafor, metadat, jsonlite)
 	Rscript tests/reference/metafor_grid.R

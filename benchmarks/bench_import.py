@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from side_by_side import Contender, one_thread, options, report, surroundings, interleaved, write
+from side_by_side import Contender, interleaved, one_thread, options, report, surroundings, write
 
 STATEMENTS = {
     "import numpy": "import numpy",
@@ -19,7 +19,7 @@ STATEMENTS = {
 }
 FORBIDDEN = ("pandas", "matplotlib", "seaborn", "pymare", "statsmodels", "scipy.stats")
 INSIDE = "import time; start = time.perf_counter(); {}; print(time.perf_counter() - start)"
-LOADED = "import sys; {}; print(*[name for name in %r if name in sys.modules])" % (FORBIDDEN,)
+LOADED = f"import sys; {{}}; print(*[name for name in {FORBIDDEN!r} if name in sys.modules])"
 
 
 def python(code: str) -> str:

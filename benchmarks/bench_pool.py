@@ -1,8 +1,9 @@
 """One REML fit of the BCG trials, and 10,000 such fits in one call, against the peers.
 
-Every contender fits the same model, REML with normal inference, with every option spelled out, and must agree with metaan to 1e-4
-before anything is timed. ``fit`` is a peer's own fitting call; ``full`` adds the calls that give what that call leaves out of
-prediction interval, weights, fitted values and BLUPs, as far as the peer has them. metaan's result always holds all of them.
+Every contender fits the same model, REML with normal inference, with every option spelled out, and must agree with
+metaan to 1e-4 before anything is timed (statsmodels has no REML: its iterated Paule-Mandel is checked against
+metaan's). "fit" is a peer's own fitting call; "full" adds the calls that give what the first leaves out of prediction
+interval, weights, fitted values and BLUPs, as far as the peer has them. metaan's result always holds all of them.
 """
 
 from __future__ import annotations
@@ -13,20 +14,21 @@ from contextlib import ExitStack
 from typing import Any
 
 import meta_analyze
-import metaan
 import numpy as np
 import pimeta
-from metaan.core.heterogeneity import cochran, i2_h2
-from metaan.core.inference import INTERVALS, TESTS, log_pvalue, pieces, quantile
-from metaan.core.maximum import log_likelihood
-from metaan.core.tau2 import ESTIMATORS
-from metaan.core.wls import arrange
 from metafor_session import Metafor
 from pymare import Dataset
 from pymare.estimators import VarianceBasedLikelihoodEstimator
 from side_by_side import Contender, assert_close, called, interleaved, one_thread, options, report, surroundings, write
 from statsmodels.stats.meta_analysis import combine_effects
 from trials import FloatArray, bcg
+
+import metaan
+from metaan.core.heterogeneity import cochran, i2_h2
+from metaan.core.inference import INTERVALS, TESTS, log_pvalue, pieces, quantile
+from metaan.core.maximum import log_likelihood
+from metaan.core.tau2 import ESTIMATORS
+from metaan.core.wls import arrange
 
 SUBSAMPLE = 100  # data sets that metafor fits in its loop
 RMA = "rma(yi, vi, method='REML', test='z', level=95)"
@@ -147,12 +149,14 @@ def metafor_single(yi: FloatArray, vi: FloatArray, r: Metafor) -> list[Contender
     assert_close("metafor", numbers, want)
     return [
         r.called("metafor rma, fit", RMA),
-        r.called("metafor rma, predict, weights, blup, full", f"{{m <- {RMA}; predict(m); weights(m); fitted(m); blup(m)}}"),
+        r.called(
+            "metafor rma, predict, weights, blup, full", f"{{m <- {RMA}; predict(m); weights(m); fitted(m); blup(m)}}"
+        ),
     ]
 
 
 def simulated(n: int, seed: int) -> tuple[FloatArray, FloatArray]:
-    """Parametric bootstrap of the BCG trials: n data sets of shape (n, 13), the variances 20 % apart from one to the next."""
+    """Parametric bootstrap of the BCG trials, shape (n, 13); variances vary by 20 % between data sets."""
     rng = np.random.default_rng(seed)
     yi, vi = bcg()
     fit = metaan_pool(yi, vi)
@@ -240,7 +244,9 @@ def main() -> None:
         found["metafor"] = r.version() if r else "absent"
         print(f"metafor {found['metafor']}")
         contenders = single(*bcg(), r)
-        tables = [report("One REML fit, BCG trials, k = 13", interleaved(contenders, arguments.rounds), contenders[0].name)]
+        tables = [
+            report("One REML fit, BCG trials, k = 13", interleaved(contenders, arguments.rounds), contenders[0].name)
+        ]
         yi, vi = simulated(arguments.n, seed=13)
         counts = check_batch(yi, vi)
         contenders = many(yi, vi, r)

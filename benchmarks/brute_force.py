@@ -1,7 +1,7 @@
 """Likelihoods written down again in the plainest way, and their maxima by exhaustive search.
 
-Nothing here is shared with the package: the binomial-normal integral is a sum over a fine fixed grid of the log odds, and the
-normal-normal likelihoods are the textbook's, in extended precision.
+Nothing here is shared with the package: the binomial-normal integral is a sum over a fine fixed grid of the log odds,
+and the normal-normal likelihoods are the textbook's, in extended precision.
 """
 
 from __future__ import annotations
@@ -42,8 +42,11 @@ class BinomialNormal:
         spread = np.where(tau > 0, tau, 1.0)
         density = np.exp(-(((self._eta[:, None] - mu) / spread) ** 2) / 2)
         density *= _STEP / (spread * np.sqrt(2 * np.pi))
-        # beyond the grid a likelihood is 0, or 1 to the left for a study without events and to the right for one with nothing else
-        beyond = np.outer(self.x == 0, ndtr((-_REACH - mu) / spread)) + np.outer(self.x == self.N, ndtr((mu - _REACH) / spread))
+        # beyond the grid a likelihood is 0, or 1: on the left for a study without events, on the right for one with
+        # nothing but events
+        beyond = np.outer(self.x == 0, ndtr((-_REACH - mu) / spread)) + np.outer(
+            self.x == self.N, ndtr((mu - _REACH) / spread)
+        )
         with np.errstate(divide="ignore"):
             integral = np.log(self._l @ density + beyond * np.exp(-self._top)[:, None]).sum(axis=0) + self._top.sum()
         return np.where(tau > 0, integral, common)
@@ -81,8 +84,8 @@ class BinomialNormal:
         zero = float(np.log(rate / (1 - rate)))
         answers = [(float(self(np.array([zero]), np.zeros(1))[0]), zero, 0.0)]
         padded = np.concatenate([[-np.inf], height, [-np.inf]])
-        for j in np.flatnonzero((padded[1:-1] >= padded[:-2]) & (padded[1:-1] >= padded[2:])):
-            answers.append(self._climb(mu[j], _TAUS[j]))
+        peaks = np.flatnonzero((padded[1:-1] >= padded[:-2]) & (padded[1:-1] >= padded[2:]))
+        answers.extend(self._climb(mu[j], _TAUS[j]) for j in peaks)
         return max(answers)
 
     def _climb(self, mu: float, tau: float) -> tuple[float, float, float]:
@@ -117,11 +120,13 @@ class NormalNormal:
         return (a - b) / 2, (a + b) / 2
 
     def maximum(self, points: int = 2000) -> tuple[Extended, Extended]:
-        """Highest log-likelihood and its tau2: a dense grid, then eight grids each finer than the last around its best points."""
+        """Highest log-likelihood and its tau2: a dense grid, then ever finer ones around each of its peaks."""
         spread = (self.y.max() - self.y.min()) ** 2
         if not spread > 0:
             return self(0.0)[0], Extended(0)
-        grid = np.concatenate([[0], np.geomspace(1e-6 * float(self.v.min()), 10 * float(spread + self.v.min()), points)])
+        grid = np.concatenate(
+            [[0], np.geomspace(1e-6 * float(self.v.min()), 10 * float(spread + self.v.min()), points)]
+        )
         answers = [self._refine(grid, j) for j in self._peaks(self(grid))]
         return max(answers, key=lambda answer: answer[0])
 

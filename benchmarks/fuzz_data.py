@@ -10,7 +10,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def counts(seed: int) -> tuple[FloatArray, FloatArray]:
-    """Events and totals: k 1-40, n 1-500, mean rate 0-1 with both ends, tau 0-3, one data set in five without heterogeneity."""
+    """Events and totals: k 1-40, n 1-500, mean rate 0-1 with both ends, tau 0-3 (0 in one data set of five)."""
     rng = np.random.default_rng([1, seed])
     k = int(rng.integers(1, 41)) if rng.random() < 0.8 else int(rng.integers(1, 6))
     total = _totals(rng, k)
@@ -34,7 +34,7 @@ def _totals(rng: np.random.Generator, k: int) -> npt.NDArray[np.int64]:
 
 
 def effects(seed: int) -> tuple[FloatArray, FloatArray]:
-    """Effects and variances: k 1-40, scale 1e-8 to 1e8, variances up to 8 decades apart, outliers, ties, identical effects."""
+    """Effects and variances: k 1-40, scale 1e-8 to 1e8, variances up to 8 decades apart, outliers, ties."""
     rng = np.random.default_rng([2, seed])
     k = int(rng.integers(1, 41)) if rng.random() < 0.6 else int(rng.integers(1, 8))
     scale = 10.0 ** rng.uniform(-8, 8)
@@ -47,7 +47,7 @@ def effects(seed: int) -> tuple[FloatArray, FloatArray]:
 
 
 def _trouble(rng: np.random.Generator, y: FloatArray, v: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Leave most data sets alone; make effects identical, tied in two groups, too alike, or add outliers or a second maximum."""
+    """Most as they are; the rest with identical effects, ties, too little spread, outliers or two maxima."""
     kind = rng.choice(6, p=[0.6, 0.05, 0.1, 0.1, 0.1, 0.05])
     first = np.arange(y.size)
     if kind == 1:

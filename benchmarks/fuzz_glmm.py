@@ -1,10 +1,12 @@
-"""Random data sets through `metaan.glmm` and its batched kernel: no exception, no NaN, no unflagged failure, no missed maximum.
+"""Random data sets through `metaan.glmm`: no exception, no NaN, no unflagged failure, no missed maximum.
 
-1. Public function, options drawn at random: no exception or warning, no NaN in estimate or interval, the interval contains the
-   estimate, weights sum to 100, and a fit that has not converged says so in its notes.
-2. Batched kernel on the same data sets, padded to 40 studies: same answer as one at a time, and at the solution, on twice the nodes,
-   a Newton step that is a negligible part of a standard error; where tau2 is 0, a score of tau2 that is not positive.
-3. A random part against exhaustive search with an independent integral (`brute_force`): log-likelihood right, and no higher maximum.
+1. Public function, options drawn at random: no exception or warning, no NaN in estimate or interval, the interval
+   contains the estimate, weights sum to 100, and a fit that has not converged says so in its notes.
+2. Batched kernel on the same data sets, padded to 40 studies: same answer as one at a time, and at the solution, on
+   twice the nodes, a Newton step that is a negligible part of a standard error; where tau2 is 0, a score of tau2 that
+   is not positive.
+3. A random part against exhaustive search with an independent integral (`brute_force`): log-likelihood right, and no
+   higher maximum.
 4. Another part: profile limits of the rate and of tau2 lie where the independent likelihood has dropped by chi2(1)/2.
 """
 
@@ -14,14 +16,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import metaan
 import numpy as np
 from brute_force import BinomialNormal
 from fuzz_data import FloatArray, counts
 from fuzz_run import Tally, options, report, run
+from side_by_side import one_thread, surroundings
+
+import metaan
 from metaan.core.binomial import Binomial, Value, evaluate, trapezoid
 from metaan.core.binomial_fit import BinomialFit, fit
-from side_by_side import one_thread, surroundings
 
 MOST_STUDIES = 40
 CHI2_95 = 3.841458820694124  # 95 % point of chi2(1)
@@ -168,7 +171,10 @@ def _alone(seeds: Sequence[int], f: BinomialFit, tally: Tally) -> None:
         events, total = counts(seeds[j])
         one = fit(Binomial.from_counts(events[:, None], total[:, None]))
         tally.count("compared with the fit alone")
-        same = bool(np.isclose(one.mu[0], f.mu[j], rtol=1e-6, atol=1e-6) and np.isclose(one.tau[0], f.tau[j], rtol=1e-5, atol=1e-6))
+        same = bool(
+            np.isclose(one.mu[0], f.mu[j], rtol=1e-6, atol=1e-6)
+            and np.isclose(one.tau[0], f.tau[j], rtol=1e-5, atol=1e-6)
+        )
         numbers = f"{one.mu[0]} {one.tau[0]} against {f.mu[j]} {f.tau[j]}"
         tally.require(same or not f.converged[j], "batch and single fit differ", seeds[j], numbers)
 
@@ -187,11 +193,17 @@ def check_maximum(seeds: Sequence[int]) -> Tally:
         tally.count("searched exhaustively")
         tally.count("tau2 = 0 among them", result.tau2 == 0)
         tally.count("several local maxima among them", "two-maxima" in codes)
-        shown = f"{result.loglik:.9f} at ({result.estimate:.5f}, {result.tau:.5f}); best {best:.9f} at ({mu:.5f}, {tau:.5f})"
+        here = f"{result.loglik:.9f} at ({result.estimate:.5f}, {result.tau:.5f})"
+        shown = f"{here}; best {best:.9f} at ({mu:.5f}, {tau:.5f})"
         tally.require(best <= result.loglik + 1e-6, "higher maximum found", seed, shown)
         if result.tau == 0 or result.tau > 0.03:
             again = float(likelihood(np.array([result.estimate]), np.array([result.tau]))[0])
-            tally.require(abs(again - result.loglik) < 1e-7 * (1 + abs(again)), "log-likelihood is wrong", seed, f"{again} {shown}")
+            tally.require(
+                abs(again - result.loglik) < 1e-7 * (1 + abs(again)),
+                "log-likelihood is wrong",
+                seed,
+                f"{again} {shown}",
+            )
     return tally
 
 
@@ -207,7 +219,7 @@ def _profile(seed: int, tally: Tally) -> None:
     events, total = counts(seed)
     result = metaan.glmm("PLO", events=events, total=total, ci="profile", test="z")
     codes = {note.code for note in result.notes}
-    if "one-study" in codes:
+    if events.size == 1:
         return
     tau2 = metaan.tau2_interval(result, method="PL")
     tally.require(0 <= tau2[0] <= result.tau2 <= tau2[1], "tau2 interval without tau2", seed, f"{tau2} {result.tau2}")
@@ -228,8 +240,12 @@ def _profile(seed: int, tally: Tally) -> None:
 
 def main() -> None:
     parser = options(__doc__, n=100_000)
-    parser.add_argument("--search", type=int, default=200, help="data sets searched exhaustively (default: %(default)s)")
-    parser.add_argument("--profile", type=int, default=100, help="data sets whose profile limits are checked (default: %(default)s)")
+    parser.add_argument(
+        "--search", type=int, default=200, help="data sets searched exhaustively (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--profile", type=int, default=100, help="data sets whose profile limits are checked (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     surroundings("metaan", "numpy", "scipy")
     seeds = range(arguments.first, arguments.first + arguments.n)

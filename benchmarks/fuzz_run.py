@@ -24,6 +24,7 @@ class Tally:
     """What failed, the seed that makes the data set again, and the numbers."""
 
     def count(self, name: str, yes: bool | int = True) -> None:
+        """Add to a count."""
         self.counts[name] += int(yes)
 
     def require(self, true: bool, what: str, seed: int, numbers: object = "") -> None:
@@ -32,6 +33,7 @@ class Tally:
             self.failures.append((what, seed, str(numbers)))
 
     def join(self, other: Tally) -> None:
+        """Add the counts and failures of another tally."""
         self.counts.update(other.counts)
         self.failures.extend(other.failures)
 

@@ -46,8 +46,8 @@ def _cumulants(sigma: FloatArray, share: FloatArray, s: FloatArray) -> _Cumulant
 def _vertex(sigma: FloatArray, share: FloatArray, q: FloatArray) -> tuple[FloatArray, _Cumulants]:
     """Where the contour crosses the real axis: near the saddle point g(s) = q, but clear of the pole at 0.
 
-    Below the mean of Q the saddle lies right of the pole; above it, left of the pole, where the contour gives the upper tail.
-    It passes there only when that tail is below 1e-9: to the right of the pole it keeps clear of the branch points.
+    Below the mean of Q the saddle lies right of the pole; above it, left of the pole, where the contour gives the
+    upper tail. It passes there only when that tail is below 1e-9: right of the pole it keeps clear of branch points.
     """
     zero = np.zeros_like(q)
     at = _cumulants(sigma, share, zero)
@@ -99,8 +99,8 @@ def q_cdf(data: Data, a: FloatArray, tau2: FloatArray, q: FloatArray) -> FloatAr
 def _pole_share(distance: FloatArray, step: FloatArray) -> FloatArray:
     """What the midpoint rule misses because of the pole at s = 0, which may lie close to the contour.
 
-    The pole sits at theta = i eta with x/(exp(x) - 1) = 1 - distance, x = 2 eta. A simple pole of residue 1 at that height
-    makes the rule fall short by exactly 1/(1 + exp(2 pi |eta|/step)), and exceed by as much when it lies on the right.
+    The pole sits at theta = i eta with x/(exp(x) - 1) = 1 - distance, x = 2 eta. A simple pole of residue 1 at that
+    height makes the rule fall short by exactly 1/(1 + exp(2 pi |eta|/step)), and exceed by as much on the other side.
     """
     b = np.maximum(1 - distance, 1e-300)
     x = np.where(np.abs(distance) > 1e-9, 2 * distance, 2e-9)

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pytest
+from helpers.figures import rates
 
 import metaan
 from metaan.errors import OptionError
@@ -16,7 +17,7 @@ from metaan.plot import forest, forest_table, save
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def test_png_has_the_size_of_the_figure_at_the_resolution(rates, tmp_path):
+def test_png_has_the_size_of_the_figure_at_the_resolution(tmp_path):
     ax = forest(metaan.pool(rates(3)))
     save(ax, tmp_path / "forest.png", dpi=50)
     pixels = plt.imread(tmp_path / "forest.png")
@@ -25,7 +26,7 @@ def test_png_has_the_size_of_the_figure_at_the_resolution(rates, tmp_path):
     assert pixels.min() == 0  # something was drawn
 
 
-def test_svg_holds_text_in_faces_of_one_width(rates, tmp_path):
+def test_svg_holds_text_in_faces_of_one_width(tmp_path):
     eff = rates(12)
     save(forest(metaan.pool(eff)), tmp_path / "forest.svg")
     found = list(ET.parse(tmp_path / "forest.svg").getroot().iter(f"{SVG}text"))
@@ -35,7 +36,7 @@ def test_svg_holds_text_in_faces_of_one_width(rates, tmp_path):
         assert "sans-serif" in text.get("style")
 
 
-def test_pdf_embeds_truetype(rates, tmp_path):
+def test_pdf_embeds_truetype(tmp_path):
     save(forest(metaan.pool(rates(3))), tmp_path / "forest.pdf")
     written = (tmp_path / "forest.pdf").read_bytes()
     assert b"/CIDFontType2" in written or b"/TrueType" in written
@@ -43,7 +44,7 @@ def test_pdf_embeds_truetype(rates, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["svg", "pdf"])
-def test_the_figure_depends_on_the_table_alone(rates, tmp_path, suffix):
+def test_the_figure_depends_on_the_table_alone(tmp_path, suffix):
     res = metaan.pool(rates(12))
     first, second = tmp_path / f"first.{suffix}", tmp_path / f"second.{suffix}"
     save(forest(res, sort="weight", interval="wilson", title="Title"), first)
@@ -51,14 +52,14 @@ def test_the_figure_depends_on_the_table_alone(rates, tmp_path, suffix):
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_several_files_at_once_and_settings_as_before(rates, tmp_path):
+def test_several_files_at_once_and_settings_as_before(tmp_path):
     before = dict(mpl.rcParams)
     save(forest(metaan.pool(rates(3))), tmp_path / "a.png", str(tmp_path / "b.SVG"), tmp_path / "c.eps")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.png", "b.SVG", "c.eps"]
     assert dict(mpl.rcParams) == before
 
 
-def test_files_that_cannot_be_written_are_refused_before_any_is(rates, tmp_path):
+def test_files_that_cannot_be_written_are_refused_before_any_is(tmp_path):
     ax = forest(metaan.pool(rates(3)))
     with pytest.raises(OptionError, match=r"'b.doc' has no known suffix. Choose one of .*png"):
         save(ax, tmp_path / "a.png", tmp_path / "b.doc")
@@ -67,7 +68,7 @@ def test_files_that_cannot_be_written_are_refused_before_any_is(rates, tmp_path)
         save(ax)
 
 
-def test_a_removed_axes_has_no_figure_to_write(rates, tmp_path):
+def test_a_removed_axes_has_no_figure_to_write(tmp_path):
     ax = forest(metaan.pool(rates(3)))
     ax.remove()
     with pytest.raises(OptionError, match="belongs to no figure"):

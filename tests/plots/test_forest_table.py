@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.figures import effects, rates
 
 import metaan
 from metaan.errors import OptionError
@@ -13,7 +14,7 @@ def rows(table, kind):
     return table[table["row"] == kind]
 
 
-def test_a_line_for_each_study_then_summary_statistics_and_notes(rates):
+def test_a_line_for_each_study_then_summary_statistics_and_notes():
     eff = rates(12)
     table = forest_table(metaan.pool(eff))
     assert table["row"].tolist()[:16] == ["study"] * 12 + ["pooled", "prediction", "statistics", "statistics"]
@@ -21,7 +22,7 @@ def test_a_line_for_each_study_then_summary_statistics_and_notes(rates):
     assert rows(table, "study")["study"].tolist() == list(eff.study)
 
 
-def test_studies_have_their_own_rate_and_interval_not_the_corrected_one(rates):
+def test_studies_have_their_own_rate_and_interval_not_the_corrected_one():
     eff = rates(12)
     res = metaan.pool(eff)
     studies = rows(forest_table(res, interval="wilson"), "study")
@@ -34,7 +35,7 @@ def test_studies_have_their_own_rate_and_interval_not_the_corrected_one(rates):
     assert studies["estimate"].iloc[1] == 1
 
 
-def test_the_pooled_line_is_the_result_on_the_scale_of_rates(rates):
+def test_the_pooled_line_is_the_result_on_the_scale_of_rates():
     eff = rates(7)
     res = metaan.pool(eff, level=0.9)
     table, shown = forest_table(res), res.back()
@@ -50,12 +51,12 @@ def test_the_pooled_line_is_the_result_on_the_scale_of_rates(rates):
     assert (table["level"] == 0.9).all()
 
 
-def test_either_scale_of_a_result_gives_the_same_table(rates):
+def test_either_scale_of_a_result_gives_the_same_table():
     res = metaan.pool(rates(5))
     pd.testing.assert_frame_equal(forest_table(res), forest_table(res.back()))
 
 
-def test_freeman_tukey_turns_back_at_the_chosen_size(rates):
+def test_freeman_tukey_turns_back_at_the_chosen_size():
     res = metaan.pool(rates(6, measure="PFT"))
     table = forest_table(res.back(n="min"))
     assert rows(table, "pooled")["estimate"].item() == res.back(n="min").estimate
@@ -63,12 +64,12 @@ def test_freeman_tukey_turns_back_at_the_chosen_size(rates):
 
 
 @pytest.mark.parametrize("why", ["two studies", "not wanted", "none asked for"])
-def test_no_prediction_line_without_an_interval(rates, why):
+def test_no_prediction_line_without_an_interval(why):
     res = metaan.pool(rates(2 if why == "two studies" else 5), pi="none" if why == "none asked for" else "t")
     assert rows(forest_table(res, prediction=why != "not wanted"), "prediction").empty
 
 
-def test_effects_have_no_counts_and_keep_their_scale(effects):
+def test_effects_have_no_counts_and_keep_their_scale():
     eff = effects(6)
     table = forest_table(metaan.pool(eff))
     studies = rows(table, "study")
@@ -93,14 +94,14 @@ def test_logits_without_counts_are_shown_as_rates():
     ("sort", "column", "ascending"),
     [("estimate", "estimate", True), ("weight", "weight", False), ("total", "total", False)],
 )
-def test_sorted_by_a_column(rates, sort, column, ascending):
+def test_sorted_by_a_column(sort, column, ascending):
     res = metaan.pool(rates(12))
     values = rows(forest_table(res, sort=sort), "study")[column]
     assert values.is_monotonic_increasing if ascending else values.is_monotonic_decreasing
     assert not values.equals(rows(forest_table(res), "study")[column])
 
 
-def test_sorted_by_label_whatever_the_case(rates):
+def test_sorted_by_label_whatever_the_case():
     res = metaan.pool(rates(4, study=["de Bree", "Zorn", "Adams", "clark"]))
     assert rows(forest_table(res, sort="label"), "study")["study"].tolist() == [
         "Adams",
@@ -110,7 +111,7 @@ def test_sorted_by_label_whatever_the_case(rates):
     ]
 
 
-def test_sorting_moves_whole_lines(rates):
+def test_sorting_moves_whole_lines():
     res = metaan.pool(rates(12))
     given, sorted_ = (rows(forest_table(res, sort=sort), "study") for sort in (None, "estimate"))
     pd.testing.assert_frame_equal(
@@ -118,7 +119,7 @@ def test_sorting_moves_whole_lines(rates):
     )
 
 
-def test_the_sentences_carry_the_numbers_of_the_result(rates):
+def test_the_sentences_carry_the_numbers_of_the_result():
     res = metaan.pool(rates(9), method="PM", test="z")
     heterogeneity, model = rows(forest_table(res), "statistics")["study"]
     assert heterogeneity.startswith(
@@ -127,7 +128,7 @@ def test_the_sentences_carry_the_numbers_of_the_result(rates):
     assert model == "Model: random effects on logit rates, PM estimate of τ²; normal (z) interval"
 
 
-def test_one_study_claims_no_heterogeneity_and_no_hartung_knapp(rates):
+def test_one_study_claims_no_heterogeneity_and_no_hartung_knapp():
     heterogeneity, model = rows(forest_table(metaan.pool(rates(1))), "statistics")["study"]
     assert heterogeneity == "Heterogeneity: not estimable from one study"
     assert "Hartung" not in model
@@ -139,7 +140,7 @@ def test_small_tau2_is_not_printed_as_zero():
     assert f"τ² = {res.tau2:.3g};" in rows(forest_table(res), "statistics")["study"].iloc[0]
 
 
-def test_notes_tell_corrections_and_intervals_once(rates):
+def test_notes_tell_corrections_and_intervals_once():
     res = metaan.pool(rates(12))
     notes = rows(forest_table(res, interval="jeffreys"), "note")["study"].tolist()
     assert notes[0].startswith("Intervals of the studies: equal-tailed Beta(1/2, 1/2) posterior")
@@ -174,16 +175,16 @@ def test_cautions_of_loaded_rows_follow_the_rows_in_hand():
         ({"interval": "wald"}, "interval='wald' is not known"),
     ],
 )
-def test_unknown_options_are_refused(rates, options, message):
+def test_unknown_options_are_refused(options, message):
     with pytest.raises(OptionError, match=message):
         forest_table(metaan.pool(rates(3)), **options)
 
 
-def test_totals_that_are_not_known_cannot_sort(effects):
+def test_totals_that_are_not_known_cannot_sort():
     with pytest.raises(OptionError, match="these studies have none"):
         forest_table(metaan.pool(effects(3)), sort="total")
 
 
-def test_only_results_have_a_table(effects):
+def test_only_results_have_a_table():
     with pytest.raises(OptionError, match="res is a Effects"):
         forest_table(effects(3))

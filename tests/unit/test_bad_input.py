@@ -87,11 +87,11 @@ def test_unknown_column_names_the_closest():
 
 @pytest.mark.parametrize(
     ("vi", "what"),
-    [([0.1, 0.0, 0.1], "positive"), ([0.1, -0.2, 0.1], "positive"), ([0.1, np.nan, 0.1], "missing"), ([0.1, np.inf, 0.1], "infinite")],
-)  # fmt: skip
+    [(0.0, "positive"), (-0.2, "positive"), (np.nan, "missing"), (np.inf, "infinite")],
+)
 def test_variances_that_are_not_positive_numbers(vi, what):
     with pytest.raises(DataError, match=what) as error:
-        metaan.effects([0.1, 0.2, 0.3], vi, study=STUDIES)
+        metaan.effects([0.1, 0.2, 0.3], [0.1, vi, 0.1], study=STUDIES)
     assert "'Baker'" in str(error.value)
 
 
@@ -146,7 +146,10 @@ def test_pool_wants_effects():
 
 @pytest.mark.parametrize(
     "kwargs",
-    [{"nodes": 0}, {"nodes": 7.0}, {"nodes": True}, {"nodes": 101}, {"test": "hk"}, {"ci": "lr"}, {"pi": "kr"}, {"level": 95}],
+    [
+        {"nodes": 0}, {"nodes": 7.0}, {"nodes": True}, {"nodes": 101},
+        {"test": "hk"}, {"ci": "lr"}, {"pi": "kr"}, {"level": 95},
+    ],
 )  # fmt: skip
 def test_glmm_options(kwargs):
     with pytest.raises(OptionError):

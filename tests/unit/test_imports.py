@@ -27,7 +27,8 @@ def test_import_loads_no_heavy_library():
 
 def test_pooling_arrays_loads_no_heavy_library():
     loaded = modules_after(
-        "import metaan; metaan.pool(metaan.effects([0.1, 0.2], [0.1, 0.1])); metaan.glmm('PLO', events=[1, 2], total=[9, 9])"
+        "import metaan; metaan.pool(metaan.effects([0.1, 0.2], [0.1, 0.1])); "
+        "metaan.glmm('PLO', events=[1, 2], total=[9, 9])"
     )
     assert not loaded.intersection(HEAVY)
 

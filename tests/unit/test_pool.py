@@ -158,7 +158,7 @@ def test_q_and_both_definitions_of_i2():
     assert pytest.approx(100 * (q - 5) / q, rel=1e-12) == res.heterogeneity.I2_Q
     # for DerSimonian-Laird the two agree
     dl = metaan.pool(EFF, method="DL")
-    assert dl.heterogeneity.I2_Q == pytest.approx(dl.I2, rel=1e-12)
+    assert pytest.approx(dl.I2, rel=1e-12) == dl.heterogeneity.I2_Q
 
 
 def test_weights_sum_to_100_and_blups_shrink():

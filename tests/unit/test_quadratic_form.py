@@ -24,7 +24,7 @@ def test_equal_variances_give_a_scaled_chi_square(k, tau2):
 
 
 def imhof(lam, q):
-    """Imhof 1961 by Gauss-Legendre on half periods: needs the eigenvalues and thousands of nodes, and is independent."""
+    """Imhof 1961 by Gauss-Legendre on half periods: needs eigenvalues and thousands of nodes; independent."""
     node, weight = np.polynomial.legendre.leggauss(12)
     width = np.pi / (q + sum(lam))
     left = np.arange(20_000)[:, None] * width
