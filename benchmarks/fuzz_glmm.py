@@ -91,7 +91,11 @@ def _numbers(seed: int, r: metaan.GlmmResult, chosen: dict[str, Any], codes: set
     tally.require(0 <= r.tau2 < math.inf, "tau2 not finite", seed, shown)
     tally.require(abs(r.weights.sum() - 100) < 1e-8, "weights do not sum to 100", seed, r.weights)
     tally.require(not np.isnan(r.blup).any(), "BLUP is NaN", seed, shown)
-    tally.require(r.loglik >= r.loglik_common - 1e-9 * abs(r.loglik), "below the common-effect likelihood", seed, shown)
+    if chosen["nodes"] is None:
+        below = r.loglik < r.loglik_common - 1e-9 * abs(r.loglik)
+        tally.require(
+            not below, "below the common-effect likelihood", seed, f"{r.loglik!r} {r.loglik_common!r} {shown}"
+        )
     tally.require(0 <= r.I2 <= 100 and r.H2 >= 1 - 1e-12, "I2 or H2 out of range", seed, f"{r.I2} {r.H2}")
     if math.isnan(r.pi_low):
         explained = "no-pi" in codes or "separated" in codes or chosen["pi"] == "none"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
-CHUNK = 500
+CHUNK = 500  # data sets that a process takes at a time, at most
 
 
 @dataclass
@@ -61,7 +61,8 @@ def options(description: str | None, n: int) -> argparse.ArgumentParser:
 
 def run(check: Callable[[Sequence[int]], Tally], seeds: Sequence[int], processes: int) -> Tally:
     """Check the seeds in chunks, in parallel."""
-    chunks = [seeds[i : i + CHUNK] for i in range(0, len(seeds), CHUNK)]
+    size = max(1, min(CHUNK, len(seeds) // (8 * processes)))
+    chunks = [seeds[i : i + size] for i in range(0, len(seeds), size)]
     total = Tally()
     start = time.perf_counter()
     if processes == 1:

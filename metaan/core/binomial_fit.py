@@ -27,7 +27,7 @@ TAU_HELD: Final = 10.0
 
 _SCAN: Final = np.array([0.08, 0.25, 0.6, 1.2, 2.5])  # multiples of the spread of the empirical log odds
 _SCAN_NODES: Final = 9  # Gauss-Hermite: enough to rank starts
-_SCAN_STEPS: Final = 2
+_SCAN_STEPS: Final = 1
 _FIRST_NODES: Final = 33
 _MOST_NODES: Final = 16385
 _STEPS: Final = 60

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final, cast
 
+from metaan.names import heading
 from metaan.validate import METHOD, PI, TEST
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def html(res: PoolResult) -> str:
     """Result for a notebook: the one-row table and the notes, escaped."""
     from html import escape
 
-    rows = res.to_frame().T.rename(columns={0: "value"})
+    rows = res.to_frame().rename(columns=heading).T.rename(columns={0: "value"})
     notes = "".join(f"<li>{escape(str(note))}</li>" for note in res.notes)
     title = escape(str(res).splitlines()[0])
     return f"<h4>{title}</h4>{rows.to_html(float_format=lambda x: number(float(x)))}<ul>{notes}</ul>"
