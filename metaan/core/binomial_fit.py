@@ -288,31 +288,34 @@ def _record(out: _Search, state: _State, converged: BoolArray, d_mu: FloatArray,
 
 def _keep_best(result: BinomialFit, index: IntArray, zero: BoolArray, owner: IntArray, found: _Search) -> None:
     """Write the highest local maximum of each searched meta-analysis into the result, tau2 = 0 among them."""
-    best = np.where(zero, result.loglik_common, -np.inf)
-    seen: dict[int, list[float]] = {}
-    for j in np.argsort(found.value.loglik, kind="stable"):
-        i, tau, height = int(owner[j]), float(found.tau[j]), float(found.value.loglik[j])
-        others = seen.setdefault(i, [])
-        if all(abs(tau - other) > 1e-4 * tau for other in others):
-            others.append(tau)
-        if zero[i] and height <= best[i] + 1e-12 * abs(best[i]):
-            continue
-        best[i] = result.loglik[i] = height
-        result.mu[i], result.tau[i] = found.mu[j], tau
-        result.iterations[i], result.nodes[i], result.converged[i] = found.steps[j], found.nodes[j], found.done[j]
-        result.cov[i] = covariance(found.value, int(j))
-    for i, taus in seen.items():
-        result.maxima[i] = int(zero[i]) + len(taus)
-    result.converged[index] &= np.isfinite(best[index])
+    result.maxima[index] = zero[index]
+    order = np.lexsort((found.tau, owner))
+    tau, i = found.tau[order], owner[order]
+    distinct = np.r_[True, (i[1:] != i[:-1]) | (tau[1:] - tau[:-1] > 1e-4 * tau[1:])]
+    np.add.at(result.maxima, i, distinct)
+    order = np.lexsort((found.value.loglik, owner))
+    j = order[np.r_[owner[order][1:] != owner[order][:-1], True]]  # the highest of each owner
+    height, common = found.value.loglik[j], result.loglik_common[owner[j]]
+    j = j[~zero[owner[j]] | (height > common + 1e-12 * np.abs(common))]
+    i = owner[j]
+    result.mu[i], result.tau[i], result.loglik[i] = found.mu[j], found.tau[j], found.value.loglik[j]
+    result.iterations[i], result.nodes[i], result.converged[i] = found.steps[j], found.nodes[j], found.done[j]
+    result.cov[i] = covariance(Value(*(x[j] for x in found.value)))
+    settled = zero.copy()
+    settled[i] = True
+    result.converged[index] &= settled[index]
 
 
-def covariance(value: Value, j: int) -> FloatArray:
-    """Inverse of the observed information; NaN for tau where the information is singular."""
-    information = -np.array([[value.mu_mu[j], value.mu_tau[j]], [value.mu_tau[j], value.tau_tau[j]]])
-    det = information[0, 0] * information[1, 1] - information[0, 1] ** 2
-    if det > 1e-10 * information[0, 0] * information[1, 1] > 0:
-        return np.linalg.inv(information)
-    return np.array([[1 / information[0, 0], np.nan], [np.nan, np.nan]])
+def covariance(value: Value) -> FloatArray:
+    """Inverse of the observed information in (mu, tau), shape (n, 2, 2); NaN for tau where that is singular."""
+    a, c, d = -value.mu_mu, -value.mu_tau, -value.tau_tau
+    det = a * d - c * c
+    regular = (det > 1e-10 * a * d) & (a * d > 0)
+    safe = np.where(regular, det, 1.0)
+    cov = np.array([[d, -c], [-c, a]]) / safe
+    cov[:, :, ~regular] = np.nan
+    cov[0, 0, ~regular] = 1 / a[~regular]
+    return np.moveaxis(cov, -1, 0)
 
 
 def _hold(result: BinomialFit, b: Binomial, index: IntArray) -> None:

@@ -37,7 +37,7 @@ def fixed_nodes_maximum(b: Binomial, exact: BinomialFit, nodes: int) -> Binomial
         at = _differences(b, mu, tau, nodes, unit)
         done = bool(decrement[0] < 1e-14)
     return exact._replace(
-        mu=mu, tau=tau, loglik=at.loglik, cov=covariance(at, 0)[None], iterations=exact.iterations + steps,
+        mu=mu, tau=tau, loglik=at.loglik, cov=covariance(at), iterations=exact.iterations + steps,
         converged=np.array([done]),
     )  # fmt: skip
 

@@ -213,16 +213,16 @@ def _highest(
     converged[owner[single]] = done[single]
     several = np.flatnonzero(maxima > 1)
     if several.size:
-        best = np.where(
-            zero[several], log_likelihood(data.take(several), np.zeros(several.size), restricted=restricted), -np.inf
-        )
-        where = np.full(n, -1)
-        where[several] = np.arange(several.size)
-        for j in np.flatnonzero(~single):
-            i = owner[j]
-            height = log_likelihood(data.take(owner[j : j + 1]), t[j : j + 1], restricted=restricted)[0]
-            if height > best[where[i]]:
-                best[where[i]], tau2[i], iterations[i], converged[i] = height, t[j], steps[j], done[j]
+        rival = np.flatnonzero(~single)
+        height = log_likelihood(data.take(owner[rival]), t[rival], restricted=restricted)
+        at_zero = log_likelihood(data.take(several), np.zeros(several.size), restricted=restricted)
+        best = np.full(n, -np.inf)
+        best[several] = np.where(zero[several], at_zero, -np.inf)
+        order = np.lexsort((height, owner[rival]))
+        top = order[np.r_[owner[rival[order]][1:] != owner[rival[order]][:-1], True]]  # the highest of each data set
+        win = top[height[top] > best[owner[rival[top]]]]
+        i, j = owner[rival[win]], rival[win]
+        tau2[i], iterations[i], converged[i] = t[j], steps[j], done[j]
     return Maximum(tau2, maxima, iterations, converged)
 
 
