@@ -16,7 +16,9 @@ Extended = np.longdouble
 
 _STEP = 0.025  # of the log odds: far below the width of any likelihood of 500 or fewer observations
 _REACH = 120.0
-_TAUS = np.geomspace(0.03, 40, 50)  # above _STEP, so that the grid resolves the normal density
+_TAUS = np.geomspace(0.01, 40, 55)
+_Z, _W = np.polynomial.hermite_e.hermegauss(41)
+_W = _W / np.sqrt(2 * np.pi)
 
 
 class BinomialNormal:
@@ -36,27 +38,40 @@ class BinomialNormal:
         return np.asarray(constant + x * eta - N * np.logaddexp(0, eta))
 
     def __call__(self, mu: FloatArray, tau: FloatArray) -> FloatArray:
-        """Log-likelihood at pairs of mu and tau, arrays of shape (m,); tau is 0 or at least the step of the grid."""
+        """Log-likelihood at pairs of mu and tau >= 0, arrays of shape (m,)."""
         mu, tau = np.atleast_1d(mu), np.atleast_1d(tau)
-        common = self._binomial(mu).sum(axis=0)
-        spread = np.where(tau > 0, tau, 1.0)
-        density = np.exp(-(((self._eta[:, None] - mu) / spread) ** 2) / 2)
-        density *= _STEP / (spread * np.sqrt(2 * np.pi))
+        height = np.empty(mu.shape)
+        narrow = tau < 4 * _STEP
+        height[narrow] = self._hermite(mu[narrow], tau[narrow])
+        height[~narrow] = self._sum(mu[~narrow], tau[~narrow])
+        return height
+
+    def _sum(self, mu: FloatArray, tau: FloatArray) -> FloatArray:
+        """Integral over the grid, which must resolve the normal density."""
+        density = np.exp(-(((self._eta[:, None] - mu) / tau) ** 2) / 2)
+        density *= _STEP / (tau * np.sqrt(2 * np.pi))
         # beyond the grid a likelihood is 0, or 1: on the left for a study without events, on the right for one with
         # nothing but events
-        beyond = np.outer(self.x == 0, ndtr((-_REACH - mu) / spread)) + np.outer(
-            self.x == self.N, ndtr((mu - _REACH) / spread)
-        )
+        left = np.outer(self.x == 0, ndtr((-_REACH - mu) / tau))
+        right = np.outer(self.x == self.N, ndtr((mu - _REACH) / tau))
+        inside = self._l @ density
         with np.errstate(divide="ignore"):
-            integral = np.log(self._l @ density + beyond * np.exp(-self._top)[:, None]).sum(axis=0) + self._top.sum()
-        return np.where(tau > 0, integral, common)
+            total = np.log(inside + (left + right) * np.exp(-self._top)[:, None])
+        return np.asarray(total.sum(axis=0) + self._top.sum())
+
+    def _hermite(self, mu: FloatArray, tau: FloatArray) -> FloatArray:
+        """Gauss-Hermite rule on the normal density, for a tau below the width of every binomial likelihood."""
+        log_f = np.stack([self._binomial(mu + tau * z) for z in _Z])
+        top = log_f.max(axis=0)
+        integral = np.log(np.einsum("z,zkm->km", _W, np.exp(log_f - top)))
+        return np.asarray((integral + top).sum(axis=0))
 
     def over_mu(self, tau: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Maximum over mu for each tau, by four grids each finer than the last: the function is concave in mu."""
+        """Maximum over mu for each tau, by grids each finer than the last: the function is concave in mu."""
         centre, width = np.zeros_like(tau), np.full_like(tau, 60.0)
         best = np.full_like(tau, -np.inf)
         offsets = np.linspace(-1, 1, 41)
-        for _ in range(4):
+        for _ in range(6):
             mu = centre + width * offsets[:, None]
             height = self(mu.ravel(), np.tile(tau, offsets.size)).reshape(mu.shape)
             where = height.argmax(axis=0)
@@ -67,33 +82,32 @@ class BinomialNormal:
 
     def over_tau(self, mu: float) -> float:
         """Maximum over tau for one mu: a grid, then two finer ones around its best point."""
-        taus = np.concatenate([[0.0], np.geomspace(0.03, 100, 400)])
+        taus = np.concatenate([[0.0], np.geomspace(1e-4, 100, 400)])
         height = self(np.full(taus.size, mu), taus)
         for _ in range(2):
             j = int(height.argmax())
-            if taus[j] == 0:
-                break
-            taus = np.linspace(taus[max(j - 1, 1)], taus[min(j + 1, taus.size - 1)], 41)
+            taus = np.linspace(taus[max(j - 1, 0)], taus[min(j + 1, taus.size - 1)], 41)
             height = self(np.full(taus.size, mu), taus)
         return float(height.max())
 
-    def maximum(self) -> tuple[float, float, float]:
-        """Highest log-likelihood with its mu and tau: every local maximum of the profile on a grid of tau, refined."""
-        mu, height = self.over_mu(_TAUS)
+    def maxima(self) -> list[tuple[float, float, float]]:
+        """Local maxima of the profile on a grid of tau, refined, the highest first: log-likelihood, mu and tau."""
         rate = self.x.sum() / self.N.sum()
         zero = float(np.log(rate / (1 - rate)))
-        answers = [(float(self(np.array([zero]), np.zeros(1))[0]), zero, 0.0)]
+        mu, height = self.over_mu(_TAUS)
+        mu, tau = np.concatenate([[zero], mu]), np.concatenate([[0.0], _TAUS])
+        height = np.concatenate([self(np.array([zero]), np.zeros(1)), height])
         padded = np.concatenate([[-np.inf], height, [-np.inf]])
-        peaks = np.flatnonzero((padded[1:-1] >= padded[:-2]) & (padded[1:-1] >= padded[2:]))
-        answers.extend(self._climb(mu[j], _TAUS[j]) for j in peaks)
-        return max(answers)
+        peaks = np.flatnonzero((padded[1:-1] >= padded[:-2]) & (padded[1:-1] > padded[2:]))
+        answers = [self._climb(mu[j], tau[j]) if j else (float(height[0]), zero, 0.0) for j in peaks]
+        return sorted(answers, reverse=True)
 
     def _climb(self, mu: float, tau: float) -> tuple[float, float, float]:
         def loss(point: FloatArray) -> float:
-            return float(-self(point[:1], np.array([np.clip(np.exp(point[1]), _STEP, 40.0)]))[0])
+            return float(-self(point[:1], np.array([np.clip(np.exp(point[1]), 1e-6, 60.0)]))[0])
 
         found = minimize(loss, [mu, np.log(tau)], method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-11})
-        return float(-found.fun), float(found.x[0]), float(np.clip(np.exp(found.x[1]), _STEP, 40.0))
+        return float(-found.fun), float(found.x[0]), float(np.clip(np.exp(found.x[1]), 1e-6, 60.0))
 
 
 class NormalNormal:

@@ -23,6 +23,9 @@ class Tally:
     failures: list[tuple[str, int, str]] = field(default_factory=list)
     """What failed, the seed that makes the data set again, and the numbers."""
 
+    marked: list[int] = field(default_factory=list)
+    """Seeds of data sets worth a closer look."""
+
     def count(self, name: str, yes: bool | int = True) -> None:
         """Add to a count."""
         self.counts[name] += int(yes)
@@ -36,6 +39,7 @@ class Tally:
         """Add the counts and failures of another tally."""
         self.counts.update(other.counts)
         self.failures.extend(other.failures)
+        self.marked.extend(other.marked)
 
     def attempt(self, seed: int, what: str, function: Callable[[], None]) -> None:
         """Run a check in which warnings are errors; an exception is a failure."""
@@ -62,6 +66,8 @@ def options(description: str | None, n: int) -> argparse.ArgumentParser:
 def run(check: Callable[[Sequence[int]], Tally], seeds: Sequence[int], processes: int) -> Tally:
     """Check the seeds in chunks, in parallel."""
     size = max(1, min(CHUNK, len(seeds) // (8 * processes)))
+    if not seeds:
+        return Tally()
     chunks = [seeds[i : i + size] for i in range(0, len(seeds), size)]
     total = Tally()
     start = time.perf_counter()

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
 
 from metaan.core.heterogeneity import Cochran, cochran, i2_h2
 from metaan.core.inference import INTERVALS, TESTS, Mean, Pieces, log_pvalue, pieces, quantile
@@ -160,7 +161,7 @@ def _result(
             maxima=int(estimate.maxima[0]),
         ),
         spec=spec,
-        effects=eff, notes=eff.notes + _notes(eff, spec, estimate, p, mean, interval),
+        effects=eff, notes=eff.notes + _notes(eff, spec, estimate, p, half, interval),
     )  # fmt: skip
 
 
@@ -176,7 +177,7 @@ def _i2_h2(method: str, k: int, tau2: float, q: Cochran) -> tuple[float, float]:
 
 
 def _notes(
-    eff: Effects, spec: Spec, estimate: Tau2, p: Pieces, mean: Mean, interval: tuple[float, float]
+    eff: Effects, spec: Spec, estimate: Tau2, p: Pieces, half: float, interval: tuple[float, float]
 ) -> tuple[Note, ...]:
     notes = []
     if eff.k == 1:
@@ -194,7 +195,7 @@ def _notes(
     if not estimate.converged[0]:
         notes.append(Note("not-converged", f"{spec.method} stopped before tau2 settled; treat it as approximate."))
     if eff.k > 1 and spec.test in ("hk", "hk-adhoc"):
-        notes += _hartung_knapp_notes(eff, spec, p, mean)
+        notes += _hartung_knapp_notes(spec, p, half)
     if spec.pi != "none" and math.isnan(interval[0]):
         why = "the model is a common-effect one" if spec.method == "CE" else _why_no_interval(eff.k)
         notes.append(Note("no-pi", f"No prediction interval: {why}."))
@@ -205,23 +206,14 @@ def _why_no_interval(k: int) -> str:
     return f"it needs at least 3 studies, here {k}" if k < 3 else "its degrees of freedom are not positive"
 
 
-def _hartung_knapp_notes(eff: Effects, spec: Spec, p: Pieces, mean: Mean) -> list[Note]:
+def _hartung_knapp_notes(spec: Spec, p: Pieces, half: float) -> list[Note]:
     if spec.method == "CE":
-        return [
-            Note(
-                "hk-common",
-                "Hartung-Knapp with a common effect scales the variance by Q/(k - 1), which assumes no model for it.",
-            )
-        ]
-    if mean.variance <= 0:
-        return [
-            Note(
-                "identical",
-                "All effects are identical: the Hartung-Knapp standard error is 0. Use test='z' or 'hk-adhoc'.",
-            )
-        ]
-    plain = math.sqrt(p.variance) * float(quantile(math.inf, spec.level))
-    if math.sqrt(mean.variance) * float(quantile(mean.df, spec.level)) < plain:
+        text = "Hartung-Knapp with a common effect scales the variance by Q/(k - 1), which no model assumes."
+        return [Note("hk-common", text)]
+    if half == 0:
+        text = "All effects are identical: the Hartung-Knapp standard error is 0. Use test='z' or 'hk-adhoc'."
+        return [Note("identical", text)]
+    if half < math.sqrt(p.variance) * ndtri((1 + spec.level) / 2):
         text = "The Hartung-Knapp interval is narrower than the normal one; test='hk-adhoc' never is."
         return [Note("hk-narrow", text)]
     return []

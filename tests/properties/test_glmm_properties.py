@@ -19,7 +19,7 @@ def trials(draw, most=10, largest=200):
 
 
 @given(trials())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_valid_input_has_an_answer(data):
     x, n = data
     res = metaan.glmm("PLO", events=x, total=n)
@@ -31,7 +31,7 @@ def test_every_valid_input_has_an_answer(data):
 
 
 @given(trials(), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_order_of_studies_does_not_matter(data, random):
     x, n = map(np.array, data)
     order = list(range(len(x)))
@@ -43,7 +43,7 @@ def test_the_order_of_studies_does_not_matter(data, random):
 
 
 @given(trials())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_events_and_non_events_mirror(data):
     x, n = map(np.array, data)
     a, b = metaan.glmm("PLO", events=x, total=n), metaan.glmm("PLO", events=n - x, total=n)
@@ -56,7 +56,6 @@ def test_events_and_non_events_mirror(data):
     st.integers(1, 400),
     st.sampled_from(["clopper-pearson", "wilson", "wilson-cc", "jeffreys", "mid-p"]),
 )
-@settings(deadline=None)
 def test_rate_intervals_hold_the_rate_and_mirror(x, n, interval):
     x = min(x, n)
     (low,), (high,) = metaan.rate_interval([x], [n], interval=interval)

@@ -1,0 +1,14 @@
+"""Settings for the whole suite."""
+
+import os
+
+import matplotlib
+from hypothesis import settings
+
+matplotlib.use("Agg")
+
+# The same examples each time, and no time limit for one: a busy machine must not fail a test.
+settings.register_profile("suite", deadline=None, derandomize=True)
+# HYPOTHESIS_PROFILE=search looks for new examples.
+settings.register_profile("search", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
