@@ -67,18 +67,23 @@ class BinomialNormal:
         return np.asarray((integral + top).sum(axis=0))
 
     def over_mu(self, tau: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Maximum over mu for each tau, by grids each finer than the last: the function is concave in mu."""
+        """Maximum over mu for each tau: grids, each finer than the last, then the vertex of a parabola.
+
+        The function is concave in mu, so that a finer grid need only cover the neighbours of the best point.
+        """
         centre, width = np.zeros_like(tau), np.full_like(tau, 60.0)
-        best = np.full_like(tau, -np.inf)
-        offsets = np.linspace(-1, 1, 41)
-        for _ in range(6):
+        offsets, columns = np.linspace(-1, 1, 21), np.arange(tau.size)
+        for _ in range(5):
             mu = centre + width * offsets[:, None]
             height = self(mu.ravel(), np.tile(tau, offsets.size)).reshape(mu.shape)
-            where = height.argmax(axis=0)
-            columns = np.arange(tau.size)
-            centre, best = mu[where, columns], height[where, columns]
-            width = width / 15
-        return centre, best
+            where = np.clip(height.argmax(axis=0), 1, offsets.size - 2)
+            low, best, high = (height[where + side, columns] for side in (-1, 0, 1))
+            centre, step = mu[where, columns], width / 10
+            width = width / 7
+        slope, bend = (high - low) / 2, high - 2 * best + low
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shift = np.where(bend < 0, np.clip(-slope / bend, -1, 1), 0.0)
+        return centre + shift * step, best + slope * shift / 2
 
     def over_tau(self, mu: float) -> float:
         """Maximum over tau for one mu: a grid, then two finer ones around its best point."""

@@ -33,6 +33,30 @@ def _totals(rng: np.random.Generator, k: int) -> npt.NDArray[np.int64]:
     return rng.integers(1, 6, k)
 
 
+def hard_counts(seed: int) -> tuple[FloatArray, FloatArray]:
+    """Counts on which fits fail: nearly separated, one event among very many, equal rates, one huge study."""
+    rng = np.random.default_rng([5, seed])
+    k = int(rng.integers(2, 41))
+    largest = 10.0 ** rng.uniform(0.5, 6)
+    total = np.ceil(largest ** rng.uniform(0, 1, k)) if rng.random() < 0.5 else np.full(k, np.ceil(largest))
+    kind = rng.integers(4)
+    if kind == 0:  # every study at 0 or n but one or two
+        events = np.where(rng.random(k) < rng.random(), total, 0.0)
+        inside = rng.integers(0, k, rng.integers(1, 3))
+        events[inside] = np.floor(total[inside] * rng.random(inside.size))
+    elif kind == 1:  # a few events, or a few non-events, in all
+        events = np.zeros(k)
+        events[rng.integers(0, k, rng.integers(1, 4))] = 1.0
+        events = events if rng.random() < 0.5 else total - events
+    elif kind == 2:  # equal rates
+        total = total * 10
+        events = np.round(total * rng.integers(1, 10) / 10)
+    else:  # one study far larger than the rest
+        total[0] = 1e6
+        events = rng.binomial(total.astype(np.int64), expit(rng.normal(-2, rng.uniform(0, 3), k))).astype(float)
+    return np.clip(events, 0.0, total), total
+
+
 def effects(seed: int) -> tuple[FloatArray, FloatArray]:
     """Effects and variances: k 1-40, scale 1e-8 to 1e8, variances up to 8 decades apart, outliers, ties."""
     rng = np.random.default_rng([2, seed])

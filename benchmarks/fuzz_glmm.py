@@ -8,6 +8,7 @@
 3. A random part against exhaustive search with an independent integral (`brute_force`): log-likelihood right, and no
    higher maximum.
 4. Another part: profile limits of the rate and of tau2 lie where the independent likelihood has dropped by chi2(1)/2.
+5. Part 1 on data sets made to fail: nearly separated, one event among very many, equal rates, n up to 10^6.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from brute_force import BinomialNormal
-from fuzz_data import FloatArray, counts
+from fuzz_data import FloatArray, counts, hard_counts
 from fuzz_run import Tally, options, report, run
 from side_by_side import one_thread, surroundings
 
@@ -57,12 +58,19 @@ def check_public(seeds: Sequence[int]) -> Tally:
     """Part 1."""
     tally = Tally()
     for seed in seeds:
-        tally.attempt(seed, "metaan.glmm", lambda seed=seed: _one(seed, tally))
+        tally.attempt(seed, "metaan.glmm", lambda seed=seed: _one(seed, *counts(seed), tally))
     return tally
 
 
-def _one(seed: int, tally: Tally) -> None:
-    events, total = counts(seed)
+def check_hard(seeds: Sequence[int]) -> Tally:
+    """Part 5."""
+    tally = Tally()
+    for seed in seeds:
+        tally.attempt(seed, "metaan.glmm", lambda seed=seed: _one(seed, *hard_counts(seed), tally))
+    return tally
+
+
+def _one(seed: int, events: FloatArray, total: FloatArray, tally: Tally) -> None:
     chosen = random_options(seed)
     result = metaan.glmm("PLO", events=events, total=total, **chosen)
     codes = {note.code for note in result.notes}
@@ -250,6 +258,7 @@ def main() -> None:
     parser.add_argument(
         "--profile", type=int, default=100, help="data sets whose profile limits are checked (default: %(default)s)"
     )
+    parser.add_argument("--hard", type=int, default=20_000, help="data sets made to fail (default: %(default)s)")
     arguments = parser.parse_args()
     surroundings("metaan", "numpy", "scipy")
     seeds = range(arguments.first, arguments.first + arguments.n)
@@ -264,6 +273,7 @@ def main() -> None:
         ("Exhaustive search, at random", run(check_maximum, some[: arguments.search], arguments.processes)),
         ("Exhaustive search, several local maxima", run(check_maximum, several, arguments.processes)),
         ("Profile limits", run(check_profiles, some[arguments.search :], arguments.processes)),
+        ("metaan.glmm, data sets made to fail", run(check_hard, range(arguments.hard), arguments.processes)),
     ]
     for title, tally in done:
         report(title, tally, arguments.show)

@@ -9,6 +9,7 @@ from .measures.proportion import effect_size as effect_size
 from .measures.record import Effects as Effects
 from .measures.record import effects as effects
 from .models.glmm import glmm as glmm
+from .models.intervals import Tau2Interval as Tau2Interval
 from .models.intervals import tau2_interval as tau2_interval
 from .models.pool import pool as pool
 from .models.results import GlmmResult as GlmmResult

@@ -61,7 +61,7 @@ METHOD: Final = Option(
         "DL": "DerSimonian & Laird 1986",
         "HE": "Hedges & Olkin 1985 (unweighted variance component)",
         "HS": "Hunter & Schmidt 1990",
-        "HSk": "Hunter & Schmidt with a small-sample correction (Viechtbauer 2015)",
+        "HSk": "Hunter & Schmidt with a small-sample correction (Brannick et al. 2019)",
         "SJ": "Sidik & Jonkman 2005",
         "ML": "maximum likelihood",
         "REML": "restricted maximum likelihood",
@@ -82,7 +82,7 @@ TEST: Final = Option(
         "t": "t distribution with k - 1 degrees of freedom, usual standard error",
         "hk": "Hartung & Knapp 2001 / Sidik & Jonkman 2002",
         "hk-adhoc": "Hartung-Knapp, never below the usual standard error (Knapp & Hartung 2003)",
-        "kr": "Kenward & Roger 1997; REML only",
+        "kr": "Kenward & Roger 1997, adjusted variance also in the degrees of freedom; REML only",
     },
     "hk",
 )
@@ -90,8 +90,8 @@ TEST: Final = Option(
 PI: Final = Option(
     "pi",
     {
-        "t": "t distribution with k - 1 degrees of freedom (Veroniki 2019)",
-        "hts": "t distribution with k - 2 degrees of freedom (Higgins, Thompson & Spiegelhalter 2009)",
+        "t": "t distribution with k - 1 degrees of freedom, usual standard error (Veroniki 2019)",
+        "hts": "t distribution with k - 2 degrees of freedom, usual standard error (Higgins et al. 2009)",
         "z": "normal distribution, uncertainty of the mean included",
         "simple": "normal distribution, uncertainty of the mean ignored",
         "hk": "t with k - 2 degrees of freedom and the Hartung-Knapp standard error (Partlett & Riley 2017)",

@@ -23,7 +23,7 @@ IntArray = npt.NDArray[np.intp]
 BoolArray = npt.NDArray[np.bool_]
 
 TAU_HELD: Final = 10.0
-"""tau when every study is at 0 or n: the likelihood then rises without bound as tau grows."""
+"""tau when every study is at 0 or n: the likelihood then keeps rising, towards a limit, as tau grows."""
 
 _SCAN: Final = np.array([0.08, 0.25, 0.6, 1.2, 2.5])  # multiples of the spread of the empirical log odds
 _SCAN_NODES: Final = 9  # Gauss-Hermite: enough to rank starts
@@ -166,8 +166,8 @@ def _concave_step(at: Value, mu: FloatArray, tau: FloatArray) -> tuple[FloatArra
     return mu + np.clip(step, -reach, reach), at.loglik + at.mu * step / 2
 
 
-def maximise_mu(b: Binomial, mu: FloatArray, tau: FloatArray) -> tuple[FloatArray, Value]:
-    """Maximum over mu for fixed tau, where the log-likelihood is concave; as many nodes as needed."""
+def maximise_mu(b: Binomial, mu: FloatArray, tau: FloatArray) -> tuple[FloatArray, Value, int]:
+    """Maximum over mu for fixed tau, where the log-likelihood is concave; also the number of nodes it took."""
     nodes = _FIRST_NODES
     at = evaluate(b, mu, tau, trapezoid(b, mu, tau, nodes))
     for _ in range(_STEPS):
@@ -177,7 +177,7 @@ def maximise_mu(b: Binomial, mu: FloatArray, tau: FloatArray) -> tuple[FloatArra
             break
         mu, _ = _concave_step(at, mu, tau)
         at = evaluate(b, mu, tau, trapezoid(b, mu, tau, nodes))
-    return mu, at
+    return mu, at, nodes
 
 
 def newton_step(at: Value, tau: FloatArray, damping: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -321,7 +321,7 @@ def covariance(value: Value) -> FloatArray:
 def _hold(result: BinomialFit, b: Binomial, index: IntArray) -> None:
     """Fit mu with tau held: every study is at 0 or n."""
     tau = np.full(index.size, TAU_HELD)
-    mu, at = maximise_mu(b.take(index), result.mu_common[index], tau)
-    result.mu[index], result.tau[index], result.loglik[index] = mu, tau, at.loglik
+    mu, at, nodes = maximise_mu(b.take(index), result.mu_common[index], tau)
+    result.mu[index], result.tau[index], result.loglik[index], result.nodes[index] = mu, tau, at.loglik, nodes
     result.cov[index] = np.nan
     result.cov[index, 0, 0] = -1 / at.mu_mu

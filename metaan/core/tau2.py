@@ -109,7 +109,7 @@ def hunter_schmidt(data: Data, a: FloatArray | None = None) -> Tau2:
 
 
 def hunter_schmidt_k(data: Data, a: FloatArray | None = None) -> Tau2:
-    """Hunter & Schmidt with the correction k/(k-1) of Q (Viechtbauer et al. 2015)."""
+    """Hunter & Schmidt with the correction k/(k-1) of Q (Brannick et al. 2019)."""
     return _hunter_schmidt(data, data.k / _df(data))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from metaan.core.transforms import INVERSE, double_arcsine_inverse, harmonic_mean
+from metaan.core.transforms import INVERSE, double_arcsine, double_arcsine_inverse, harmonic_mean
 from metaan.errors import InputError, Note, OptionError
 from metaan.measures.record import Effects
 from metaan.validate import FloatArray
@@ -23,6 +23,8 @@ _MEAN_OF: Final[dict[str, Callable[[FloatArray], float]]] = {
     "max": lambda n: float(np.max(n)),
 }
 
+_RANGE: Final = {"PR": (0.0, 1.0), "PLN": (-math.inf, 0.0), "PAS": (0.0, math.pi / 2)}
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -30,10 +32,19 @@ class Scale:
 
     inverse: Callable[[FloatArray], FloatArray]
     notes: tuple[Note, ...] = ()
+    lowest: float = -math.inf
+    highest: float = math.inf
+    """Ends of the analysis scale; what lies beyond them is cut."""
 
     def inverse_point(self, y: float) -> float:
         """Display value of one number; NaN stays NaN."""
         return math.nan if math.isnan(y) else float(self.inverse(np.asarray(y, dtype=np.float64)))
+
+    def cut(self, values: Iterable[float]) -> tuple[Note, ...]:
+        """A note when one of the values lies beyond the scale."""
+        if any(y < self.lowest or y > self.highest for y in values):
+            return (Note("cut", "A limit beyond a rate of 0 or 1 was cut there."),)
+        return ()
 
 
 def display_scale(eff: Effects, *, n: float | str | None = None) -> Scale:
@@ -42,7 +53,7 @@ def display_scale(eff: Effects, *, n: float | str | None = None) -> Scale:
         return _freeman_tukey(eff, "harmonic" if n is None else n)
     if n is not None:
         raise OptionError(f"n={n!r} applies to the Freeman-Tukey transformation (PFT) only, not to {eff.measure}.")
-    return Scale(INVERSE[eff.measure])
+    return Scale(INVERSE[eff.measure], (), *_RANGE.get(eff.measure, (-math.inf, math.inf)))
 
 
 def _freeman_tukey(eff: Effects, n: float | str) -> Scale:
@@ -58,4 +69,5 @@ def _freeman_tukey(eff: Effects, n: float | str) -> Scale:
         raise OptionError(f"n={n!r} must be a positive number.")
     low, high = eff.total.min(), eff.total.max()
     text = f"Freeman-Tukey values turned back at n = {size:.4g} ({name}); the studies have n = {low:g} to {high:g}."
-    return Scale(lambda y: double_arcsine_inverse(y, size), (Note("ft-n", text),))
+    ends = (float(double_arcsine(np.array(x), np.array(size))) for x in (0.0, size))
+    return Scale(lambda y: double_arcsine_inverse(y, size), (Note("ft-n", text),), *ends)

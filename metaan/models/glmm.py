@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any, Final
 
@@ -100,11 +101,12 @@ def glmm(
     lme4, and so metafor, print a conditional value for adaptive quadrature, which cannot be compared between
     models). The test of tau2 = 0 refers to the mixture of chi2(0) and chi2(1) in equal parts.
 
-    Conventions, since a GLMM has no sampling variances: weights, I2 and H2 use v_i = 1/[n_i p_i (1 - p_i)] for the
-    weights with p_i the shrunken rate, and the empirical logit variance (0.5 added at 0 and n) for Q, I2 and H2.
+    Conventions, since a GLMM has no sampling variances: weights are proportional to 1/(tau2 + 1/[n p (1 - p)]) with p
+    the shrunken rate, and are for display; Q (Wald type), I2 and H2 use the empirical logits and their variances, with
+    0.5 added at 0 and n. (metafor's Wald Q leaves studies at 0 or n out.)
 
     No events at all, or nothing but events, leave no finite estimate: the rate is 0 or 1 with a likelihood-ratio
-    interval. If every study is at 0 or n, with both kinds present, the likelihood rises without bound in tau, which
+    interval. If every study is at 0 or n, with both kinds present, the likelihood keeps rising with tau, which
     is held at 10. Both are noted.
 
     References
@@ -126,6 +128,8 @@ def glmm(
         found = fixed_nodes_maximum(b, found, nodes)
     if found.separated[0]:
         return _separated(read, spec, found)
+    if found.held[0]:
+        spec = dataclasses.replace(spec, ci="wald")
     return _result(read, spec, b, found)
 
 
@@ -164,7 +168,8 @@ def _result(read: Counts, spec: Spec, b: Binomial, found: BinomialFit) -> GlmmRe
     loglik = float((found.loglik if spec.nodes is None else log_likelihood(b, found.mu, found.tau, grid))[0])
     rate = expit(study.mean[:, 0])
     precision = 1 / (tau**2 + 1 / (read.total * rate * (1 - rate)))
-    pi_low, pi_high = _prediction(spec, eff.k, mu, se, tau, bool(found.held[0]))
+    known = bool(found.identified[0]) and not bool(found.held[0])
+    pi_low, pi_high = _prediction(spec, eff.k, mu, se, tau) if known else (math.nan, math.nan)
     return GlmmResult(
         estimate=mu, se=se, ci_low=low, ci_high=high,
         statistic=statistic, pvalue=math.exp(log_p), log_pvalue=log_p, df=df, pi_low=pi_low, pi_high=pi_high,
@@ -173,14 +178,19 @@ def _result(read: Counts, spec: Spec, b: Binomial, found: BinomialFit) -> GlmmRe
         **_heterogeneity(eff, tau), **_likelihood(found, eff.k, loglik),
         convergence=Convergence(
             converged=bool(found.converged[0]), iterations=int(found.iterations[0]),
-            maxima=int(found.maxima[0]), nodes=(spec.nodes or int(found.nodes[0])) if found.tau[0] > 0 else None,
+            maxima=int(found.maxima[0]), nodes=_nodes(spec, found),
         ),
         cov=found.cov[0], spec=spec, effects=eff, notes=eff.notes + _notes(read, spec, found, (low, high), pi_low),
     )  # fmt: skip
 
 
+def _nodes(spec: Spec, found: BinomialFit) -> int | None:
+    """Nodes in use; None where the likelihood is closed (tau = 0)."""
+    return (spec.nodes or int(found.nodes[0])) if found.tau[0] > 0 else None
+
+
 def _limits(spec: Spec, b: Binomial, found: BinomialFit, mu: float, se: float, df: float) -> tuple[float, float]:
-    if spec.ci == "profile" and not found.held[0]:
+    if spec.ci == "profile":
         low, high = mu_limits(b, found, spec.level)
         return float(low[0]), float(high[0])
     half = float(quantile(df, spec.level)) * se
@@ -205,8 +215,8 @@ def _likelihood(found: BinomialFit, k: int, loglik: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _prediction(spec: Spec, k: int, mu: float, se: float, tau: float, held: bool) -> tuple[float, float]:
-    if spec.pi == "none" or k < 3 or held:
+def _prediction(spec: Spec, k: int, mu: float, se: float, tau: float) -> tuple[float, float]:
+    if spec.pi == "none" or k < 3:
         return math.nan, math.nan
     spread = tau if spec.pi == "simple" else math.hypot(tau, se)
     df = k - _PI_LOSS[spec.pi] if spec.pi in _PI_LOSS else math.inf
@@ -224,10 +234,14 @@ def _notes(
         )
     elif found.held[0]:
         text = (
-            f"Every study is at 0 or n: the likelihood rises without bound as tau grows. tau is held at {TAU_HELD:g}; "
-            "the estimate is conditional on it, and its interval is the normal one."
+            "Every study is at 0 or n: the likelihood keeps rising towards a limit as tau grows, so tau has no finite "
+            f"estimate and is held at {TAU_HELD:g}. These data do not determine the rate of the median study; the Wald "
+            "interval and the likelihood are those at the held tau."
         )
         notes.append(Note("tau2-unbounded", text))
+    elif not found.identified[0]:
+        text = "tau2 cannot be estimated from single observations and is set to 0."
+        notes.append(Note("tau2-not-identified", text))
     elif found.tau[0] == 0:
         notes.append(Note("tau2-zero", "tau2 is estimated as 0: the estimate is the rate of the pooled counts."))
     if found.maxima[0] > 1:
@@ -241,7 +255,8 @@ def _notes(
             )
         )
     if spec.pi != "none" and math.isnan(pi_low):
-        why = "tau is held" if found.held[0] else f"it needs at least 3 studies, here {k}"
+        few = f"it needs at least 3 studies, here {k}"
+        why = few if k < 3 else "tau is held" if found.held[0] else "tau2 is not known"
         notes.append(Note("no-pi", f"No prediction interval: {why}."))
     return tuple(notes)
 
@@ -261,20 +276,17 @@ def _separated(read: Counts, spec: Spec, found: BinomialFit) -> GlmmResult:
         f"{which} and tau2 is set to 0; the interval is the likelihood-ratio one of {n:g} observations taken together."
     )
     blank = np.full(eff.k, math.nan)
+    no_pi = () if spec.pi == "none" else (Note("no-pi", "No prediction interval: tau2 is not known."),)
     return GlmmResult(
         estimate=mu, se=math.inf, ci_low=low, ci_high=high, statistic=math.nan, pvalue=math.nan, log_pvalue=math.nan,
         df=math.inf, pi_low=math.nan, pi_high=math.nan,
         weights=100 * read.total / n, fitted=np.full(eff.k, mu), blup=np.full(eff.k, mu), blup_se=blank,
-        **_heterogeneity(eff, 0.0), **_likelihood(found, eff.k, 0.0),
-        convergence=Convergence(maxima=1), cov=found.cov[0], spec=_with_ci(spec, "likelihood-ratio"), effects=eff,
-        notes=(*eff.notes, Note("separated", text)),
+        k=eff.k, tau2=0.0, tau=0.0, I2=0.0, H2=1.0, Q=0.0, Q_df=eff.k - 1, Q_pvalue=1.0,
+        **_likelihood(found, eff.k, 0.0),
+        convergence=Convergence(maxima=1), cov=found.cov[0], spec=dataclasses.replace(spec, ci="likelihood-ratio"),
+        effects=eff,
+        notes=(*eff.notes, Note("separated", text), *no_pi),
     )  # fmt: skip
-
-
-def _with_ci(spec: Spec, ci: str) -> Spec:
-    import dataclasses
-
-    return dataclasses.replace(spec, ci=ci)
 
 
 def glmm_tau2_interval(res: PoolResult) -> tuple[float, float]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
 from metaan.core.tau2_interval import Limits, biggerstaff_jackson, jackson, profile_likelihood, q_profile
 from metaan.core.wls import Data
-from metaan.errors import InputError, OptionError
+from metaan.errors import InputError, Note, OptionError
 from metaan.models.results import PoolResult
 from metaan.validate import Option
 
-__all__ = ["TAU2_INTERVAL", "tau2_interval"]
+__all__ = ["TAU2_INTERVAL", "Tau2Interval", "tau2_interval"]
 
 TAU2_INTERVAL: Final = Option(
     "method",
@@ -27,7 +28,30 @@ TAU2_INTERVAL: Final = Option(
 _MOMENT: Final[dict[str, Callable[[Data, float], Limits]]] = {"QP": q_profile, "BJ": biggerstaff_jackson, "J": jackson}
 
 
-def tau2_interval(res: PoolResult, *, method: str = "QP") -> tuple[float, float]:
+class Tau2Interval(tuple[float, float]):
+    """Limits of tau2, ``low, high = interval``, with notes on what they mean.
+
+    Parameters
+    ----------
+    low, high : float
+        Limits on the analysis scale, squared.
+    notes : tuple of Note
+        What a reader of the limits must know.
+    """
+
+    notes: tuple[Note, ...]
+
+    def __new__(cls, low: float, high: float, notes: tuple[Note, ...] = ()) -> Tau2Interval:
+        """Make a pair that carries notes."""
+        interval = super().__new__(cls, (low, high))
+        interval.notes = notes
+        return interval
+
+    def __getnewargs__(self) -> tuple[float, float, tuple[Note, ...]]:
+        return self[0], self[1], self.notes
+
+
+def tau2_interval(res: PoolResult, *, method: str = "QP") -> Tau2Interval:
     """Confidence interval of tau2 at the level of the fit.
 
     Parameters
@@ -39,10 +63,10 @@ def tau2_interval(res: PoolResult, *, method: str = "QP") -> tuple[float, float]
 
     Returns
     -------
-    low, high : float
-        Limits on the analysis scale, squared. Both are 0 when even tau2 = 0 makes the observed Q improbably small
-        (QP, BJ, J). The upper limit is inf when the data set none: a likelihood that never falls far enough as tau2
-        grows.
+    Tau2Interval
+        A pair ``low, high`` on the analysis scale, squared, with `notes`. Both are 0 when even tau2 = 0 makes the
+        observed Q improbably small (QP, BJ, J). The upper limit is inf when the data give none: a likelihood that
+        never falls far enough as tau2 grows.
 
     Raises
     ------
@@ -80,7 +104,7 @@ def tau2_interval(res: PoolResult, *, method: str = "QP") -> tuple[float, float]
             )
         from metaan.models.glmm import glmm_tau2_interval
 
-        return glmm_tau2_interval(res)
+        return _noted(*glmm_tau2_interval(res))
     if res.spec.method == "CE":
         raise OptionError("A common-effect model has no tau2; fit a random-effects method.")
     data = Data.of_one(res.effects.yi, res.effects.vi).column()
@@ -88,4 +112,15 @@ def tau2_interval(res: PoolResult, *, method: str = "QP") -> tuple[float, float]
         low, high = profile_likelihood(data, res.spec.level, restricted=res.spec.method != "ML")
     else:
         low, high = _MOMENT[method](data, res.spec.level)
-    return float(low[0]), float(high[0])
+    return _noted(float(low[0]), float(high[0]))
+
+
+def _noted(low: float, high: float) -> Tau2Interval:
+    """Limits with a note where they are at an end of the scale."""
+    if high == 0:
+        text = "Both limits are 0: even with tau2 = 0 so small a Q would be improbable."
+        return Tau2Interval(low, high, (Note("both-zero", text),))
+    if math.isinf(high):
+        text = "No upper limit: the likelihood never falls far enough as tau2 grows."
+        return Tau2Interval(low, high, (Note("no-upper-limit", text),))
+    return Tau2Interval(low, high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -89,13 +90,15 @@ def pool(
             f"pool takes an Effects record, not {type(eff).__name__}: make one with effects or effect_size."
         )
     spec = _spec(eff.measure, method, test, level, pi)
+    if pi == "bootstrap":
+        spec = dataclasses.replace(spec, draws=_whole("draws", draws, 100), seed=_whole("seed", seed, 0))
     data = Data.of_one(eff.yi, eff.vi)
     a = _weights(eff, method, weights)
     estimate = ESTIMATORS[method](data.column(), None if a is None else a[:, None])
     tau2 = estimate.tau2[0]
     p = pieces(data, tau2, a)
     mean = TESTS["z" if eff.k == 1 else test](data, p)
-    interval = _prediction(eff, data, spec, tau2, p, draws, seed)
+    interval = _prediction(eff, data, spec, tau2, p)
     return _result(eff, data, spec, estimate, p, mean, interval)
 
 
@@ -107,6 +110,12 @@ def _spec(measure: str, method: str, test: str, level: float, pi: str) -> Spec:
         if value == "kr" and method != "REML":
             raise OptionError(f"{name}='kr' (Kenward-Roger) is defined for method='REML' only, not for {method!r}.")
     return Spec(model="normal", measure=measure, method=method, test=test, level=check_level(level), pi=pi)
+
+
+def _whole(name: str, value: int, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise OptionError(f"{name}={value!r} must be a whole number, at least {least}.")
+    return int(value)
 
 
 def _weights(eff: Effects, method: str, weights: Any) -> FloatArray | None:
@@ -123,14 +132,13 @@ def _weights(eff: Effects, method: str, weights: Any) -> FloatArray | None:
     return a
 
 
-def _prediction(
-    eff: Effects, data: Data, spec: Spec, tau2: float, p: Pieces, draws: int, seed: int
-) -> tuple[float, float]:
+def _prediction(eff: Effects, data: Data, spec: Spec, tau2: float, p: Pieces) -> tuple[float, float]:
     """Prediction limits; NaN where there are none."""
     if spec.pi == "none" or eff.k < 3 or spec.method == "CE":
         return math.nan, math.nan
     if spec.pi == "bootstrap":
-        return bootstrap_interval(eff.yi, eff.vi, spec.level, draws=draws, rng=np.random.default_rng(seed))
+        rng = np.random.default_rng(spec.seed)
+        return bootstrap_interval(eff.yi, eff.vi, spec.level, draws=spec.draws or 0, rng=rng)
     mean = INTERVALS[spec.pi](data, tau2, p)
     half = float(quantile(mean.df, spec.level)) * math.sqrt(mean.variance)
     centre = float(p.mu)
@@ -195,10 +203,13 @@ def _notes(
     if not estimate.converged[0]:
         notes.append(Note("not-converged", f"{spec.method} stopped before tau2 settled; treat it as approximate."))
     if eff.k > 1 and spec.test in ("hk", "hk-adhoc"):
-        notes += _hartung_knapp_notes(spec, p, half)
+        notes += _hartung_knapp_notes(eff, spec, p, half)
     if spec.pi != "none" and math.isnan(interval[0]):
         why = "the model is a common-effect one" if spec.method == "CE" else _why_no_interval(eff.k)
         notes.append(Note("no-pi", f"No prediction interval: {why}."))
+    if interval[1] - interval[0] < 2 * half:
+        text = "The prediction interval is narrower than the confidence interval, whose standard error differs"
+        notes.append(Note("pi-narrow", f"{text}: pi={spec.pi!r} and test={spec.test!r}."))
     return tuple(notes)
 
 
@@ -206,13 +217,13 @@ def _why_no_interval(k: int) -> str:
     return f"it needs at least 3 studies, here {k}" if k < 3 else "its degrees of freedom are not positive"
 
 
-def _hartung_knapp_notes(spec: Spec, p: Pieces, half: float) -> list[Note]:
+def _hartung_knapp_notes(eff: Effects, spec: Spec, p: Pieces, half: float) -> list[Note]:
     if spec.method == "CE":
         text = "Hartung-Knapp with a common effect scales the variance by Q/(k - 1), which no model assumes."
         return [Note("hk-common", text)]
-    if half == 0:
-        text = "All effects are identical: the Hartung-Knapp standard error is 0. Use test='z' or 'hk-adhoc'."
-        return [Note("identical", text)]
+    if np.ptp(eff.yi) <= 1e-14 * np.abs(eff.yi).max():
+        text = "All effects are identical: the Hartung-Knapp standard error is 0 and its interval not usable."
+        return [Note("identical", f"{text} Use test='z' or 'hk-adhoc'.")]
     if half < math.sqrt(p.variance) * ndtri((1 + spec.level) / 2):
         text = "The Hartung-Knapp interval is narrower than the normal one; test='hk-adhoc' never is."
         return [Note("hk-narrow", text)]

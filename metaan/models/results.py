@@ -24,7 +24,7 @@ __all__ = ["Convergence", "GlmmResult", "Heterogeneity", "PoolResult", "Spec"]
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What was asked for: enough to run the same fit again."""
+    """What was asked for; the weights of GENQ stand in `PoolResult.weights`."""
 
     model: str
     measure: str
@@ -34,6 +34,8 @@ class Spec:
     pi: str
     ci: str = "wald"
     nodes: int | None = None
+    draws: int | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +109,8 @@ class PoolResult:
     weights : array of shape (k,)
         Per cent, sum 100.
     fitted, blup, blup_se : array of shape (k,)
-        Expected effect, shrunken effect (best linear unbiased prediction) and its standard error.
+        Expected effect, shrunken effect (best linear unbiased prediction) and its standard error, which takes tau2 as
+        known (and, for a GLMM, the estimate too).
     convergence : Convergence
     spec : Spec
     effects : Effects
@@ -169,7 +172,8 @@ class PoolResult:
         -------
         PoolResult
             Estimate, limits, fitted values and BLUPs as rates; `se`, `blup_se` are NaN (intervals are transformed by
-            their ends, not by the delta method); tau2 and the weights stay on the analysis scale.
+            their ends, not by the delta method); tau2 and the weights stay on the analysis scale. Effects as given
+            (GEN) stay as they are.
 
         Raises
         ------
@@ -178,10 +182,13 @@ class PoolResult:
         """
         if self.scale == "display":
             return self
+        if self.spec.measure == "GEN" and n is None:
+            return dataclasses.replace(self, scale="display")
         scale: Scale = display_scale(self.effects, n=n)
         point: dict[str, Any] = {name: scale.inverse_point(getattr(self, name)) for name in _POINTS}
+        notes = self.notes + scale.notes + scale.cut(getattr(self, name) for name in _POINTS)
         return dataclasses.replace(
-            self, **point, se=math.nan, scale="display", notes=self.notes + scale.notes,
+            self, **point, se=math.nan, scale="display", notes=notes,
             fitted=scale.inverse(self.fitted), blup=scale.inverse(self.blup), blup_se=np.full(self.k, math.nan),
         )  # fmt: skip
 

@@ -43,8 +43,9 @@ def probability(pvalue: float) -> str:
 
 def describe(res: PoolResult) -> str:
     """Text of a result: model, estimate, prediction, heterogeneity, notes."""
-    lines = [*_head(res), *_effect(res), *_heterogeneity(res)]
-    return "\n".join([*lines, *_notes(res, _LINES - len(lines))])
+    shown = res.back()
+    lines = [*_head(res), *_effect(res, shown), *_heterogeneity(res)]
+    return "\n".join([*lines, *_notes(shown, _LINES - len(lines))])
 
 
 def _head(res: PoolResult) -> list[str]:
@@ -67,7 +68,7 @@ def _quadrature(res: PoolResult) -> str:
         return "closed form"
     if res.spec.nodes is not None:
         return f"adaptive Gauss-Hermite quadrature with {nodes} nodes"
-    return f"integrals exact to rounding ({nodes} nodes)"
+    return f"marginal likelihood accurate to about 1e-10 ({nodes} trapezoidal nodes a study)"
 
 
 def _interval(res: PoolResult) -> str:
@@ -75,29 +76,38 @@ def _interval(res: PoolResult) -> str:
         return "profile likelihood"
     if res.spec.ci == "likelihood-ratio":
         return "likelihood ratio"
+    if res.k == 1:
+        return "normal distribution, one study"
     df = "" if math.isinf(res.df) else f", {res.df:.4g} df"
     return f"test={res.spec.test} ({TEST.choices[res.spec.test].split(';')[0]}{df})"
 
 
-def _effect(res: PoolResult) -> list[str]:
+def _effect(res: PoolResult, shown: PoolResult) -> list[str]:
     percent = f"{100 * res.spec.level:g}%"
     rates = res.spec.measure != "GEN"
     lines = []
     if res.scale == "analysis" or not rates:
-        test = "" if math.isnan(res.statistic) else f", {'z' if math.isinf(res.df) else 't'} = {number(res.statistic)}"
-        lines.append(
-            f"Estimate    {number(res.estimate)}, {percent} CI {number(res.ci_low)} to {number(res.ci_high)} "
-            f"(SE {number(res.se)}{test}, p {probability(res.pvalue)})"
-        )
-    shown = res.back() if rates else res
+        ends = f"{number(res.ci_low)} to {number(res.ci_high)}"
+        lines.append(f"Estimate    {number(res.estimate)}, {percent} CI {ends} (SE {number(res.se)}{_test(res)})")
     if rates:
         ends = f"{number(shown.ci_low)} to {number(shown.ci_high)}"
         lines.append(f"Rate        {number(shown.estimate)}, {percent} CI {ends}{_median(res)}")
     if not math.isnan(res.pi_low):
         ends = f"{number(shown.pi_low)} to {number(shown.pi_high)}"
         what = f"true {'rate' if rates else 'effect'} of a new study"
-        lines.append(f"Prediction  {ends} ({percent}, {what}; {PI.choices[res.spec.pi]})")
+        drawn = f", {res.spec.draws} draws, seed {res.spec.seed}" if res.spec.draws else ""
+        lines.append(f"Prediction  {ends} ({percent}, {what}; {PI.choices[res.spec.pi]}{drawn})")
     return lines
+
+
+def _test(res: PoolResult) -> str:
+    """The test of a zero effect, with its null hypothesis; none for scales on which zero is no hypothesis."""
+    null = {"GEN": "an effect of 0", "PLO": "a rate of 50%"}.get(res.spec.measure)
+    if null is None or math.isnan(res.statistic):
+        return ""
+    wald = "Wald " if res.spec.ci == "profile" else ""
+    letter = "z" if math.isinf(res.df) else "t"
+    return f", {wald}{letter} = {number(res.statistic)}, p {probability(res.pvalue)} for {null}"
 
 
 def _median(res: PoolResult) -> str:
@@ -105,15 +115,21 @@ def _median(res: PoolResult) -> str:
 
 
 def _heterogeneity(res: PoolResult) -> list[str]:
+    """Spread of the true effects; nothing where the data say nothing about it."""
+    codes = {note.code for note in res.notes}
+    if codes & {"one-study", "separated", "tau2-not-identified"}:
+        return []
+    exact = res.spec.model == "glmm"
+    what = " (against empirical logits)" if exact else " (from Q)" if res.spec.method == "CE" else ""
+    q = f"{'Wald ' if exact else ''}Q = {res.Q:.2f}, df = {res.Q_df}, p {probability(res.Q_pvalue)}"
     lines = [
-        f"Spread      tau2 {number(res.tau2)}, tau {number(res.tau)}, I2 {res.I2:.1f}%, H2 {number(res.H2)}; "
-        f"Q = {res.Q:.2f}, df = {res.Q_df}, p {probability(res.Q_pvalue)}"
+        f"Spread      tau2 {number(res.tau2)}, tau {number(res.tau)}, I2 {res.I2:.1f}%{what}, H2 {number(res.H2)}; {q}"
     ]
-    if res.spec.model == "glmm":
-        res = cast("GlmmResult", res)
+    if exact and "tau2-unbounded" not in codes:
+        fit = cast("GlmmResult", res)
         lines.append(
-            f"Likelihood  log L {res.loglik:.3f}, AIC {res.aic:.2f}; test of tau2 = 0: LR {number(res.lrt)}, "
-            f"p {probability(res.lrt_pvalue)} (boundary mixture)"
+            f"Likelihood  log L {fit.loglik:.3f}, AIC {fit.aic:.2f}; test of tau2 = 0: LR {number(fit.lrt)}, "
+            f"p {probability(fit.lrt_pvalue)} (boundary mixture)"
         )
     return lines
 

@@ -14,16 +14,26 @@ from metaan.evidence.load import RECORD
 from metaan.measures.backtransform import display_scale
 from metaan.measures.proportion import MEASURE
 from metaan.models.results import PoolResult
-from metaan.plot.wording import heterogeneity_line, interval_lines, model_line
+from metaan.plot.wording import (
+    axis_label,
+    glmm_lines,
+    heterogeneity_line,
+    interval_lines,
+    model_line,
+    pooled_label,
+    pooled_lines,
+    symbols,
+)
 from metaan.validate import Option
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "ROWS", "SORT", "check_table", "forest_table"]
+__all__ = ["COLUMNS", "ROWS", "SORT", "XLABEL", "check_table", "forest_table"]
 
 ROWS: Final = ("study", "pooled", "prediction", "statistics", "note")
 COLUMNS: Final = ("row", "study", "events", "total", "estimate", "low", "high", "weight", "level", "scale")
+XLABEL: Final = "xlabel"  # key of `DataFrame.attrs`
 
 SORT: Final = Option(
     "sort",
@@ -67,7 +77,7 @@ def forest_table(
         Columns ``row`` (what the line is: "study", "pooled", "prediction", "statistics" or "note"), ``study``
         (its text), ``events``, ``total``, ``estimate``, ``low``, ``high`` (rates as proportions, effects as
         given), ``weight`` (%), ``level`` (of the interval) and ``scale`` ("rate" or "effect"). What a line
-        lacks is NaN.
+        lacks is NaN. ``attrs["xlabel"]`` is the label of the axis, where the counts are an outcome of `metaan.load`.
 
     Raises
     ------
@@ -97,16 +107,21 @@ def forest_table(
     lines = [("statistics", line) for line in (heterogeneity_line(shown), model_line(shown))]
     if footnote:
         said = [
+            *pooled_lines(shown),
             *interval_lines(shown, interval, prediction=prediction),
+            *glmm_lines(shown),
             *_data_notes(shown),
             *map(str, shown.notes),
         ]
-        lines += [("note", line) for line in dict.fromkeys(said)]
+        lines += [("note", line) for line in dict.fromkeys(map(symbols, said))]
     rows.append(pd.DataFrame(lines, columns=["row", "study"]))
     table = pd.concat([frame.reindex(columns=COLUMNS) for frame in rows], ignore_index=True)
     numeric = ["events", "total", "estimate", "low", "high", "weight"]
     table[numeric] = table[numeric].astype(np.float64)
-    return table.assign(level=res.spec.level, scale=_scale(shown))
+    table = table.assign(level=res.spec.level, scale=_scale(shown))
+    label = axis_label(shown)
+    table.attrs = {} if label is None else {XLABEL: label}
+    return table
 
 
 def check_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -168,7 +183,7 @@ def _order(studies: pd.DataFrame, sort: str | None) -> npt.NDArray[np.intp]:
 
 def _summary(shown: PoolResult, studies: pd.DataFrame, prediction: bool) -> list[dict[str, Any]]:
     pooled: dict[str, Any] = {
-        "row": "pooled", "study": f"Pooled {_scale(shown)}", "weight": studies["weight"].sum(),
+        "row": "pooled", "study": pooled_label(shown), "weight": studies["weight"].sum(),
         "estimate": shown.estimate, "low": shown.ci_low, "high": shown.ci_high,
     }  # fmt: skip
     pooled |= {name: studies[name].sum() for name in ("events", "total") if name in studies}

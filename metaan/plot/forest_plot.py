@@ -12,7 +12,7 @@ from metaan.models.results import PoolResult
 from metaan.plot import marks
 from metaan.plot.axis import Axis, make_axis
 from metaan.plot.canvas import new_axes, room, set_axis, take, write
-from metaan.plot.forest_data import check_table, forest_table
+from metaan.plot.forest_data import XLABEL, check_table, forest_table
 from metaan.plot.layout import Layout, Words, arrange, fit
 from metaan.plot.style import current_style
 
@@ -60,7 +60,8 @@ def forest(
     title : str, optional
         Heading over the table.
     xlabel : str, optional
-        Label of the axis; "Rate (%)" for rates by default.
+        Label of the axis. By default what was counted, where rows of `metaan.load` were pooled ("Complete
+        response (% of lesions)"), else "Rate (%)" for rates.
 
     Returns
     -------
@@ -101,7 +102,7 @@ def forest(
     table = _table(res, options)
     axis = make_axis(table, xlim)
     style = current_style([*map(str, table["study"]), title or "", xlabel or ""])
-    words = Words(title=title or "", xlabel=axis.title if xlabel is None else xlabel)
+    words = Words(title=title or "", xlabel=str(table.attrs.get(XLABEL, axis.title)) if xlabel is None else xlabel)
     if ax is None:
         layout = arrange(table, axis, style, words)
         ax = new_axes(layout)

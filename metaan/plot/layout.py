@@ -170,7 +170,7 @@ def _rows(lines: npt.NDArray[np.str_], numbered: npt.NDArray[np.bool_]) -> Float
 
 
 def _said(table: pd.DataFrame, kind: str) -> list[str]:
-    return [str(text) for text in table.loc[table["row"] == kind, "study"]]
+    return [" ".join(str(text).split()) for text in table.loc[table["row"] == kind, "study"]]
 
 
 def _statistics(said: list[str], x: float, beside: float, under: float, width: float, style: Style) -> list[Text]:

@@ -46,9 +46,9 @@ def _box(text: str, family: tuple[str, ...], bold: bool) -> float:
 
 
 def wrap(text: str, width: float, style: Style, *, bold: bool = False, small: bool = False) -> list[str]:
-    """Lines of a text that are no wider than `width` points, broken at spaces; a longer word stands alone."""
+    """Lines of a text that are no wider than `width` points, broken at white space; a longer word stands alone."""
     lines: list[str] = []
-    for word in text.split(" "):
+    for word in text.split() or [""]:
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and text_width(longer, style, bold=bold, small=small) <= width:
             lines[-1] = longer

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Final
 
+import numpy as np
+
+from metaan.evidence.load import RECORD
 from metaan.measures.intervals import INTERVAL
 from metaan.models.results import GlmmResult, PoolResult
 from metaan.validate import PI
 
-__all__ = ["heterogeneity_line", "interval_lines", "model_line"]
+__all__ = [
+    "axis_label", "glmm_lines", "heterogeneity_line", "interval_lines", "model_line", "pooled_label",
+    "pooled_lines", "symbols",
+]  # fmt: skip
 
 _SCALE: Final = {
     "PR": "raw rates", "PLO": "logit rates", "PLN": "log rates", "PAS": "arcsine rates",
@@ -19,6 +26,10 @@ _TEST: Final = {
     "z": "normal (z) interval", "t": "t interval", "hk": "Hartung–Knapp interval",
     "hk-adhoc": "Hartung–Knapp interval, never below z", "kr": "Kenward–Roger interval",
 }  # fmt: skip
+_SYMBOLS: Final = {"tau2": "τ²", "tau": "τ", "I2": "I²", "H2": "H²"}
+_OUTCOME: Final = {"toxicity_grade3plus": "Toxicity of grade 3 or worse"}
+# Codes of a GLMM whose counts say nothing about tau2, and what then became of it.
+_NO_TAU2: Final = {"tau2-unbounded": "held at", "separated": "set to"}
 _CI: Final = {"profile": "profile-likelihood interval", "likelihood-ratio": "likelihood-ratio interval"}
 
 
@@ -26,11 +37,17 @@ def heterogeneity_line(res: PoolResult) -> str:
     """Heterogeneity in one line; what was not estimated is left out."""
     if res.k == 1:
         return "Heterogeneity: not estimable from one study"
+    done = _tau2_given(res)
+    if done:
+        return f"Heterogeneity: not estimable; τ² {done} {res.tau2:g}"
     usual = res.tau2 == 0 or 5e-4 <= res.tau2 < 1e3
     parts = [f"τ² = {res.tau2:.3f}" if usual else f"τ² = {res.tau2:.3g}"]
     if math.isfinite(res.I2):
         parts.append(f"I² = {res.I2:.1f}%")
-    if math.isfinite(res.Q):
+    if isinstance(res, GlmmResult):
+        statistic = f"{res.lrt:.2f}" if res.lrt < 10 else f"{res.lrt:.1f}"
+        parts.append(f"LR test of τ² = 0: {statistic}, {_probability(res.lrt_pvalue)}")
+    elif math.isfinite(res.Q):
         parts.append(f"Q = {res.Q:.2f}, df = {res.Q_df}, {_probability(res.Q_pvalue)}")
     return f"Heterogeneity: {'; '.join(parts)}"
 
@@ -55,6 +72,61 @@ def interval_lines(res: PoolResult, interval: str, *, prediction: bool) -> list[
     if prediction:
         lines.append(f"Prediction interval: {PI.choices[res.spec.pi].replace(' - ', ' − ')}.")
     return [" ".join(lines)] if lines else []
+
+
+def pooled_label(res: PoolResult) -> str:
+    """Label of the pooled row: between studies that differ, a back-transformed mean is the median of their rates."""
+    if res.spec.measure == "GEN":
+        return "Pooled effect"
+    return "Pooled rate (median study)" if _of_the_median(res) else "Pooled rate"
+
+
+def pooled_lines(res: PoolResult) -> list[str]:
+    """Why the pooled rate differs from the sums beside it, where it does."""
+    if not _of_the_median(res):
+        return []
+    beside = ", not events divided by total" if res.effects.events is not None else ""
+    return [f"Pooled rate: of the median study{beside}."]
+
+
+def glmm_lines(res: PoolResult) -> list[str]:
+    """Where the I2 and the weights of a GLMM come from: the model itself has neither."""
+    if not isinstance(res, GlmmResult) or res.k == 1:
+        return []
+    done = _tau2_given(res)
+    if done == _NO_TAU2["separated"]:
+        return ["Weights: shares of the total."]
+    weights = "Weights 1/(τ² + 1/[n p(1−p)]), p the shrunken rate: for display, the model itself uses counts."
+    return [weights if done else f"I² from empirical logits (0.5 added at 0 and n). {weights}"]
+
+
+def axis_label(res: PoolResult) -> str | None:
+    """What the axis shows, where the pooled counts are those of one outcome that `metaan.load` selected."""
+    eff = res.effects
+    record = None if eff.data is None else eff.data.attrs.get(RECORD)
+    if record is None or eff.events is None or eff.total is None or eff.data is None:
+        return None
+    for counts, name in ((eff.events, "events"), (eff.total, "total")):
+        if name not in eff.data or not np.array_equal(counts, eff.data[name].to_numpy(dtype=np.float64)):
+            return None  # of something else
+    selection = record["selection"]
+    outcome, unit = selection["outcome"], selection["unit"]
+    said = _OUTCOME.get(outcome, outcome.replace("_", " ").capitalize())
+    return f"{said} (% of {unit}s)" if unit else f"{said} (%)"
+
+
+def symbols(text: str) -> str:
+    """Greek letters and superscripts for the plain names of statistics."""
+    return re.sub(r"\b(tau2|tau|I2|H2)\b", lambda match: _SYMBOLS[match[0]], text)
+
+
+def _of_the_median(res: PoolResult) -> bool:
+    return res.spec.measure in ("PLO", "PLN", "PAS", "PFT") and res.tau2 > 0
+
+
+def _tau2_given(res: PoolResult) -> str | None:
+    """What became of the tau2 that the counts of a GLMM say nothing about; None where it was estimated."""
+    return next((_NO_TAU2[note.code] for note in res.notes if note.code in _NO_TAU2), None)
 
 
 def _probability(p: float) -> str:

@@ -261,3 +261,24 @@ def test_level_and_distribution_of_the_wald_interval():
     assert z.ci_high - z.estimate == pytest.approx(norm.ppf(0.95) * z.se)
     assert t.df == 7
     assert t.ci_high > z.ci_high
+
+
+def test_single_observations_do_not_identify_tau():
+    res = metaan.glmm("PLO", events=[0, 1, 1, 0, 1], total=[1] * 5)
+    assert {"tau2-not-identified", "no-pi"} <= set(codes(res))
+    assert res.tau2 == 0
+    assert "Spread" not in str(res)
+
+
+def test_text_says_nothing_that_the_data_do_not_tell():
+    none = str(metaan.glmm("PLO", events=[0, 0, 0], total=[12, 30, 9]))
+    assert "no-pi" in codes(metaan.glmm("PLO", events=[0, 0, 0], total=[12, 30, 9]))
+    for part in ("Spread", "AIC", "Prediction  "):
+        assert part not in none
+    held = metaan.glmm("PLO", events=[0, 10], total=[10, 10], ci="profile")
+    assert "AIC" not in str(held)
+    assert held.spec.ci == "wald"
+    assert "do not determine" in str(held)
+    one = str(metaan.glmm("PLO", events=[3], total=[10]))
+    assert "normal distribution, one study" in one
+    assert "LR" not in one

@@ -234,3 +234,54 @@ def test_generalised_q_uses_the_weights_for_the_mean():
     assert res.estimate == pytest.approx(a @ Y / a.sum())
     assert res.se**2 == pytest.approx((a**2) @ (V + res.tau2) / a.sum() ** 2)
     np.testing.assert_allclose(res.weights, 100 * a / a.sum())
+
+
+def test_the_test_names_its_null_hypothesis():
+    x, n = [3, 9, 4], [20, 44, 28]
+    assert "for a rate of 50%" in str(metaan.pool(metaan.effect_size("PLO", events=x, total=n)))
+    assert "for an effect of 0" in str(metaan.pool(EFF))
+    for measure in ("PR", "PLN", "PAS", "PFT"):
+        assert ", p " not in str(metaan.pool(metaan.effect_size(measure, events=x, total=n))).split("Spread")[0]
+
+
+def test_effects_as_given_keep_their_standard_error_on_the_display_scale():
+    res = metaan.pool(EFF)
+    assert res.back().se == res.se
+    assert "Estimate" in str(res.back())
+
+
+def test_a_prediction_interval_inside_the_confidence_interval_is_noted():
+    rng = np.random.default_rng(4)
+    for _ in range(500):
+        res = metaan.pool(metaan.effects(rng.normal(0, 0.45, 5), np.full(5, 0.16)))
+        narrow = res.pi_high - res.pi_low < res.ci_high - res.ci_low
+        assert narrow == ("pi-narrow" in codes(res))
+    wide = metaan.pool(EFF, pi="hk")
+    assert "pi-narrow" not in codes(wide)
+
+
+def test_bootstrap_is_described_and_checked():
+    res = metaan.pool(EFF, pi="bootstrap", draws=500, seed=7)
+    assert "500 draws, seed 7" in str(res)
+    assert (res.spec.draws, res.spec.seed) == (500, 7)
+    for kwargs in ({"draws": 0}, {"draws": 1.5}, {"draws": True}, {"seed": -1}, {"seed": 0.5}):
+        with pytest.raises(metaan.errors.OptionError, match=next(iter(kwargs))):
+            metaan.pool(EFF, pi="bootstrap", **kwargs)
+
+
+def test_limits_cut_at_the_end_of_the_scale_are_noted():
+    eff = metaan.effect_size("PAS", events=[0, 0, 1], total=[9, 14, 11])
+    assert "cut" in codes(metaan.pool(eff).back())
+    inside = metaan.effect_size("PAS", events=[10, 12, 11], total=[20, 22, 21])
+    assert "cut" not in codes(metaan.pool(inside).back())
+
+
+def test_tau2_interval_carries_notes():
+    low_q = metaan.pool(metaan.effects([0.1, 0.101, 0.1, 0.0999, 0.1], [1.0] * 5))
+    interval = metaan.tau2_interval(low_q)
+    assert tuple(interval) == (0, 0)
+    assert [note.code for note in interval.notes] == ["both-zero"]
+    clone = pickle.loads(pickle.dumps(interval))
+    assert clone == interval
+    assert clone.notes == interval.notes
+    assert metaan.tau2_interval(metaan.pool(EFF)).notes == ()
