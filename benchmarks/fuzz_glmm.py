@@ -258,7 +258,7 @@ def main() -> None:
     parser.add_argument(
         "--profile", type=int, default=100, help="data sets whose profile limits are checked (default: %(default)s)"
     )
-    parser.add_argument("--hard", type=int, default=20_000, help="data sets made to fail (default: %(default)s)")
+    parser.add_argument("--hard", type=int, default=5_000, help="data sets made to fail (default: %(default)s)")
     arguments = parser.parse_args()
     surroundings("metaan", "numpy", "scipy")
     seeds = range(arguments.first, arguments.first + arguments.n)

@@ -61,13 +61,24 @@ class Explanation:
         ]
         for note in self.notes:
             if note.code != "left-out":
-                lines += textwrap.wrap(f"note: {note}", _WIDTH, initial_indent="  ", subsequent_indent="  ")
+                lines += textwrap.wrap(
+                    f"note: {note}{_advice(note)}", _WIDTH, initial_indent="  ", subsequent_indent="  "
+                )
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         from html import escape
 
         return f"<pre>{escape(str(self))}</pre>"
+
+
+def _advice(note: Note) -> str:
+    """What to do about an overlap; the note itself, which figures print too, only states it."""
+    if note.code != "overlap":
+        return ""
+    unnamed = not all(study in note.text for study in note.studies)
+    named = f" All of them: {', '.join(note.studies)}." if unnamed else ""
+    return f"{named} Keep one study of each group to count nobody twice."
 
 
 def explain(trials: pd.DataFrame) -> Explanation:

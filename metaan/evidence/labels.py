@@ -17,14 +17,21 @@ def _labels() -> dict[str, str]:
     """Label of every study, the same in every selection.
 
     First author and year, with the rest of the key where two studies share them: campana2014hn is
-    "Campana 2014 (hn)". The key itself where no author or no year is known.
+    "Campana 2014 (hn)". Where no author is known, journal and year: bcg1975 is "Cancer 1975". The key itself
+    where neither or no year is known.
     """
     known = table("references")
-    named = (known["first_author"] != "") & known["year"].notna()
-    plain = known["first_author"] + " " + known["year"].astype("str")
+    name = known["first_author"].where(known["first_author"] != "", known["journal"].map(_short))
+    named = (name != "") & known["year"].notna()
+    plain = name + " " + known["year"].astype("str")
     shared = plain.duplicated(keep=False)
     keys = zip(known["study_id"], plain, named, shared, strict=True)
     return {key: (_told_apart(key, text) if twice else text) if full else key for key, text, full, twice in keys}
+
+
+def _short(journal: str) -> str:
+    """Journal without volume, pages, place: "Cancer" of "Cancer 35(3):756-777"."""
+    return re.split(r"\s+\d|\s*[(,]", journal, maxsplit=1)[0]
 
 
 def _told_apart(key: str, text: str) -> str:

@@ -100,8 +100,9 @@ def load(
 
     Notes
     -----
-    Rows of one study are its parallel arms. Studies of one overlap group may share patients; a note names
-    them. A row without a count (only a percentage is known) is never returned.
+    Rows of one study are its parallel arms. Notes name the rows whose patients another row contains or may
+    share, and the rows with systemic treatment besides (`combined_with`). A row without a count (only a
+    percentage is known) is never returned.
 
     Examples
     --------

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import pandas as pd
 
 from metaan.errors import Note, listed
+from metaan.evidence.labels import study_label
+from metaan.evidence.options import TABLE1_THERAPY, THERAPY
 from metaan.evidence.selection import Sifted, tally
-from metaan.evidence.store import table
+from metaan.evidence.store import RESPONSES, responses, table
 
 __all__ = ["notes_on"]
+
+_TREATMENTS: Final = {**THERAPY.choices, **TABLE1_THERAPY.choices}
+_NAMED: Final = 10  # more studies than this are counted instead of named
 
 
 def notes_on(sifted: Sifted, labels: pd.Series[str]) -> tuple[Note, ...]:
@@ -17,6 +24,8 @@ def notes_on(sifted: Sifted, labels: pd.Series[str]) -> tuple[Note, ...]:
     found = (
         _left_out(sifted),
         _therapies(kept),
+        _combined(kept, labels),
+        _printed_unit(kept, labels),
         _several_rows(kept, labels),
         _overlaps(kept, labels),
         _lesions(kept),
@@ -36,8 +45,34 @@ def _therapies(kept: pd.DataFrame) -> Note | None:
     rows = kept["therapy"].value_counts()
     if len(rows) < 2:
         return None
-    counted = ", ".join(f"{name} {number}" for name, number in rows.items())
-    return Note("therapies", f"The rows are of different treatments: {counted}.")
+    counted = "; ".join(f"{_rows(number)} of {_TREATMENTS[str(name)]}" for name, number in rows.items())
+    return Note("therapies", f"The treatments differ: {counted}.")
+
+
+def _combined(kept: pd.DataFrame, labels: pd.Series[str]) -> Note | None:
+    if "combined_with" not in kept.columns:  # Table 1 does not say
+        return None
+    besides = kept["combined_with"] != ""
+    if not besides.any():
+        return None
+    text = f"{_rows(besides.sum())} with systemic treatment besides: {listed(labels[besides], limit=8)}."
+    return Note("combined", text, tuple(labels[besides]))
+
+
+def _printed_unit(kept: pd.DataFrame, labels: pd.Series[str]) -> Note | None:
+    """Table 1 heads every number "lesions"; some are patients in the study's own text (AUDIT.md, section 4)."""
+    if kept.empty or "asterisk" not in kept.columns:
+        return None
+    counts = ["study_id", "outcome", "events", "total"]
+    read = pd.concat([responses(name)[[*counts, "unit"]] for name in RESPONSES])
+    units = read.groupby(counts)["unit"].agg(set)
+    keys = pd.MultiIndex.from_frame(kept[counts])
+    patients = pd.Series([units.get(key) == {"patient"} for key in keys], index=kept.index)
+    wrong = patients & (kept["n_patients"] == kept["total"]).fillna(value=False).astype(bool)
+    if not wrong.any():
+        return None
+    text = f"{_rows(wrong.sum())} printed as lesions count patients, by the study's own text: {listed(labels[wrong])}."
+    return Note("printed-unit", text, tuple(labels[wrong]))
 
 
 def _several_rows(kept: pd.DataFrame, labels: pd.Series[str]) -> Note | None:
@@ -51,25 +86,44 @@ def _several_rows(kept: pd.DataFrame, labels: pd.Series[str]) -> Note | None:
 
 
 def _overlaps(kept: pd.DataFrame, labels: pd.Series[str]) -> Note | None:
-    """Groups with two studies in hand that may share patients.
+    """Studies that repeat patients of another study in hand, and studies that may.
 
-    Studies marked `subset` are parts of the group's larger study; without that one nothing is repeated.
+    A `subset` is contained in the `superset` of its group; without that one, subsets repeat nothing among
+    themselves. Two studies of the `same_patients` repeat each other. Every other pair of a group may share;
+    a study that is contained in another is named once, as such.
     """
-    groups = table("overlaps")
-    groups = groups[groups["study_id"].isin(kept["study_id"])]
-    members = groups.groupby("cohort_group")["study_id"].transform("nunique")
-    beyond = (groups["relation"] != "subset").groupby(groups["cohort_group"]).transform("any")
-    shared = groups[(members > 1) & beyond]
-    if shared.empty:
+    rows = table("overlaps")
+    groups = [group for _, group in rows[rows["study_id"].isin(kept["study_id"])].groupby("cohort_group")]
+    repeated: dict[str, str] = {}
+    for group in groups:
+        whole, parts, same = (_related(group, kind) for kind in ("superset", "subset", "same_patients"))
+        if whole:
+            repeated |= dict.fromkeys(parts, whole[0])
+        if len(same) > 1:
+            repeated |= dict.fromkeys(same[1:], same[0])
+    others = [group[~group["study_id"].isin(list(repeated))] for group in groups]
+    others = [group for group in others if len(group) > 1 and (group["relation"] != "subset").any()]
+    doubtful = {study for group in others for study in group["study_id"]}
+    if not repeated and not doubtful:
         return None
-    concerned = tuple(labels[kept["study_id"].isin(shared["study_id"])])
-    number = shared["cohort_group"].nunique()
-    text = (
-        f"{len(concerned)} rows come from studies that share or may share patients ({number} overlap "
-        f"{'group' if number == 1 else 'groups'}): {listed(concerned)}. Keep one study of each group to "
-        "count nobody twice."
-    )
-    return Note("overlap", text, concerned)
+    said = []
+    if repeated:
+        pairs = (f"{study_label(part)} (in {study_label(whole)})" for part, whole in repeated.items())
+        said.append(f"Contained in another row in hand: {', '.join(pairs)}.")
+    if doubtful:
+        named = sorted(study_label(study) for study in doubtful)
+        what = ", ".join(named) if len(named) <= _NAMED else f"{len(named)} studies in {len(others)} groups"
+        said.append(f"May share patients: {what}.")
+    concerned = kept["study_id"].isin({*repeated, *repeated.values(), *doubtful})
+    return Note("overlap", " ".join(said), tuple(labels[concerned]))
+
+
+def _related(group: pd.DataFrame, relation: str) -> list[str]:
+    return group.loc[group["relation"] == relation, "study_id"].tolist()
+
+
+def _rows(number: int) -> str:
+    return "1 row" if number == 1 else f"{number} rows"
 
 
 def _lesions(kept: pd.DataFrame) -> Note | None:

@@ -79,7 +79,7 @@ _RULES: Final = (
         "preferred",
         _column("preferred"),
         lambda s: None if s.preferred == "any" else (s.preferred,),
-        "another reading of the arm, or an arm that contains it, is preferred",
+        "another row for the same lesions or patients is preferred",
     ),
     _Rule("arms", _part, lambda s: None if s.arms == "any" else (s.arms,), "the arm is a {value}"),
     _Rule("confidence", _column("confidence"), lambda s: _CONFIDENCE[s.confidence], "confidence is {value}"),

@@ -107,7 +107,9 @@ def axis_label(res: PoolResult) -> str | None:
     if record is None or eff.events is None or eff.total is None or eff.data is None:
         return None
     for counts, name in ((eff.events, "events"), (eff.total, "total")):
-        if name not in eff.data or not np.array_equal(counts, eff.data[name].to_numpy(dtype=np.float64)):
+        if name not in eff.data or not np.array_equal(
+            counts, eff.data[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        ):
             return None  # of something else
     selection = record["selection"]
     outcome, unit = selection["outcome"], selection["unit"]

@@ -86,6 +86,7 @@ def test_the_summary_is_short_and_names_each_reason():
     lines = str(story).splitlines()
     assert lines[0] == "electrochemotherapy, complete_response per lesion: 22 of 101 rows"
     assert len(lines) <= 20
+    assert "Keep one study of each group" in " ".join(lines)
     for row in story.counts.itertuples():
         assert any(line.split()[0] == str(row.rows) and row.reason in line for line in lines[1:])
     assert story._repr_html_().startswith("<pre>")

@@ -229,7 +229,9 @@ def test_a_row_points_to_its_place_in_the_file(every_selection):
         ("electrochemotherapy", "complete_response", {"unit": "patient", "site": "any"}, "Campana 2014 (hn)"),
         ("electrochemotherapy", "complete_response", {"unit": "lesion", "site": "any"}, "Clover 2020 (rct)"),
         ("intralesional", "objective_response", {"unit": "patient"}, "Triozzi 2005a"),
-        ("radiotherapy", "objective_response", {"unit": "lesion", "site": "any"}, "pmid1410573"),
+        ("intralesional", "objective_response", {"unit": "patient"}, "Cancer 1975"),
+        ("electrochemotherapy", "objective_response", {"unit": "patient"}, "Braz J Otorhinolaryngol 2024"),
+        ("radiotherapy", "objective_response", {"unit": "lesion", "site": "any"}, "Radiother Oncol 1992"),
         ("radiotherapy", "complete_response", {"unit": "patient", "site": "any"}, "Vernon 1996, RT+HT"),
     ],
 )

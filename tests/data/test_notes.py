@@ -37,3 +37,45 @@ def test_parallel_arms_are_named():
 @pytest.mark.parametrize(("unit", "there"), [("lesion", True), ("patient", False)])
 def test_lesions_are_pointed_out(unit, there):
     assert ("lesions" in notes("electrochemotherapy", outcome="complete_response", unit=unit)) is there
+
+
+def test_systemic_treatment_besides_is_named():
+    found = notes("electrochemotherapy", outcome="complete_response", unit="lesion")["combined"]
+    assert found["studies"] == ["Gaudy 2006", "Sersa 2000"]
+    assert found["text"] == "2 rows with systemic treatment besides: 'Gaudy 2006', 'Sersa 2000'."
+    assert "combined" not in notes("intralesional", outcome="complete_response", unit="patient")
+
+
+def test_certain_and_possible_repetition_are_told_apart():
+    found = notes("electrochemotherapy", outcome="complete_response", unit="patient")["overlap"]
+    contained, possible = found["text"].split(". ")
+    assert contained.startswith("Contained in another row in hand: ")
+    assert {"Caraco 2013 (in Caraco 2015)", "Campana 2012 (in Campana 2014 (breast))"} == set(
+        contained.split(": ")[1].split(", ")
+    )
+    assert possible.startswith("May share patients: ")
+    assert "Russano 2025" in possible
+    assert "Campana 2012" not in possible
+    assert "Keep" not in found["text"]  # figures print the note: it states, explain advises
+
+
+def test_many_studies_that_may_share_patients_are_counted():
+    found = notes("electrochemotherapy", outcome="complete_response", unit="lesion", site="any")["overlap"]
+    assert "May share patients: 12 studies in 6 groups." in found["text"]
+    assert "Belehradek 1993 (in Mir 1998)" in found["text"]
+
+
+def test_patients_printed_as_lesions_are_named():
+    named = {
+        outcome: notes("spratt2014", outcome=outcome)["printed-unit"]["studies"]
+        for outcome in ("complete_response", "objective_response")
+    }
+    # AUDIT.md: campana2012 (35), nathanson1979 (22) and stewart1999 (23, no complete response) are patients.
+    assert named["complete_response"] == ["Campana 2012", "Nathanson 1979"]
+    assert named["objective_response"] == ["Campana 2012", "Nathanson 1979", "Stewart 1999"]
+    assert "printed-unit" not in notes("spratt2014", outcome="complete_response", therapy="PDT")
+
+
+def test_different_treatments_are_counted_in_words():
+    text = notes("radiotherapy", outcome="complete_response", unit="lesion")["therapies"]["text"]
+    assert text == "The treatments differ: 2 rows of radiotherapy alone; 1 row of radiotherapy with hyperthermia."

@@ -76,7 +76,8 @@ def test_an_example_prints_a_table_and_writes_its_figure(name, run):
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_short_enough_to_read(path):
-    code = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    text = path.read_text(encoding="utf-8").split('"""', 2)[2]
+    code = [line for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
     assert 20 <= len(code) <= 60
 
 
@@ -87,6 +88,8 @@ def table_after(printed, heading):
 
 def test_spratt_2014_shows_crude_sums_and_the_closest_recipe(run):
     printed, _ = run("02_spratt2014")
+    assert "lay summary, not from the paper" in printed
+    assert "'Campana 2012', 'Nathanson 1979', 'Stewart 1999'" in printed  # AUDIT.md: patients, printed as lesions
     top, *lines = (line.split() for line in table_after(printed, "The readable rows"))
     recipes = re.findall(r"crude|GLMM|\w+ \w+", " ".join(top[2:]))
     for outcome in ("complete_response", "objective_response"):
@@ -124,10 +127,11 @@ def test_electrochemotherapy_is_set_against_every_published_review(run):
         assert all(f" {float(row['pooled_pct']):.1f} " in line for line in shown)
     for line in lines:
         rates = re.search(
-            r"(?P<published>[\d.]+)(?: \([^)]*\))? (?P<ours>[\d.]+) \([^)]*\) \d+ (?P<gap>[+-][\d.]+)$", line
+            r"(?P<published>[\d.]+)(?: \([^)]*\))? \d+ \d+ \w+ (?P<ours>[\d.]+)(?: \([^)]*\))? (?P<gap>[+-][\d.]+)$",
+            line,
         )
         if rates is None:
-            assert line.endswith(("not comparable: no sizes", "not comparable: no rows"))
+            assert line.endswith(("not comparable: no counts by size", "not comparable: no rows"))
             continue
         found = {name: float(number) for name, number in rates.groupdict().items()}
         assert found["ours"] - found["published"] == pytest.approx(found["gap"], abs=0.11)
@@ -136,7 +140,8 @@ def test_electrochemotherapy_is_set_against_every_published_review(run):
 def test_electrochemotherapy_keeps_lesions_and_patients_apart(run):
     printed, _ = run("03_electrochemotherapy")
     _, *lines = table_after(printed, "Electrochemotherapy of skin metastases")
-    found = [re.fullmatch(r"(\w+)_response (\w+) [\d.]+ \([\d.]+-[\d.]+\) (\d+)", line).groups() for line in lines]
+    shape = r"(\w+)_response (\w+) (\d+) \d+ GLMM [\d.]+ \([\d.]+-[\d.]+\) \d rows? with systemic treatment .*"
+    found = [re.fullmatch(shape, line).groups() for line in lines]
     # AUDIT.md, section 3; one of the 13 studies of complete response per patient is a subgroup (bjorl2024).
     assert found == [
         ("complete", "lesion", "22"),
@@ -154,10 +159,21 @@ def test_miltefosine_says_that_the_counts_of_the_trial_are_inferred(run):
         "1 27 inferred low",
     ]
     assert "INFERRED, not printed" in printed
-    a, b, c, d = 8, 16, 1, 26
-    pearson = (a + b + c + d) * (a * d - b * c) ** 2 / ((a + b) * (c + d) * (a + c) * (b + d))
-    pvalue = math.erfc(math.sqrt(pearson / 2))  # chi-square with 1 degree of freedom
-    assert f"P = {pvalue:.4f} (printed: .006)" in printed
+    for a, b in ((8, 16), (7, 14)):  # both fit the printed 33.3 %, against 1/27
+        c, d = 1, 26
+        pearson = (a + b + c + d) * (a * d - b * c) ** 2 / ((a + b) * (c + d) * (a + c) * (b + d))
+        pvalue = math.erfc(math.sqrt(pearson / 2))  # chi-square with 1 degree of freedom
+        assert f"gives {pvalue:.4f}".replace("0.", ".") in printed
+    # Newcombe 1998, method 10: from the Wilson intervals of both arms.
+    wilson = {}
+    for events, total in ((8, 24), (1, 27)):
+        rate, z2 = events / total, 1.959963984540054**2
+        centre, half = rate + z2 / (2 * total), math.sqrt(z2 * (rate * (1 - rate) + z2 / (4 * total)) / total)
+        wilson[events] = rate, (centre - half) / (1 + z2 / total), (centre + half) / (1 + z2 / total)
+    (p1, low1, high1), (p2, low2, high2) = wilson[8], wilson[1]
+    low = p1 - p2 - math.hypot(p1 - low1, high2 - p2)
+    high = p1 - p2 + math.hypot(high1 - p1, p2 - low2)
+    assert f"{100 * (p1 - p2):.1f} points (Newcombe 95% CI {100 * low:.1f} to {100 * high:.1f}): inferred" in printed
 
 
 def test_miltefosine_pools_the_single_arm_trials_and_then_adds_the_randomised_one(run):

@@ -7,6 +7,8 @@ from helpers.figures import assert_legible, drawn, effects, height_of, rates, te
 import metaan
 from metaan.plot import forest, forest_table
 
+POOLED = "Pooled rate (median study)"
+
 
 def studies(table):
     return table[table["row"] == "study"]
@@ -54,7 +56,7 @@ def test_the_diamond_ends_at_the_limits_and_is_widest_at_the_estimate():
         shown.estimate,
     )
     assert left[1] == right[1] == pytest.approx((up[1] + down[1]) / 2)
-    assert left[1] == pytest.approx(height_of(ax, "Pooled rate"))
+    assert left[1] == pytest.approx(height_of(ax, POOLED))
 
 
 def test_the_dashed_line_runs_through_the_estimate_from_header_to_diamond():
@@ -64,7 +66,7 @@ def test_the_dashed_line_runs_through_the_estimate_from_header_to_diamond():
     (start, end) = reference.get_segments()[0]
     assert start[0] == end[0] == res.back().estimate
     assert 0 < start[1] < 1
-    assert end[1] == pytest.approx(height_of(ax, "Pooled rate"))
+    assert end[1] == pytest.approx(height_of(ax, POOLED))
     assert not drawn(ax, "_null")
 
 
@@ -115,7 +117,7 @@ def test_the_columns_say_what_the_table_holds():
     assert f"{100 * shown.estimate:.1f}" in said
     assert f"({100 * shown.ci_low:.1f}–{100 * shown.ci_high:.1f})" in said
     assert {"24", "104", "100.0"} <= set(said)
-    assert [text.get_fontweight() for text in forest(res).texts if text.get_text() == "Pooled rate"] == ["bold"]
+    assert [text.get_fontweight() for text in forest(res).texts if text.get_text() == POOLED] == ["bold"]
 
 
 def test_numbers_end_below_their_heading():

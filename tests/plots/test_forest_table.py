@@ -7,7 +7,8 @@ from helpers.figures import effects, rates
 
 import metaan
 from metaan.errors import OptionError
-from metaan.plot import forest_table
+from metaan.plot import forest, forest_table
+from metaan.plot.wording import symbols
 
 
 def rows(table, kind):
@@ -128,6 +129,67 @@ def test_the_sentences_carry_the_numbers_of_the_result():
     assert model == "Model: random effects on logit rates, PM estimate of τ²; normal (z) interval"
 
 
+def counts(events, total, **options):
+    return metaan.glmm("PLO", events=events, total=total, **options)
+
+
+def test_a_glmm_tells_its_likelihood_ratio_test():
+    res = counts([1, 9, 14, 2], [20, 20, 20, 20])
+    table = forest_table(res)
+    assert rows(table, "statistics")["study"].iloc[0] == (
+        f"Heterogeneity: τ² = {res.tau2:.3f}; I² = {res.I2:.1f}%; LR test of τ² = 0: {res.lrt:.1f}, p < 0.001"
+    )
+    said = " ".join(rows(table, "note")["study"])
+    assert "I² from empirical logits (0.5 added at 0 and n). Weights 1/(τ² + 1/[n p(1−p)])" in said
+    quiet = forest_table(counts([5, 6, 5], [20, 20, 20]))
+    assert rows(quiet, "statistics")["study"].iloc[0].endswith("LR test of τ² = 0: 0.00, p = 1.000")
+
+
+@pytest.mark.parametrize(
+    ("events", "line", "weights"),
+    [
+        ([0, 0, 0], "not estimable; τ² set to 0", "Weights: shares of the total."),
+        ([20, 20, 20], "not estimable; τ² set to 0", "Weights: shares of the total."),
+        ([0, 20, 0], "not estimable; τ² held at 100", "Weights 1/(τ²"),
+    ],
+)
+def test_counts_that_say_nothing_of_tau2_have_neither_test_nor_i2(events, line, weights):
+    table = forest_table(counts(events, [20, 20, 20]))
+    assert rows(table, "statistics")["study"].iloc[0] == f"Heterogeneity: {line}"
+    said = rows(table, "note")["study"].tolist()
+    assert not any("I²" in text for text in said)
+    assert sum(text.startswith(weights) for text in said) == 1
+
+
+@pytest.mark.parametrize("measure", ["PR", "PLO", "PLN", "PAS", "PFT", "GLMM", "CE"])
+def test_the_rate_of_the_median_study_is_called_so(measure):
+    eff = rates(8, measure=measure if measure.startswith("P") else "PLO")
+    if measure == "GLMM":
+        res = counts(eff.events, eff.total)
+    else:
+        res = metaan.pool(eff, method="CE" if measure == "CE" else "REML")
+    table = forest_table(res)
+    median = measure not in ("PR", "CE")
+    pooled = rows(table, "pooled").iloc[0]
+    assert pooled["study"] == ("Pooled rate (median study)" if median else "Pooled rate")
+    assert pooled["total"] == eff.total.sum()
+    notes = rows(table, "note")["study"].tolist()
+    assert ("Pooled rate: of the median study, not events divided by total." in notes) == median
+
+
+def test_without_counts_the_footnote_says_nothing_of_them():
+    res = metaan.pool(metaan.effects([-2.0, 0.0, 2.0], [0.1, 0.1, 0.1], measure="PLO"))
+    assert "Pooled rate: of the median study." in rows(forest_table(res), "note")["study"].tolist()
+
+
+def test_notes_are_drawn_with_one_spelling_of_each_statistic():
+    for res in (counts([5, 6, 5], [20, 20, 20]), counts([0, 20, 0], [20, 20, 20]), metaan.pool(rates(1))):
+        said = " ".join(rows(forest_table(res), "note")["study"])
+        assert "τ" in said
+        assert not {"tau2", "tau", "I2"} & set(said.replace(";", " ").split())
+    assert symbols("tau2, I2 and H2; tau = 1 (taut, AI2)") == "τ², I² and H²; τ = 1 (taut, AI2)"
+
+
 def test_one_study_claims_no_heterogeneity_and_no_hartung_knapp():
     heterogeneity, model = rows(forest_table(metaan.pool(rates(1))), "statistics")["study"]
     assert heterogeneity == "Heterogeneity: not estimable from one study"
@@ -143,8 +205,8 @@ def test_small_tau2_is_not_printed_as_zero():
 def test_notes_tell_corrections_and_intervals_once():
     res = metaan.pool(rates(12))
     notes = rows(forest_table(res, interval="jeffreys"), "note")["study"].tolist()
-    assert notes[0].startswith("Intervals of the studies: equal-tailed Beta(1/2, 1/2) posterior")
-    assert "Prediction interval: t distribution" in notes[0]
+    assert notes[1].startswith("Intervals of the studies: equal-tailed Beta(1/2, 1/2) posterior")
+    assert "Prediction interval: t distribution" in notes[1]
     assert len(set(notes)) == len(notes)
     assert [note for note in notes if note.startswith("0.5 added")] == [str(res.effects.notes[0])]
     assert rows(forest_table(res, footnote=False), "note").empty
@@ -165,6 +227,34 @@ def test_cautions_of_loaded_rows_follow_the_rows_in_hand():
     assert "share patients" not in " ".join(rows(forest_table(loaded(alone)), "note")["study"])
     bare = trials[["study", "events", "total"]]
     assert "share patients" in " ".join(rows(forest_table(loaded(bare)), "note")["study"])
+
+
+@pytest.mark.parametrize(
+    ("therapy", "unit", "outcome", "label"),
+    [
+        ("electrochemotherapy", "lesion", "complete_response", "Complete response (% of lesions)"),
+        ("intralesional", "patient", "objective_response", "Objective response (% of patients)"),
+    ],
+)
+def test_the_axis_says_what_was_loaded(therapy, unit, outcome, label):
+    trials = metaan.load(therapy, outcome=outcome, unit=unit)
+    exact = metaan.glmm("PLO", trials, events="events", total="total", study="study")
+    for res in (exact, exact.back(), loaded(trials[trials["events"].between(1, trials["total"] - 1)])):
+        assert forest(res).get_xlabel() == label
+    assert forest(forest_table(exact)).get_xlabel() == label
+    assert forest(exact, xlabel="Gone").get_xlabel() == "Gone"
+    assert forest(exact).get_title() == ""
+
+
+def test_counts_other_than_those_loaded_are_plain_rates():
+    trials = metaan.load("electrochemotherapy", outcome="complete_response", unit="lesion")
+    left = trials.assign(left=trials["total"] - trials["events"])
+    assert left.attrs == trials.attrs
+    others = metaan.glmm("PLO", left, events="left", total="total")
+    bare = metaan.glmm("PLO", events=trials["events"], total=trials["total"])
+    for res in (others, bare, metaan.pool(rates(4))):
+        assert forest(res).get_xlabel() == "Rate (%)"
+        assert not forest_table(res).attrs
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,11 @@ def test_text_stays_apart_at_every_size_and_resolution(size, dpi):
 
 def test_the_title_stands_over_the_rule_and_the_summary_apart():
     ax = forest(metaan.pool(rates(3)), title="Title")
+    label = next(text.get_text() for text in ax.texts if text.get_text().startswith("Pooled rate"))
     boxes = dict(texts(ax))
     top = max(rule.get_window_extent().y1 for rule in drawn(ax, "_rule"))
     assert boxes["Title"].y0 > top
-    rows = [height_of(ax, text) for text in ("Müller 1990", "Adams 1991", "Kowalczyk-Łęcka 1992", "Pooled rate")]
+    rows = [height_of(ax, text) for text in ("Müller 1990", "Adams 1991", "Kowalczyk-Łęcka 1992", label)]
     steps = np.diff(rows)
     assert steps[0] == pytest.approx(steps[1])
     assert steps[2] > steps[1]
@@ -92,6 +93,17 @@ def test_labels_are_text_and_not_markup():
     said = [text for text, _ in texts(ax)]
     assert {"cost $5 and $6", "a_b^c", "100 % & more", "two lines and a tab"} <= set(said)
     assert not any(text.get_parse_math() for text in ax.texts)
+
+
+def test_other_words_are_text_too_and_stand_on_lines_of_their_own_making():
+    words = "1 $\\tau$ & $2\nof\tit"
+    table = forest_table(metaan.pool(rates(3)))
+    table.loc[table["row"].isin(["pooled", "statistics", "note"]), "study"] = words
+    for footnotes in (table, table[table["row"] != "note"]):
+        ax = forest(footnotes, title=words, xlabel=words)
+        said = [text for text, _ in texts(ax)]
+        assert said.count("1 $\\tau$ & $2 of it") == len(footnotes) - 4 + 2  # title and axis, no studies, no interval
+        assert_legible(ax)
 
 
 def test_no_global_setting_changes():
