@@ -33,6 +33,7 @@ _MOST_NODES: Final = 16385
 _STEPS: Final = 60
 _SMALL_DECREMENT: Final = 1e-16  # squared length of the last step in standard errors
 _SHORT: Final = 0.05  # squared length of a step, in standard errors, over which the range of the integrand may be kept
+_IS_ZERO: Final = 1e-5  # a search that comes down to such a tau has found the maximum at 0
 _AGREE: Final = 1e-5  # of the integral and the one over every second node; the error of the former is about the square
 _CHUNK: Final = 200_000  # nodes in memory at a time: arrays stay in the processor's cache
 
@@ -292,6 +293,7 @@ def _keep_best(result: BinomialFit, index: IntArray, zero: BoolArray, owner: Int
     order = np.lexsort((found.tau, owner))
     tau, i = found.tau[order], owner[order]
     distinct = np.r_[True, (i[1:] != i[:-1]) | (tau[1:] - tau[:-1] > 1e-4 * tau[1:])]
+    distinct &= ~(zero[i] & (tau < _IS_ZERO))
     np.add.at(result.maxima, i, distinct)
     order = np.lexsort((found.value.loglik, owner))
     j = order[np.r_[owner[order][1:] != owner[order][:-1], True]]  # the highest of each owner

@@ -166,8 +166,8 @@ def _result(read: Counts, spec: Spec, b: Binomial, found: BinomialFit) -> GlmmRe
     grid = trapezoid(b, found.mu, found.tau, max(int(found.nodes[0]), 33))
     study = moments(b, found.mu, found.tau, grid)
     loglik = float((found.loglik if spec.nodes is None else log_likelihood(b, found.mu, found.tau, grid))[0])
-    rate = expit(study.mean[:, 0])
-    precision = 1 / (tau**2 + 1 / (read.total * rate * (1 - rate)))
+    eta = np.clip(study.mean[:, 0], -300, 300)  # n p (1 - p) must not underflow
+    precision = 1 / (tau**2 + 1 / (read.total * expit(eta) * expit(-eta)))
     known = bool(found.identified[0]) and not bool(found.held[0])
     pi_low, pi_high = _prediction(spec, eff.k, mu, se, tau) if known else (math.nan, math.nan)
     return GlmmResult(

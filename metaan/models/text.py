@@ -68,7 +68,7 @@ def _quadrature(res: PoolResult) -> str:
         return "closed form"
     if res.spec.nodes is not None:
         return f"adaptive Gauss-Hermite quadrature with {nodes} nodes"
-    return f"marginal likelihood accurate to about 1e-10 ({nodes} trapezoidal nodes a study)"
+    return f"marginal likelihood by {nodes} trapezoidal nodes a study"
 
 
 def _interval(res: PoolResult) -> str:

@@ -282,3 +282,9 @@ def test_text_says_nothing_that_the_data_do_not_tell():
     one = str(metaan.glmm("PLO", events=[3], total=[10]))
     assert "normal distribution, one study" in one
     assert "LR" not in one
+
+
+def test_weights_where_a_shrunken_rate_is_one_to_rounding():
+    res = metaan.glmm("PLO", events=[10**12, 3, 0], total=[10**12, 9, 10**12])
+    assert np.isfinite(res.weights).all()
+    assert res.weights.sum() == pytest.approx(100)
