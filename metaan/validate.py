@@ -173,6 +173,8 @@ def numbers(values: Any, name: str) -> FloatArray:
     """One-dimensional float array of an argument; NaN passes (see `complete`), text and infinity do not."""
     if values is None:
         raise InputError(f"{name} is missing.")
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.ma.filled(values.astype(np.float64), np.nan)
     raw = np.asarray(values)
     if raw.ndim == 0:
         raw = raw[None]

@@ -268,7 +268,8 @@ def _advance(state: _State, d_mu: FloatArray, d_tau: FloatArray, short: bool, no
     tau = moved(state.tau, d_tau)
     grid = state.grid if short else trapezoid(state.b, mu, tau, nodes)
     trial = evaluate(state.b, mu, tau, grid)
-    better = trial.loglik >= state.at.loglik - 1e-11 * np.abs(state.at.loglik)
+    rounding = 1e-11 * np.abs(state.at.loglik) + 1e-15 * state.b.N.sum(axis=0)
+    better = trial.loglik >= state.at.loglik - rounding
     relaxed = np.where(state.damping > 1e-3, state.damping / 10, 0.0)
     return _State(
         state.column, state.b, np.where(better, mu, state.mu), np.where(better, tau, state.tau),

@@ -19,7 +19,7 @@ _STEPS: Final = 40
 _FIRST_NODES: Final = 33
 _MOST_NODES: Final = 4097
 _AGREE: Final = 1e-5
-_WIDEST: Final = 20.0
+_WIDEST: Final = 200.0
 """tau beyond which a profile that has not fallen far enough is taken never to fall."""
 
 

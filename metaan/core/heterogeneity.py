@@ -32,7 +32,9 @@ def cochran(data: Data) -> Cochran:
     q = dot(w * r, r)
     one = data.k <= 1
     df = np.maximum(data.k - 1, 1.0)
-    typical = df / (total - dot(w, w) / total * (1 - one))
+    # (sum w)^2 - sum w^2 over sum w, without cancellation where one weight dominates
+    spread = dot(w, 1 - w / total * (1 - one))
+    typical = df / spread
     return Cochran(q, np.where(one, 1.0, chdtrc(df, q)), typical)
 
 

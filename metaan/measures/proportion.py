@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from metaan.core.transforms import double_arcsine
-from metaan.errors import Note, OptionError, ZeroCellWarning, listed
+from metaan.errors import DataError, Note, OptionError, ZeroCellWarning, listed
 from metaan.measures.record import Effects, complete
 from metaan.validate import CORRECTION, MISSING, FloatArray, Option, column, forbid, labels, numbers, same_length
 
@@ -52,6 +52,7 @@ def counts(data: Any, events: Any, total: Any, study: Any, missing: str) -> Coun
     }
     k = same_length(arrays)
     arrays, names, rows, notes = complete(arrays, labels(column(data, study, "study"), k), data, missing)
+    _one_unit(rows)
     x, n = arrays["events"], arrays["total"]
     forbid(x < 0, names, "events is negative", [x])
     forbid(n < 1, names, "total must be at least 1", [n])
@@ -59,6 +60,17 @@ def counts(data: Any, events: Any, total: Any, study: Any, missing: str) -> Coun
     forbid(n != np.floor(n), names, "total must be a whole number", [n])
     forbid(x > n, names, "events exceeds total", [x, n])
     return Counts(events=x, total=n, study=names, data=rows, notes=notes)
+
+
+def _one_unit(rows: pd.DataFrame | None) -> None:
+    """Refuse patients and lesions in one analysis: their rates answer different questions."""
+    if rows is None or "unit" not in getattr(rows, "columns", ()):
+        return
+    units = set(rows["unit"].astype(str)) & {"patient", "lesion"}
+    if len(units) > 1:
+        raise DataError(
+            "The rows count patients and lesions: pool one unit at a time, e.g. data[data.unit == 'patient']."
+        )
 
 
 def _raw(x: FloatArray, n: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -139,7 +139,8 @@ def effects(
     y, spread = arrays["yi"], arrays[spread_name]
     forbid(~(spread > 0), names, f"{spread_name} must be positive", [spread])
     variance = spread if sei is None else spread**2
-    forbid(~((variance > 0) & np.isfinite(variance)), names, "the variance is not a positive finite number", [spread])
+    usable = (variance > 1e-90) & (variance < 1e90) & (np.abs(y) < 1e60)
+    forbid(~usable, names, "yi or its variance is beyond double precision (1e-90 to 1e90); rescale", [y, spread])
     return Effects(yi=y, vi=variance, study=names, measure=measure, data=rows, notes=notes)
 
 

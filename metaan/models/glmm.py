@@ -20,7 +20,7 @@ from metaan.errors import Note, OptionError
 from metaan.measures.proportion import Counts, counts
 from metaan.measures.record import Effects
 from metaan.models.results import Convergence, GlmmResult, PoolResult, Spec
-from metaan.validate import CI, Option, check_level
+from metaan.validate import CI, Option, check_level, forbid
 
 __all__ = ["glmm", "glmm_tau2_interval"]
 
@@ -37,6 +37,7 @@ PI: Final = Option(
     },
     "t",
 )
+_LARGEST: Final = 5e6  # beyond it rounding of the log-likelihood hides its curvature
 _PI_LOSS: Final = {"t": 1.0, "hts": 2.0}
 
 
@@ -65,7 +66,7 @@ def glmm(
     data : pandas.DataFrame, optional
         Where column names are looked up.
     events, total : array of shape (k,) or column name
-        Whole numbers with 0 <= events <= total and total >= 1.
+        Whole numbers with 0 <= events <= total and 1 <= total <= 5,000,000.
     study : sequence of k labels or column name, optional
         Study labels; 1 ... k by default.
     nodes : int, optional
@@ -122,6 +123,9 @@ def glmm(
     """
     spec = _spec(measure, nodes, test, ci, level, pi)
     read = counts(data, events, total, study, missing)
+    forbid(
+        read.total > _LARGEST, read.study, "glmm takes totals up to 5 million; pool the logits instead", [read.total]
+    )
     b = Binomial.from_counts(read.events[:, None], read.total[:, None])
     found = fit(b)
     if nodes is not None and found.tau[0] > 0 and not found.held[0]:
@@ -139,6 +143,8 @@ def _spec(measure: str, nodes: Any, test: str, ci: str, level: float, pi: str) -
         isinstance(nodes, bool) or not isinstance(nodes, (int, np.integer)) or not 1 <= nodes <= 100
     ):
         raise OptionError(f"nodes={nodes!r} must be a whole number from 1 to 100, or None for as many as needed.")
+    if nodes is not None and ci == "profile":
+        raise OptionError("ci='profile' uses the exact likelihood and not a fixed number of nodes; leave nodes=None.")
     return Spec(
         model="glmm", measure=measure, method="ML", test=TEST.check(test), level=check_level(level),
         pi=PI.check(pi), ci=CI.check(ci), nodes=None if nodes is None else int(nodes),
@@ -230,7 +236,9 @@ def _notes(
     k, notes = len(read.study), []
     if k == 1:
         notes.append(
-            Note("one-study", "One study: tau2 cannot be estimated and is set to 0; the interval is the normal one.")
+            Note(
+                "one-study", f"One study: tau2 cannot be estimated and is set to 0; the interval is the {spec.ci} one."
+            )
         )
     elif found.held[0]:
         text = (

@@ -51,7 +51,7 @@ class Tau2Interval(tuple[float, float]):
         return self[0], self[1], self.notes
 
 
-def tau2_interval(res: PoolResult, *, method: str = "QP") -> Tau2Interval:
+def tau2_interval(res: PoolResult, *, method: str | None = None) -> Tau2Interval:
     """Confidence interval of tau2 at the level of the fit.
 
     Parameters
@@ -59,7 +59,7 @@ def tau2_interval(res: PoolResult, *, method: str = "QP") -> Tau2Interval:
     res : PoolResult
         From `metaan.pool` (every method) or `metaan.glmm` (``method="PL"``).
     method : {"QP", "PL", "BJ", "J"}
-        Q-profile, profile likelihood, Biggerstaff-Jackson, Jackson.
+        Q-profile (default for `pool`), profile likelihood (default for `glmm`), Biggerstaff-Jackson, Jackson.
 
     Returns
     -------
@@ -94,7 +94,9 @@ def tau2_interval(res: PoolResult, *, method: str = "QP") -> Tau2Interval:
     >>> round(low, 4), round(high, 3)
     (0.0, 0.39)
     """
-    TAU2_INTERVAL.check(method)
+    if not isinstance(res, PoolResult):
+        raise InputError(f"tau2_interval takes a fitted model, not {type(res).__name__}.")
+    method = TAU2_INTERVAL.check(method or ("PL" if res.spec.model == "glmm" else "QP"))
     if res.k < 2:
         raise InputError("tau2 has no confidence interval: it needs at least two studies.")
     if res.spec.model == "glmm":
@@ -121,6 +123,6 @@ def _noted(low: float, high: float) -> Tau2Interval:
         text = "Both limits are 0: even with tau2 = 0 so small a Q would be improbable."
         return Tau2Interval(low, high, (Note("both-zero", text),))
     if math.isinf(high):
-        text = "No upper limit: the likelihood never falls far enough as tau2 grows."
+        text = "No upper limit: the likelihood does not fall far enough up to tau = 200."
         return Tau2Interval(low, high, (Note("no-upper-limit", text),))
     return Tau2Interval(low, high)

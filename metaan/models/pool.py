@@ -98,6 +98,9 @@ def pool(
     tau2 = estimate.tau2[0]
     p = pieces(data, tau2, a)
     mean = TESTS["z" if eff.k == 1 else test](data, p)
+    if test == "kr" and not (eff.k == 1 or (np.isfinite(mean.variance) and mean.df > 0.5)):
+        text = f"Kenward-Roger leaves {float(mean.df):.2g} degrees of freedom here, too few for an interval"
+        raise OptionError(f"{text}: the {eff.k} studies are too few or too unequal. Use test='hk'.")
     interval = _prediction(eff, data, spec, tau2, p)
     return _result(eff, data, spec, estimate, p, mean, interval)
 
@@ -207,7 +210,7 @@ def _notes(
     if spec.pi != "none" and math.isnan(interval[0]):
         why = "the model is a common-effect one" if spec.method == "CE" else _why_no_interval(eff.k)
         notes.append(Note("no-pi", f"No prediction interval: {why}."))
-    if interval[1] - interval[0] < 2 * half:
+    if interval[1] - interval[0] < 2 * half * (1 - 1e-9):
         text = "The prediction interval is narrower than the confidence interval, whose standard error differs"
         notes.append(Note("pi-narrow", f"{text}: pi={spec.pi!r} and test={spec.test!r}."))
     return tuple(notes)

@@ -274,6 +274,10 @@ class GlmmResult(PoolResult):
     lrt_pvalue: float
     cov: FloatArray
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.cov.setflags(write=False)
+
     def _columns(self) -> tuple[str, ...]:
         return (*_COLUMNS, "loglik", "aic", "bic", "lrt", "lrt_pvalue")
 

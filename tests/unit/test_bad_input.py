@@ -193,3 +193,33 @@ def test_dropping_is_asked_for_and_noted():
     assert eff.notes[0].studies == ("Baker",)
     with pytest.raises(InputError, match="No studies are left"):
         metaan.effects([np.nan], [0.1], missing="drop")
+
+
+def test_patients_and_lesions_are_not_pooled_together():
+    table = pd.DataFrame({"x": [1, 2], "n": [9, 9], "unit": ["patient", "lesion"]})
+    for function in (metaan.glmm, metaan.effect_size):
+        with pytest.raises(DataError, match="one unit at a time"):
+            function("PLO", table, events="x", total="n")
+
+
+def test_masked_values_are_missing():
+    with pytest.raises(DataError, match="missing"):
+        metaan.effects(np.ma.array([3.0, 4.0, 9.0], mask=[0, 1, 0]), [1.0, 1.0, 1.0])
+
+
+def test_numbers_beyond_double_precision():
+    with pytest.raises(DataError, match="rescale"):
+        metaan.effects([1e80, 2e80], [1.0, 1.0])
+    with pytest.raises(DataError, match="5 million"):
+        metaan.glmm("PLO", events=[10**9], total=[10**10])
+
+
+def test_kenward_roger_needs_degrees_of_freedom():
+    for v in (1e-4, 1e-9, 1e-12):
+        with pytest.raises(OptionError, match="degrees of freedom"):
+            metaan.pool(metaan.effects([0.1, 0.2], [1.0, v]), test="kr")
+
+
+def test_profile_interval_and_fixed_nodes_exclude_each_other():
+    with pytest.raises(OptionError, match="nodes=None"):
+        metaan.glmm("PLO", events=[1, 2, 3], total=[9, 9, 9], nodes=7, ci="profile")
