@@ -52,7 +52,11 @@ class Effects:
         for name in ("yi", "vi", "events", "total"):
             value = getattr(self, name)
             if value is not None:
-                value.setflags(write=False)
+                own = np.array(value, dtype=np.float64)
+                own.setflags(write=False)
+                object.__setattr__(self, name, own)
+        if self.data is not None:
+            object.__setattr__(self, "data", self.data.copy())
 
     @property
     def k(self) -> int:

@@ -1,6 +1,7 @@
 """Effect sizes of single rates, their corrections and their way back."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import metaan
@@ -100,3 +101,14 @@ def test_arrays_are_read_only_and_the_caller_keeps_his():
     assert eff.yi[0] == 0.1
     with pytest.raises(ValueError, match="read-only"):
         eff.yi[0] = 1
+
+
+def test_a_result_does_not_change_with_the_callers_data():
+    table = pd.DataFrame({"x": [3, 9], "n": [20, 44]})
+    eff = metaan.effect_size("PLO", table, events="x", total="n")
+    table.loc[0, "x"] = 19
+    assert eff.data.loc[0, "x"] == 3
+    mine = np.array([0.1, 0.2])
+    record = metaan.Effects(yi=mine, vi=mine, study=("a", "b"), measure="GEN")
+    mine[0] = 9
+    assert record.yi[0] == 0.1
