@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 import traceback
 import warnings
@@ -93,6 +94,7 @@ def report(title: str, tally: Tally, show: int) -> None:
         print(f"    {what}: {number}")
         for line in _first(tally.failures, what, show):
             print(f"      {line}")
+    sys.stdout.flush()
 
 
 def _first(failures: Iterable[tuple[str, int, str]], what: str, show: int) -> list[str]:
