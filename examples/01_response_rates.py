@@ -4,7 +4,8 @@ How often do skin metastases respond to treatment of the skin?
 
 Complete and objective response by therapy, lesions and patients apart, pooled by two models side by side: the
 exact binomial-normal model (GLMM), which needs no correction for 0 and 100 %, and REML on logits with the
-Hartung-Knapp interval. One forest plot for each row of the table, by GLMM.
+Hartung-Knapp interval. Of studies that share patients, or may, the largest is kept. One forest plot for each row of
+the table, by GLMM.
 """
 
 from itertools import product
@@ -22,7 +23,6 @@ THERAPIES = {
 }  # fmt: skip
 OUTCOMES = {"complete_response": "Complete response", "objective_response": "Objective response"}
 CAUTIONS = {
-    "overlap": "some studies share or may share patients; metaan.explain names them",
     "lesions": "lesions of one patient are alike; taken for independent, they make intervals too narrow",
     "combined": "some studies gave systemic treatment besides; metaan.explain names them",
     "2 studies": "their intervals are of t with 1 degree of freedom and hardly tell anything",
@@ -52,7 +52,7 @@ lines = []
 for therapy, unit, outcome in product(THERAPIES, ("lesion", "patient"), OUTCOMES):
     name = therapy.removesuffix("_hyperthermia")
     try:
-        trials = metaan.load(name, outcome=outcome, unit=unit, therapy=therapy)
+        trials = metaan.load(name, outcome=outcome, unit=unit, therapy=therapy, overlaps="prefer_largest")
     except metaan.errors.InputError:  # no trial counts this outcome in this unit
         continue
     line = {"therapy": therapy, "unit": unit, "outcome": outcome.removesuffix("_response")}

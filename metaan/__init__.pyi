@@ -3,6 +3,7 @@ from . import plot as plot
 from .evidence.catalogue import catalogue as catalogue
 from .evidence.explain import explain as explain
 from .evidence.load import load as load
+from .evidence.overlap import overlaps as overlaps
 from .evidence.published import published as published
 from .measures.intervals import rate_interval as rate_interval
 from .measures.proportion import effect_size as effect_size

@@ -6,8 +6,12 @@ Tables, plots and documentation read their headings here, so that one number has
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-__all__ = ["COLUMNS", "Column", "heading"]
+__all__ = ["COLUMNS", "RECORD", "Column", "heading"]
+
+
+RECORD: Final = "metaan"  # key of `DataFrame.attrs` under which `load` writes its selection
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,18 @@ _ROWS = (
     ("without_patients", "no patients", "count", "studies that give no number of patients"),
     ("lesions", "lesions", "count", "lesions, largest number of each study, parallel arms added"),
     ("without_lesions", "no lesions", "count", "studies that give no number of lesions"),
+    ("years", "years", "", "years of publication, first to last"),
+    ("outcomes", "outcomes", "", "what is counted, with the number of studies"),
+    ("cohort_group", "group", "", "studies that share patients or may share them"),
+    ("study_a", "study", "", "label of one study of a pair"),
+    ("study_b", "other study", "", "label of the other"),
+    ("contained", "contained", "", "whether the patients of one study of a pair are the other's too"),
+    ("study_id_a", "key", "", "key of one study of a pair"),
+    ("study_id_b", "other key", "", "key of the other"),
+    ("relation_a", "relation", "", "how one study of a pair stands to its group"),
+    ("relation_b", "other relation", "", "how the other does"),
+    ("notes_a", "note", "", "why one study of a pair is in the group"),
+    ("notes_b", "other note", "", "why the other is"),
     ("reason", "reason", "", "selection rule that left a row out"),
     ("detail", "detail", "", "value that the rule found"),
     ("also", "also", "", "further rules that would have left the row out"),

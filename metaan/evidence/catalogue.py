@@ -6,8 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from metaan.evidence.options import NAME
-from metaan.evidence.store import RESPONSES, TABLE1, responses, table
+from metaan.evidence.candidates import HYPERTHERMIA, PREVALENCE, named, table1_outcomes
+from metaan.evidence.options import NAME, OWN_THERAPIES
+from metaan.evidence.store import TABLE1, table
+from metaan.evidence.two_arms import paired
 
 __all__ = ["catalogue"]
 
@@ -18,8 +20,9 @@ def catalogue() -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row for each name: name, title, studies, rows, counted (rows with events and total), preferred,
-        patients, without_patients (studies that give no number of patients), lesions, without_lesions.
+        One row for each name: name, title, studies, rows, counted (rows with events and total), preferred, patients,
+        without_patients (studies that give no number of patients), lesions, without_lesions, years (first to last),
+        outcomes (with the number of studies, most frequent first).
 
     Notes
     -----
@@ -29,18 +32,19 @@ def catalogue() -> pd.DataFrame:
     Lesions likewise, the arms of a comparison always added, since a lesion is in one arm. Comparator arms
     count here. Cohorts overlap, so the sums are not numbers of different people.
 
-    `spratt2014` is a second view of studies that the other names hold.
+    `all`, `hyperthermia` and `spratt2014` are further views of studies that the other names hold. In `hyperthermia`
+    the rows are those of trials with both arms; in `prevalence` patients are the denominators.
 
     Examples
     --------
     >>> int(catalogue().set_index("name")["studies"]["electrochemotherapy"])
     74
     """
-    return pd.DataFrame([*(_counted(name) for name in RESPONSES), _table1()])
+    return pd.DataFrame([_table1() if name == TABLE1 else _counted(name) for name in NAME.choices])
 
 
 def _counted(name: str) -> dict[str, Any]:
-    rows = responses(name)
+    rows = _rows(name)
     known = rows["events"].notna() & rows["total"].notna()
     patients = _largest(rows, "patient", "n_patients", split=False)
     lesions = _largest(rows, "lesion", "n_lesions", split=True)
@@ -52,6 +56,28 @@ def _counted(name: str) -> dict[str, Any]:
         "counted": int(known.sum()),
         "preferred": int((rows["preferred"] == "yes").sum()),
         **_sums(patients, lesions),
+        **_said(rows),
+    }
+
+
+def _rows(name: str) -> pd.DataFrame:
+    """Rows of a name; those of `hyperthermia` are the ones that have a counterpart in the other arm."""
+    rows = named(name)
+    if name == PREVALENCE:
+        return rows.assign(n_patients=rows["total"], n_lesions=rows["total"].where(rows["total"] < 0), role="single")
+    if name != HYPERTHERMIA:
+        return rows
+    rows = rows[rows["therapy"].isin(OWN_THERAPIES[name]) & rows["events"].notna() & (rows["preferred"] == "yes")]
+    return rows[paired(rows)]
+
+
+def _said(rows: pd.DataFrame) -> dict[str, str]:
+    """First and last year; outcomes with their numbers of studies."""
+    years = rows["year"].dropna()
+    outcomes = rows.groupby("outcome")["study_id"].nunique().sort_values(ascending=False, kind="stable")
+    return {
+        "years": f"{years.min()}-{years.max()}",
+        "outcomes": ", ".join(f"{name} ({number})" for name, number in outcomes.items()),
     }
 
 
@@ -79,6 +105,7 @@ def _table1() -> dict[str, Any]:
         "counted": int((rows["complete_response"].notna() | rows["objective_response"].notna()).sum()),
         "preferred": len(rows),
         **_sums(rows["n_patients"], rows["n_lesions"]),
+        **_said(table1_outcomes()),
     }
 
 

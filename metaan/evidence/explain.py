@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from metaan.errors import DataError, InputError, Note
+from metaan.evidence.candidates import HYPERTHERMIA
 from metaan.evidence.labels import row_labels, study_label
-from metaan.evidence.load import RECORD
 from metaan.evidence.notes import notes_on
 from metaan.evidence.selection import LATER, Selection, Sifted, sift, tally, told
+from metaan.names import RECORD
 
 __all__ = ["Explanation", "explain"]
 
@@ -105,12 +106,12 @@ def explain(trials: pd.DataFrame) -> Explanation:
     Examples
     --------
     >>> from metaan.evidence.load import load
-    >>> story = explain(load("topical", outcome="complete_response", unit="patient"))
+    >>> story = explain(load("topical", outcome="complete_response", unit="patient", overlaps="prefer_largest"))
     >>> story.total == story.kept + len(story.rows)
     True
     """
     selection, sifted = _again(trials)
-    held = sifted.kept["row"].isin(trials["row"])
+    held = sifted.kept["row"].isin(_places(trials))
     kept = sifted.kept[held]
     removed = sifted.kept[~held].assign(reason=LATER, detail="removed from the frame after loading", also="")
     rows = sifted.left_out if removed.empty else pd.concat([sifted.left_out, removed])
@@ -121,8 +122,13 @@ def explain(trials: pd.DataFrame) -> Explanation:
         kept=len(kept),
         rows=rows[[column for column in _COLUMNS if column in rows.columns]],
         counts=tally(rows),
-        notes=notes_on(Sifted(kept, rows), row_labels(kept)),
+        notes=notes_on(Sifted(kept, rows), row_labels(kept), two_arms=selection.name == HYPERTHERMIA),
     )
+
+
+def _places(trials: pd.DataFrame) -> list[int]:
+    """Places in the file of the rows in hand, of both arms where one line holds two."""
+    return [int(place) for name in ("row", "row_c") if name in trials.columns for place in trials[name]]
 
 
 def _again(trials: object) -> tuple[Selection, Sifted]:

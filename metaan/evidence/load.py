@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Collection, Iterable
+import warnings
+from collections.abc import Collection
 from typing import Final, TypeAlias
 
 import pandas as pd
 
-from metaan.errors import InputError, OptionError
+from metaan.errors import InputError, OptionError, OverlapWarning
+from metaan.evidence.asked import asked
+from metaan.evidence.candidates import HYPERTHERMIA
+from metaan.evidence.guards import one_scope, one_unit, overlapping, ways_out
 from metaan.evidence.labels import row_labels
 from metaan.evidence.notes import notes_on
-from metaan.evidence.options import (
-    GRADES,
-    NAME,
-    OUTCOME,
-    OWN_THERAPIES,
-    SCOPE,
-    SITE,
-    TABLE1_THERAPY,
-    THERAPY,
-    UNIT,
-    narrowed,
-    several,
-)
-from metaan.evidence.selection import Selection, Sifted, sift, table1_outcomes, tally, told
-from metaan.evidence.store import TABLE1, responses
-from metaan.validate import Option
+from metaan.evidence.selection import Selection, Sifted, sift, tally, told
+from metaan.evidence.two_arms import wide
+from metaan.names import RECORD
 
-__all__ = ["RECORD", "load"]
-
-RECORD: Final = "metaan"  # key of `DataFrame.attrs`
+__all__ = ["load"]
 
 _Values: TypeAlias = str | Collection[str]
-_FIRST: Final = ("study", "year", "events", "total", "unit", "outcome", "therapy", "arm", "role")
+_FIRST: Final = (
+    "study", "year", "events", "total", "events_t", "total_t", "events_c", "total_c", "unit", "outcome", "therapy",
+    "arm", "role",
+)  # fmt: skip
+_COUNTS: Final = ("events", "total", "events_t", "total_t", "events_c", "total_c")
 
 
 def load(
@@ -42,36 +34,53 @@ def load(
     outcome: str | None = None,
     unit: str | None = None,
     therapy: _Values | None = None,
-    site: str | Collection[str] = "cutaneous_metastases",
-    scope: str | Collection[str] = "treated_lesions",
+    site: _Values | None = None,
+    scope: _Values = "treated_lesions",
+    primary_tumour: _Values = "any",
+    design: _Values = "any",
+    agent: str = "any",
+    role: _Values = "intended",
     counts: str = "derived",
     confidence: str = "medium",
     arms: str = "whole",
     preferred: str = "yes",
+    overlaps: str = "raise",
 ) -> pd.DataFrame:
     """Analysis-ready rows of one treatment: one row for each study, or for each parallel arm of it.
 
     Each default narrows the selection and is switched off with ``"any"``. What was left out, and why, is told
-    by `metaan.explain`.
+    by `metaan.explain`. What would ruin an analysis is refused: patients with lesions, treated lesions with whole
+    patients, and two studies that share patients, unless `overlaps` says what to do about them.
 
     Parameters
     ----------
     name : str
-        electrochemotherapy, photodynamic, radiotherapy, intralesional, miltefosine, topical, other, or
-        ``"spratt2014"`` for the readable rows of that review's Table 1: see `metaan.catalogue`.
+        electrochemotherapy, photodynamic, radiotherapy, intralesional, miltefosine, topical, other; ``"all"`` for
+        these seven together; ``"hyperthermia"`` for radiotherapy with heat against radiotherapy alone, both arms in one
+        row; ``"spratt2014"`` for the readable rows of that review's Table 1; ``"prevalence"`` for the share of cancer
+        patients with skin metastases: see `metaan.catalogue`.
     outcome : str
-        Event that is counted: complete_response, objective_response, partial_response, stable_disease, ...
+        Event that is counted: complete_response, objective_response, partial_response, stable_disease, ... Left out
+        for ``"prevalence"``.
     unit : {"lesion", "patient"}, optional
         Whether lesions or patients are counted. May be left out only where one of the two occurs.
     therapy : str or collection of str, optional
-        Treatment of the arm. By default the one that the name stands for, whatever its role in the trial:
-        another treatment's arm does not enter. For radiotherapy these are two, "radiotherapy" and
-        "radiotherapy_hyperthermia", and a note counts the rows of each; arms that lump the two are "mixed".
-        Comparators have their own value, mostly "other". In Table 1: ECT, PDT, RT or ILT; all by default.
-    site : str or collection of str, default "cutaneous_metastases"
-        cutaneous_metastases, primary_skin_cancer, mixed, mucosal, other, any.
+        Treatment of the arm. By default the one that the name stands for: another treatment's arm does not enter. For
+        radiotherapy these are two, "radiotherapy" and "radiotherapy_hyperthermia", and a note counts the rows of each;
+        arms that lump the two are "mixed". Comparators have their own value, mostly "other". In Table 1: ECT, PDT, RT
+        or ILT; all by default.
+    site : str or collection of str, optional
+        cutaneous_metastases (the default), primary_skin_cancer, mixed, mucosal, other, any (the default of
+        ``"hyperthermia"``, whose trials are mostly of chest-wall and nodal recurrences).
     scope : str or collection of str, default "treated_lesions"
-        treated_lesions, whole_patient, untreated_lesions, any.
+        treated_lesions, whole_patient, untreated_lesions; "any" where one of them occurs.
+    primary_tumour, design : str or collection of str, default "any"
+        Tumour that was treated (breast, melanoma, ...) and design of the study (rct, prospective_single_arm, ...).
+    agent : str, default "any"
+        Part of the name of the drug, without regard to case: "bleomycin", "imiquimod".
+    role : str or collection of str, default "intended"
+        experimental, control, single or any; "intended" leaves out a control arm whose trial is in hand with its
+        experimental arm, so that a trial of two doses or of heat added does not enter twice.
     counts : {"derived", "printed", "any"}, default "derived"
         Least certain counts to admit: printed in the source, also derived from printed numbers, also
         inferred.
@@ -81,6 +90,12 @@ def load(
         Whole arms, parts of an arm, or both.
     preferred : {"yes", "any"}, default "yes"
         The preferred reading of each study, arm, unit and outcome, or every reading.
+    overlaps : {"raise", "prefer_largest", "prefer_primary", "keep"}, default "raise"
+        What to do about studies that share patients or may share them (`metaan.overlaps`): refuse; keep the largest;
+        keep original series rather than the collection that contains them, reports read in the original before those
+        read in a review, then the largest; or keep all with a warning. A preference visits the studies in its order,
+        ties going to the later report; a study stays unless it shares a group with one that stays. Table 1 stands as
+        printed and only notes its overlaps.
 
     Returns
     -------
@@ -88,15 +103,22 @@ def load(
         Sorted by year and study. `study` is a label unique in the frame, `events` and `total` are int64
         without gaps, `year`, `n_patients` and `n_lesions` Int64 (may be missing), `row` is the place in the
         file, and the rest is provenance: see studies/README.md ("" means not given). ``attrs["metaan"]``
-        holds the selection, the rows left out for each reason, and notes, all as plain values.
+        holds the selection, the rows left out for each reason, and notes, all as plain values. ``"hyperthermia"``
+        has `events_t`, `total_t` (with heat), `events_c`, `total_c` (without) instead, and each column of an arm twice.
 
     Raises
     ------
     OptionError
-        Unknown or missing name, outcome or option; no `unit` where lesions and patients both occur; an option
-        that does not apply to Table 1.
+        Unknown or missing name, outcome or option; an option that does not apply to the name. Also each refusal: no
+        `unit` where lesions and patients both occur, several scopes, studies that share patients under
+        ``overlaps="raise"``.
     InputError
         No row is left; the message says what removed how many.
+
+    Warns
+    -----
+    OverlapWarning
+        Under ``overlaps="keep"``, when studies share patients or may share them.
 
     Notes
     -----
@@ -106,80 +128,29 @@ def load(
 
     Examples
     --------
-    >>> trials = load("electrochemotherapy", outcome="complete_response", unit="lesion")
+    >>> ask = {"outcome": "complete_response", "unit": "lesion"}
+    >>> trials = load("electrochemotherapy", **ask, overlaps="prefer_largest")
     >>> len(trials), int(trials["total"].sum())
-    (22, 2702)
+    (16, 1897)
     >>> len(load("spratt2014", outcome="objective_response", therapy="PDT"))
     5
     """
-    grades = list(zip(GRADES, (counts, confidence, arms, preferred), strict=True))
-    if NAME.check(name) == TABLE1:
-        selection = _table1(outcome, unit, therapy, [(SITE, site), (SCOPE, scope), *grades])
-    else:
-        rows = responses(name)
-        selection = Selection(
-            name=name,
-            outcome=_outcome(name, outcome, rows),
-            unit=None if unit is None else UNIT.check(unit),
-            therapy=_therapies(name, therapy, rows),
-            site=several(SITE, site),
-            scope=several(SCOPE, scope),
-            **{option.name: option.check(value) for option, value in grades},
-        )
+    selection = asked(
+        name, outcome=outcome, unit=unit, therapy=therapy, site=site, scope=scope, primary_tumour=primary_tumour,
+        design=design, agent=agent, role=role, counts=counts, confidence=confidence, arms=arms, preferred=preferred,
+        overlaps=overlaps,
+    )  # fmt: skip
+    selection = one_unit(selection)
     sifted = sift(selection)
-    if selection.unit is None and not sifted.kept.empty:
-        selection = dataclasses.replace(selection, unit=_only_unit(name, sifted.kept))
-        sifted = sift(selection)
     if sifted.kept.empty:
         raise InputError(_nothing_left(selection, sifted))
+    one_scope(selection, sifted.kept)
+    warned = overlapping(selection, sifted.kept)
+    if warned and selection.overlaps == "raise":
+        raise OptionError(f"{warned} {ways_out()}")
+    if warned:
+        warnings.warn(warned, OverlapWarning, stacklevel=2)
     return _finished(selection, sifted)
-
-
-def _table1(
-    outcome: str | None, unit: str | None, therapy: _Values | None, asked: Iterable[tuple[Option, object]]
-) -> Selection:
-    """Selection from Table 1, which has only outcomes and therapies to choose from."""
-    for option, value in asked:
-        if value != option.default:
-            raise OptionError(
-                f"{option.name}={value!r} does not apply to {TABLE1}, whose rows stand as "
-                "printed. Choose among them with outcome= and therapy=."
-            )
-    if unit not in (None, "lesion"):
-        raise OptionError(f"unit={unit!r} does not apply to {TABLE1}: its table counts lesions. Leave unit out.")
-    return Selection(
-        name=TABLE1,
-        outcome=_outcome(TABLE1, outcome, table1_outcomes()),
-        unit="lesion",
-        therapy=() if therapy is None else several(TABLE1_THERAPY, therapy),
-    )
-
-
-def _therapies(name: str, therapy: _Values | None, rows: pd.DataFrame) -> tuple[str, ...]:
-    if therapy is None:
-        return OWN_THERAPIES[name]
-    return several(narrowed(THERAPY, rows["therapy"]), therapy)
-
-
-def _outcome(name: str, outcome: str | None, rows: pd.DataFrame) -> str:
-    """The outcome if the rows have it; an error that lists those they have otherwise."""
-    if outcome is not None:
-        return narrowed(OUTCOME, rows["outcome"]).check(outcome)
-    studies = rows.groupby("outcome")["study_id"].nunique().sort_values(ascending=False)
-    known = ", ".join(f"{key} ({number})" for key, number in studies.items())
-    raise OptionError(f"outcome is missing. {name} has, with numbers of studies: {known}.")
-
-
-def _only_unit(name: str, kept: pd.DataFrame) -> str:
-    studies = kept.groupby("unit")["study_id"].nunique()
-    if len(studies) == 1:
-        return str(studies.index[0])
-    both = kept.groupby("study_id")["unit"].nunique().eq(2).sum()
-    raise OptionError(
-        f"{name} counts this outcome per lesion in {studies['lesion']} studies and per patient in "
-        f"{studies['patient']} ({both} of them in both ways). The two cannot be pooled together: choose "
-        "unit='lesion' or unit='patient'."
-    )
 
 
 def _nothing_left(selection: Selection, sifted: Sifted) -> str:
@@ -188,24 +159,25 @@ def _nothing_left(selection: Selection, sifted: Sifted) -> str:
     lines = [f"{row.rows} by {row.reason} ({told(gone, str(row.reason))})" for row in tally(gone).itertuples()]
     return (
         f"No row of {selection.name} is left for {selection.outcome}. Of {len(gone)} rows, "
-        f"{'; '.join(lines)}. Each reason but 'no counts' is an argument of load that can admit more."
+        f"{'; '.join(lines)}. Each reason but 'no counts' and 'one arm' is an argument of load that can admit more."
     )
 
 
 def _finished(selection: Selection, sifted: Sifted) -> pd.DataFrame:
     """Labelled, sorted rows with the record of their selection."""
-    labels = row_labels(sifted.kept)
-    frame = sifted.kept.assign(study=labels).astype({"events": "int64", "total": "int64"})
+    two_arms = selection.name == HYPERTHERMIA
+    frame = wide(sifted.kept) if two_arms else sifted.kept
+    labels = row_labels(frame)
+    frame = frame.assign(study=labels).astype({name: "int64" for name in _COUNTS if name in frame.columns})
     frame = frame.sort_values(["year", "study", "row"], ignore_index=True)
     first = [column for column in _FIRST if column in frame.columns]
     frame = frame[first + [column for column in frame.columns if column not in first]]
+    notes = notes_on(sifted, row_labels(sifted.kept), two_arms=two_arms)
     frame.attrs[RECORD] = {
         "selection": selection.to_dict(),
         "rows": len(sifted.kept) + len(sifted.left_out),
         "kept": len(sifted.kept),
         "left_out": tally(sifted.left_out).to_dict("records"),
-        "notes": [
-            {"code": note.code, "text": note.text, "studies": list(note.studies)} for note in notes_on(sifted, labels)
-        ],
+        "notes": [{"code": note.code, "text": note.text, "studies": list(note.studies)} for note in notes],
     }
     return frame

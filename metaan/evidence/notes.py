@@ -9,27 +9,40 @@ import pandas as pd
 from metaan.errors import Note, listed
 from metaan.evidence.labels import study_label
 from metaan.evidence.options import TABLE1_THERAPY, THERAPY
+from metaan.evidence.overlap import shared
 from metaan.evidence.selection import Sifted, tally
-from metaan.evidence.store import RESPONSES, responses, table
+from metaan.evidence.store import RESPONSES, responses
 
-__all__ = ["notes_on"]
+__all__ = ["cautions", "notes_on"]
 
 _TREATMENTS: Final = {**THERAPY.choices, **TABLE1_THERAPY.choices}
 _NAMED: Final = 10  # more studies than this are counted instead of named
 
 
-def notes_on(sifted: Sifted, labels: pd.Series[str]) -> tuple[Note, ...]:
-    """Every note on a selection: what is missing from it and what must not be pooled unseen."""
+def notes_on(sifted: Sifted, labels: pd.Series[str], *, two_arms: bool = False) -> tuple[Note, ...]:
+    """Every note on a selection: what is missing from it and what must not be pooled unseen.
+
+    `two_arms`: the rows are compared in pairs, so that two treatments and two rows of a study are as they should be.
+    """
     kept = sifted.kept
     found = (
         _left_out(sifted),
-        _therapies(kept),
+        None if two_arms else _therapies(kept),
+        _populations(kept),
         _combined(kept, labels),
         _printed_unit(kept, labels),
-        _several_rows(kept, labels),
+        None if two_arms else _several_rows(kept, labels),
         _overlaps(kept, labels),
         _lesions(kept),
     )
+    return tuple(note for note in found if note is not None)
+
+
+def cautions(rows: pd.DataFrame) -> tuple[Note, ...]:
+    """What a result must repeat about rows in hand that `load` selected: shared patients, lesions within patients."""
+    if not {"study", "study_id", "unit", "total", "n_patients"} <= set(rows.columns):
+        return ()
+    found = (_overlaps(rows, rows["study"]), _lesions(rows))
     return tuple(note for note in found if note is not None)
 
 
@@ -42,11 +55,19 @@ def _left_out(sifted: Sifted) -> Note | None:
 
 
 def _therapies(kept: pd.DataFrame) -> Note | None:
-    rows = kept["therapy"].value_counts()
-    if len(rows) < 2:
+    if "therapy" not in kept.columns or kept["therapy"].nunique() < 2:
         return None
+    rows = kept["therapy"].value_counts()
     counted = "; ".join(f"{_rows(number)} of {_TREATMENTS[str(name)]}" for name, number in rows.items())
     return Note("therapies", f"The treatments differ: {counted}.")
+
+
+def _populations(kept: pd.DataFrame) -> Note | None:
+    """Whose prevalence it is: all patients with cancer, those with metastases, autopsies."""
+    if "population" not in kept.columns or kept["population"].nunique() < 2:
+        return None
+    counted = "; ".join(f"{_rows(number)} of {name}" for name, number in kept["population"].value_counts().items())
+    return Note("populations", f"The denominators differ: {counted}.")
 
 
 def _combined(kept: pd.DataFrame, labels: pd.Series[str]) -> Note | None:
@@ -88,38 +109,24 @@ def _several_rows(kept: pd.DataFrame, labels: pd.Series[str]) -> Note | None:
 def _overlaps(kept: pd.DataFrame, labels: pd.Series[str]) -> Note | None:
     """Studies that repeat patients of another study in hand, and studies that may.
 
-    A `subset` is contained in the `superset` of its group; without that one, subsets repeat nothing among
-    themselves. Two studies of the `same_patients` repeat each other. Every other pair of a group may share;
-    a study that is contained in another is named once, as such.
+    A study that is contained in another is named once, as such.
     """
-    rows = table("overlaps")
-    groups = [group for _, group in rows[rows["study_id"].isin(kept["study_id"])].groupby("cohort_group")]
-    repeated: dict[str, str] = {}
-    for group in groups:
-        whole, parts, same = (_related(group, kind) for kind in ("superset", "subset", "same_patients"))
-        if whole:
-            repeated |= dict.fromkeys(parts, whole[0])
-        if len(same) > 1:
-            repeated |= dict.fromkeys(same[1:], same[0])
-    others = [group[~group["study_id"].isin(list(repeated))] for group in groups]
-    others = [group for group in others if len(group) > 1 and (group["relation"] != "subset").any()]
-    doubtful = {study for group in others for study in group["study_id"]}
-    if not repeated and not doubtful:
+    pairs = shared(kept["study_id"].unique())
+    if not pairs:
         return None
+    repeated = {pair.second: pair.first for pair in pairs if pair.contains}
+    others = [pair for pair in pairs if pair.first not in repeated and pair.second not in repeated]
+    doubtful = {study for pair in others for study in (pair.first, pair.second)}
     said = []
     if repeated:
-        pairs = (f"{study_label(part)} (in {study_label(whole)})" for part, whole in repeated.items())
-        said.append(f"Contained in another row in hand: {', '.join(pairs)}.")
+        named = ", ".join(f"{study_label(part)} (in {study_label(whole)})" for part, whole in repeated.items())
+        said.append(f"Contained in another row in hand: {named}.")
     if doubtful:
-        named = sorted(study_label(study) for study in doubtful)
-        what = ", ".join(named) if len(named) <= _NAMED else f"{len(named)} studies in {len(others)} groups"
+        names, groups = sorted(study_label(study) for study in doubtful), {pair.group for pair in others}
+        what = ", ".join(names) if len(names) <= _NAMED else f"{len(names)} studies in {len(groups)} groups"
         said.append(f"May share patients: {what}.")
     concerned = kept["study_id"].isin({*repeated, *repeated.values(), *doubtful})
     return Note("overlap", " ".join(said), tuple(labels[concerned]))
-
-
-def _related(group: pd.DataFrame, relation: str) -> list[str]:
-    return group.loc[group["relation"] == relation, "study_id"].tolist()
 
 
 def _rows(number: int) -> str:
@@ -127,7 +134,7 @@ def _rows(number: int) -> str:
 
 
 def _lesions(kept: pd.DataFrame) -> Note | None:
-    if not (kept["unit"] == "lesion").any():
+    if not (kept["unit"] == "lesion").any() or "design_effect" in kept.columns:
         return None
     known = kept["n_patients"].notna()
     patients, lesions = kept.loc[known, "n_patients"].sum(), kept.loc[known, "total"].sum()

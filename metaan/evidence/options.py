@@ -8,6 +8,7 @@ from typing import Final
 import pandas as pd
 
 from metaan.errors import OptionError
+from metaan.evidence.candidates import ALL, HYPERTHERMIA, PREVALENCE
 from metaan.evidence.store import RESPONSES, TABLE1
 from metaan.validate import Option
 
@@ -17,15 +18,18 @@ __all__ = [
     "CONFIDENCE",
     "COUNTS",
     "GRADES",
+    "INTENDED",
     "NAME",
     "OUTCOME",
     "OWN_THERAPIES",
     "PREFERRED",
+    "ROLE",
     "SCOPE",
     "SITE",
     "TABLE1_THERAPY",
     "THERAPY",
     "UNIT",
+    "found_in",
     "narrowed",
     "several",
 ]
@@ -42,7 +46,10 @@ NAME: Final = Option(
         "miltefosine": "topical miltefosine",
         "topical": "other topical drugs (imiquimod, DPCP, ...)",
         "other": "skin-directed treatments outside these groups",
+        ALL: "all of the above",
+        HYPERTHERMIA: "radiotherapy with hyperthermia against radiotherapy alone, both arms in one row",
         TABLE1: "the readable rows of Spratt 2014, Table 1, as printed",
+        PREVALENCE: "patients with skin metastases among patients with cancer",
     },
     "electrochemotherapy",
 )
@@ -90,6 +97,19 @@ SCOPE: Final = Option(
     "treated_lesions",
 )
 
+INTENDED: Final = "intended"
+ROLE: Final = Option(
+    "role",
+    {
+        INTENDED: "every arm of the treatment, but no control arm beside the experimental arm of its own trial",
+        "experimental": "experimental arms of comparative trials",
+        "control": "control arms of comparative trials",
+        "single": "arms of trials without a comparison",
+        ANY: "every arm",
+    },
+    INTENDED,
+)
+
 THERAPY: Final = Option(
     "therapy",
     {
@@ -120,8 +140,10 @@ TABLE1_THERAPY: Final = Option(
 )
 
 # A file is about one treatment; radiotherapy about two, alone and with heat (arms that lump the two are out).
-OWN_THERAPIES: Final[Mapping[str, tuple[str, ...]]] = {name: (name,) for name in RESPONSES} | {
-    "radiotherapy": ("radiotherapy", "radiotherapy_hyperthermia")
+OWN_THERAPIES: Final[Mapping[str, tuple[str, ...]]] = {
+    **{name: (name,) for name in RESPONSES},
+    **dict.fromkeys(("radiotherapy", HYPERTHERMIA), ("radiotherapy", "radiotherapy_hyperthermia")),
+    ALL: ("own",),
 }
 
 COUNTS: Final = Option(
@@ -170,3 +192,9 @@ def narrowed(option: Option, present: pd.Series[str]) -> Option:
     found = set(present)
     choices = {value: text for value, text in option.choices.items() if value in found or value == ANY}
     return Option(option.name, choices, option.default if option.default in choices else next(iter(choices)))
+
+
+def found_in(column: pd.Series[str]) -> Option:
+    """An option whose choices are the values of a column, and "any"."""
+    values = sorted(set(column) - {""})
+    return Option(str(column.name), {value: value.replace("_", " ") for value in values} | {ANY: "all of them"}, ANY)

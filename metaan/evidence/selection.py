@@ -9,9 +9,14 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from metaan.evidence.store import TABLE1, responses, table
+from metaan.evidence.candidates import ALL, HYPERTHERMIA, PREVALENCE, candidates
+from metaan.evidence.labels import study_label
+from metaan.evidence.options import INTENDED, OWN_THERAPIES
+from metaan.evidence.overlap import PREFER, chosen
+from metaan.evidence.store import TABLE1
+from metaan.evidence.two_arms import paired
 
-__all__ = ["LATER", "Selection", "Sifted", "sift", "table1_outcomes", "tally", "told"]
+__all__ = ["LATER", "Selection", "Sifted", "sift", "tally", "told"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +29,15 @@ class Selection:
     therapy: tuple[str, ...] = ()
     site: tuple[str, ...] = ()
     scope: tuple[str, ...] = ()
+    primary_tumour: tuple[str, ...] = ()
+    design: tuple[str, ...] = ()
+    agent: str = ""
+    role: tuple[str, ...] = ()
     counts: str = "any"
     confidence: str = "any"
     arms: str = "any"
     preferred: str = "any"
+    overlaps: str = "keep"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
@@ -46,7 +56,7 @@ class _Rule:
 
     code: str
     value: Callable[[pd.DataFrame], pd.Series[Any]]
-    allowed: Callable[[Selection], tuple[str, ...] | None]
+    allowed: Callable[[Selection, pd.Series[Any]], tuple[str, ...] | None]
     found: str
 
 
@@ -59,6 +69,19 @@ def _counted(rows: pd.DataFrame) -> pd.Series[Any]:
     return known.map({True: "yes", False: "no"})
 
 
+def _treatment(rows: pd.DataFrame) -> pd.Series[Any]:
+    """Treatment of the arm, or "own" where it is the one that the row's file is about."""
+    named = zip(rows["therapy"], rows["file"], strict=True)
+    return pd.Series(["own" if therapy in OWN_THERAPIES[file] else therapy for therapy, file in named])
+
+
+def _named_agent(selection: Selection, agents: pd.Series[Any]) -> tuple[str, ...] | None:
+    """Agents that contain what was asked for."""
+    if not selection.agent:
+        return None
+    return tuple(agents[agents.str.contains(selection.agent, case=False, regex=False)].unique())
+
+
 def _part(rows: pd.DataFrame) -> pd.Series[Any]:
     return rows["arm"].str.startswith("subgroup").map({True: "subgroup", False: "whole"})
 
@@ -66,28 +89,46 @@ def _part(rows: pd.DataFrame) -> pd.Series[Any]:
 _COUNTS: Final = {"printed": ("printed",), "derived": ("printed", "derived"), "any": None}
 _CONFIDENCE: Final = {"high": ("high",), "medium": ("high", "medium"), "any": None}
 
-_THERAPY: Final = _Rule("therapy", _column("therapy"), lambda s: s.therapy or None, "treatment is {value}")
-_NO_COUNTS: Final = _Rule("no counts", _counted, lambda s: ("yes",), "no count is known")
+_THERAPY: Final = _Rule("therapy", _column("therapy"), lambda s, _: s.therapy or None, "treatment is {value}")
+_NO_COUNTS: Final = _Rule("no counts", _counted, lambda s, _: ("yes",), "no count is known")
+_TUMOUR: Final = _Rule(
+    "primary_tumour", _column("primary_tumour"), lambda s, _: s.primary_tumour or None, "primary tumour is {value}"
+)
+_DESIGN: Final = _Rule("design", _column("design"), lambda s, _: s.design or None, "design is {value}")
+_COUNTED: Final = _Rule("counts", _column("counts"), lambda s, _: _COUNTS[s.counts], "counts are {value}")
+_PREFERRED: Final = _Rule(
+    "preferred",
+    _column("preferred"),
+    lambda s, _: None if s.preferred == "any" else (s.preferred,),
+    "another row for the same lesions or patients is preferred",
+)
+_SURE: Final = _Rule(
+    "confidence", _column("confidence"), lambda s, _: _CONFIDENCE[s.confidence], "confidence is {value}"
+)
 _RULES: Final = (
     _THERAPY,
     _NO_COUNTS,
-    _Rule("unit", _column("unit"), lambda s: (s.unit,) if s.unit else None, "counted per {value}"),
-    _Rule("scope", _column("response_scope"), lambda s: s.scope or None, "response of {value}"),
-    _Rule("site", _column("site"), lambda s: s.site or None, "site is {value}"),
-    _Rule("counts", _column("counts"), lambda s: _COUNTS[s.counts], "counts are {value}"),
-    _Rule(
-        "preferred",
-        _column("preferred"),
-        lambda s: None if s.preferred == "any" else (s.preferred,),
-        "another row for the same lesions or patients is preferred",
-    ),
-    _Rule("arms", _part, lambda s: None if s.arms == "any" else (s.arms,), "the arm is a {value}"),
-    _Rule("confidence", _column("confidence"), lambda s: _CONFIDENCE[s.confidence], "confidence is {value}"),
+    _Rule("unit", _column("unit"), lambda s, _: (s.unit,) if s.unit else None, "counted per {value}"),
+    _Rule("scope", _column("response_scope"), lambda s, _: s.scope or None, "response of {value}"),
+    _Rule("site", _column("site"), lambda s, _: s.site or None, "site is {value}"),
+    _TUMOUR,
+    _DESIGN,
+    _Rule("agent", _column("agent"), _named_agent, "agent is {value}"),
+    _Rule("role", _column("role"), lambda s, _: None if s.role in ((), (INTENDED,)) else s.role, "role is {value}"),
+    _COUNTED,
+    _PREFERRED,
+    _Rule("arms", _part, lambda s, _: None if s.arms == "any" else (s.arms,), "the arm is a {value}"),
+    _SURE,
 )
-_TABLE1_RULES: Final = (_THERAPY, _NO_COUNTS)
+_NAMED_RULES: Final = {
+    TABLE1: (_THERAPY, _NO_COUNTS),
+    PREVALENCE: (_NO_COUNTS, _TUMOUR, _DESIGN, _COUNTED, _PREFERRED, _SURE),
+    ALL: (_Rule("therapy", _treatment, lambda s, _: s.therapy or None, "treatment is {value}"), *_RULES[1:]),
+}
 
+_NAMED: Final = 4  # more findings of one rule than this are counted
 LATER: Final = "after loading"
-_ORDER: Final = (*(rule.code for rule in _RULES), LATER)
+_ORDER: Final = (*dict.fromkeys([*(rule.code for rule in _RULES), "one arm", "overlaps", LATER]),)
 
 
 @dataclass(frozen=True)
@@ -100,15 +141,21 @@ class Sifted:
 
 def sift(selection: Selection) -> Sifted:
     """Apply the rules in their order; a row carries the first that excludes it as its reason."""
-    rows = _candidates(selection.name, selection.outcome)
+    rows = candidates(selection.name, selection.outcome)
     against: list[list[tuple[str, str]]] = [[] for _ in range(len(rows))]
-    for rule in _TABLE1_RULES if selection.name == TABLE1 else _RULES:
-        allowed = rule.allowed(selection)
+    for rule in _NAMED_RULES.get(selection.name, _RULES):
+        values = rule.value(rows)
+        allowed = rule.allowed(selection, values)
         if allowed is None:
             continue
-        for found, value in zip(against, rule.value(rows), strict=True):
+        for found, value in zip(against, values, strict=True):
             if value not in allowed:
                 found.append((rule.code, rule.found.format(value=value.replace("_", " "))))
+    if selection.name != TABLE1:
+        for tell in (_tell_arms, _tell_overlaps):
+            kept = rows.reset_index(drop=True)[[not found for found in against]]
+            for place, why in tell(kept, selection).items():
+                against[place].append(why)
     gone = [found for found in against if found]
     out = np.array([bool(found) for found in against], dtype=bool)
     left_out = rows[out].assign(
@@ -119,42 +166,26 @@ def sift(selection: Selection) -> Sifted:
     return Sifted(rows[~out], left_out)
 
 
-def _candidates(name: str, outcome: str) -> pd.DataFrame:
-    """Every row of a name for one outcome, before any selection."""
-    if name == TABLE1:
-        return _table1(outcome)
-    rows = responses(name)
-    return rows[rows["outcome"] == outcome]
+def _tell_arms(kept: pd.DataFrame, selection: Selection) -> dict[int, tuple[str, str]]:
+    """Control arms of trials whose experimental arm is in hand; single arms of two-arm comparisons."""
+    if selection.name == HYPERTHERMIA:
+        alone = kept.index[~paired(kept)] if len(kept) else kept.index
+        return dict.fromkeys(alone, ("one arm", "no arm of the other treatment counts this in the same unit"))
+    if selection.role != (INTENDED,):
+        return {}
+    tried = set(kept.loc[kept["role"] == "experimental", "study_id"])
+    controls = kept.index[(kept["role"] == "control") & kept["study_id"].isin(tried)]
+    return dict.fromkeys(controls, ("role", "control arm of a trial whose experimental arm is in hand"))
 
 
-_DEFINITIONS: Final = {"complete_response": "definition_cr", "objective_response": "definition_or"}
-
-
-def table1_outcomes() -> pd.DataFrame:
-    """Study and outcome of each count of Table 1."""
-    return pd.concat([_table1(outcome) for outcome in _DEFINITIONS]).dropna(subset="events")
-
-
-def _table1(outcome: str) -> pd.DataFrame:
-    """Table 1 in the columns of a response file: one outcome, lesions as the denominator."""
-    printed = table(TABLE1)
-    return pd.DataFrame(
-        {
-            "study_id": printed["study_id"],
-            "year": printed["year"],
-            "arm": "as printed",
-            "therapy": printed["therapy"],
-            "unit": "lesion",
-            "outcome": outcome,
-            "events": printed[outcome],
-            "total": printed["n_lesions"],
-            "n_patients": printed["n_patients"],
-            "n_lesions": printed["n_lesions"],
-            "definition": printed[_DEFINITIONS[outcome]],
-            "asterisk": printed["asterisk"],
-            "row": printed["row"],
-        }
-    )
+def _tell_overlaps(kept: pd.DataFrame, selection: Selection) -> dict[int, tuple[str, str]]:
+    """Rows of studies whose patients a preferred study holds, or may hold."""
+    if selection.overlaps not in PREFER or kept.empty:
+        return {}
+    instead = chosen(kept, selection.overlaps)
+    gone = kept[kept["study_id"].isin(list(instead))]
+    told = [("overlaps", f"may share patients with {study_label(instead[study])}") for study in gone["study_id"]]
+    return dict(zip(gone.index, told, strict=True))
 
 
 def tally(left_out: pd.DataFrame) -> pd.DataFrame:
@@ -169,4 +200,6 @@ def told(left_out: pd.DataFrame, reason: str) -> str:
     details = left_out.loc[left_out["reason"] == reason, "detail"].value_counts()
     if len(details) == 1:
         return str(details.index[0])
-    return ", ".join(f"{text}: {number}" for text, number in details.items())
+    counted = [f"{text}: {number}" for text, number in details.items()]
+    more = counted[_NAMED:]
+    return ", ".join(counted[:_NAMED] + ([f"{len(more)} more"] if more else []))

@@ -77,7 +77,7 @@ def table(name: str) -> pd.DataFrame:
 
 
 def responses(name: str) -> pd.DataFrame:
-    """Rows of a response file with their place in it (`row`, from 1) and the study's year and design."""
+    """Rows of a response file, with its name and their place in it (`file`, `row` from 1), year and design."""
     frame = table(name)
     known = table("references").set_index("study_id")[["year", "design"]]
-    return frame.join(known, on="study_id").assign(row=range(1, len(frame) + 1))
+    return frame.join(known, on="study_id").assign(file=name, row=range(1, len(frame) + 1))

@@ -19,6 +19,7 @@ from metaan.core.wls import Data
 from metaan.errors import Note, OptionError
 from metaan.measures.proportion import Counts, counts
 from metaan.measures.record import Effects
+from metaan.models.cautions import data_notes
 from metaan.models.results import Convergence, GlmmResult, PoolResult, Spec
 from metaan.validate import CI, Option, check_level, forbid
 
@@ -186,7 +187,7 @@ def _result(read: Counts, spec: Spec, b: Binomial, found: BinomialFit) -> GlmmRe
             converged=bool(found.converged[0]), iterations=int(found.iterations[0]),
             maxima=int(found.maxima[0]), nodes=_nodes(spec, found),
         ),
-        cov=found.cov[0], spec=spec, effects=eff, notes=eff.notes + _notes(read, spec, found, (low, high), pi_low),
+        cov=found.cov[0], spec=spec, effects=eff, notes=_notes(read, spec, found, (low, high), pi_low),
     )  # fmt: skip
 
 
@@ -233,7 +234,7 @@ def _prediction(spec: Spec, k: int, mu: float, se: float, tau: float) -> tuple[f
 def _notes(
     read: Counts, spec: Spec, found: BinomialFit, limits: tuple[float, float], pi_low: float
 ) -> tuple[Note, ...]:
-    k, notes = len(read.study), []
+    k, notes = len(read.study), [*read.notes, *data_notes(read.data)]
     if k == 1:
         notes.append(
             Note(
@@ -293,7 +294,7 @@ def _separated(read: Counts, spec: Spec, found: BinomialFit) -> GlmmResult:
         **_likelihood(found, eff.k, 0.0),
         convergence=Convergence(maxima=1), cov=found.cov[0], spec=dataclasses.replace(spec, ci="likelihood-ratio"),
         effects=eff,
-        notes=(*eff.notes, Note("separated", text), *no_pi),
+        notes=(*eff.notes, *data_notes(read.data), Note("separated", text), *no_pi),
     )  # fmt: skip
 
 

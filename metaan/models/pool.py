@@ -16,6 +16,7 @@ from metaan.core.tau2 import ESTIMATORS, Tau2
 from metaan.core.wls import Data, FloatArray
 from metaan.errors import InputError, Note, OptionError
 from metaan.measures.record import Effects
+from metaan.models.cautions import data_notes
 from metaan.models.results import Convergence, PoolResult, Spec
 from metaan.validate import METHOD, PI, TEST, check_level, forbid, numbers
 
@@ -172,7 +173,7 @@ def _result(
             maxima=int(estimate.maxima[0]),
         ),
         spec=spec,
-        effects=eff, notes=eff.notes + _notes(eff, spec, estimate, p, half, interval),
+        effects=eff, notes=eff.notes + data_notes(eff.data) + _notes(eff, spec, estimate, p, half, interval),
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Axis", "make_axis"]
 
 _HALF: Final = 0.5  # rates that reach beyond this get the whole axis from 0 to 100 %
+_TICK_WIDTH: Final = 8  # characters; longer texts are rounded to four digits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +69,10 @@ class Axis:
         return f"({self.number(low)}{between}{self.number(high)})"
 
     def tick_texts(self) -> list[str]:
-        """Text of each tick."""
-        return [_minus(f"{tick * self.factor:.10g}") for tick in self.ticks]
+        """Text of each tick, short enough to stand beside the next."""
+        shown = [tick * self.factor for tick in self.ticks]
+        full, short = ([_minus(f"{value:.{digits}g}") for value in shown] for digits in (10, 4))
+        return short if max(map(len, full)) > _TICK_WIDTH and len(set(short)) == len(short) else full
 
 
 def make_axis(table: pd.DataFrame, xlim: tuple[float, float] | None = None) -> Axis:

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from metaan.errors import InputError, OptionError, listed
 from metaan.evidence.explain import explain
-from metaan.evidence.load import RECORD
 from metaan.measures.backtransform import display_scale
 from metaan.measures.proportion import MEASURE
 from metaan.models.results import PoolResult
+from metaan.names import RECORD
 from metaan.plot.wording import (
     axis_label,
     glmm_lines,

@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from metaan.evidence.load import RECORD
 from metaan.measures.intervals import INTERVAL
 from metaan.models.results import GlmmResult, PoolResult
+from metaan.names import RECORD
 from metaan.validate import PI
 
 __all__ = [

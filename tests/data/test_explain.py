@@ -2,8 +2,9 @@
 
 import pandas as pd
 import pytest
+from helpers.evidence import load_keeping as load
 
-from metaan import explain, load
+from metaan import explain
 from metaan.errors import DataError, InputError
 
 from .conftest import FILES, read_rows
@@ -50,7 +51,7 @@ def test_reasons_are_the_arguments_that_would_bring_a_row_back():
     assert reasons["byrne2005", "ECT, all lesions incl. non-randomised"] == ["preferred"]
     assert reasons["mir1998", "single"] == ["site"]
     for reason in ("site", "preferred", "therapy"):
-        more = load("electrochemotherapy", **ECT, **{reason: "any"})
+        more = load("electrochemotherapy", **ECT, role="any", **{reason: "any"})
         only = story.rows[(story.rows["reason"] == reason) & (story.rows["also"] == "")]
         assert len(only) > 0
         assert set(only["row"]) <= set(more["row"])
@@ -93,10 +94,10 @@ def test_the_summary_is_short_and_names_each_reason():
 
 
 def test_nothing_left_out_is_an_explanation_too():
-    wide = dict.fromkeys(("site", "scope", "therapy", "counts", "confidence", "arms", "preferred"), "any")
-    story = explain(load("topical", outcome="partial_response", unit="patient", **wide))
+    wide = dict.fromkeys(("site", "therapy", "counts", "confidence", "arms", "preferred", "role"), "any")
+    story = explain(load("photodynamic", outcome="complete_response", unit="lesion", **wide))
     assert set(story.rows["reason"]) <= {"unit"}
-    assert story.kept + len(story.rows) == len(rows_for("topical", "partial_response"))
+    assert story.kept + len(story.rows) == len(rows_for("photodynamic", "complete_response"))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
 """Notes warn of what must not be pooled unseen."""
 
 import pytest
-
-from metaan import load
+from helpers.evidence import load_keeping as load
 
 
 def notes(*args, **kwargs):
@@ -29,7 +28,7 @@ def test_rows_of_one_review_do_not_overlap_for_being_in_it():
 
 
 def test_parallel_arms_are_named():
-    found = notes("radiotherapy", outcome="complete_response", unit="patient", site="any")["several-rows"]
+    found = notes("radiotherapy", outcome="complete_response", unit="patient", site="any", role="any")["several-rows"]
     assert {"Vernon 1996, RT alone", "Vernon 1996, RT+HT"} <= set(found["studies"])
     assert "several-rows" not in notes("electrochemotherapy", outcome="complete_response", unit="lesion")
 

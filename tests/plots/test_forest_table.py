@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.evidence import load_keeping
 from helpers.figures import effects, rates
 
 import metaan
@@ -217,7 +218,7 @@ def loaded(trials):
 
 
 def test_cautions_of_loaded_rows_follow_the_rows_in_hand():
-    trials = metaan.load("electrochemotherapy", outcome="complete_response", unit="lesion")
+    trials = load_keeping("electrochemotherapy", outcome="complete_response", unit="lesion")
     told = " ".join(rows(forest_table(loaded(trials)), "note")["study"])
     assert "lesions of one patient are alike" in told
     assert "share patients" in told
@@ -237,7 +238,7 @@ def test_cautions_of_loaded_rows_follow_the_rows_in_hand():
     ],
 )
 def test_the_axis_says_what_was_loaded(therapy, unit, outcome, label):
-    trials = metaan.load(therapy, outcome=outcome, unit=unit)
+    trials = load_keeping(therapy, outcome=outcome, unit=unit)
     exact = metaan.glmm("PLO", trials, events="events", total="total", study="study")
     for res in (exact, exact.back(), loaded(trials[trials["events"].between(1, trials["total"] - 1)])):
         assert forest(res).get_xlabel() == label
@@ -247,7 +248,7 @@ def test_the_axis_says_what_was_loaded(therapy, unit, outcome, label):
 
 
 def test_counts_other_than_those_loaded_are_plain_rates():
-    trials = metaan.load("electrochemotherapy", outcome="complete_response", unit="lesion")
+    trials = load_keeping("electrochemotherapy", outcome="complete_response", unit="lesion")
     left = trials.assign(left=trials["total"] - trials["events"])
     assert left.attrs == trials.attrs
     others = metaan.glmm("PLO", left, events="left", total="total")

@@ -1,6 +1,7 @@
 """Every column of a table that metaan makes has a row in the vocabulary."""
 
 import pytest
+from helpers.evidence import load_keeping
 
 import metaan
 from metaan.names import COLUMNS, heading
@@ -8,7 +9,7 @@ from metaan.names import COLUMNS, heading
 
 @pytest.fixture(scope="module")
 def trials():
-    return metaan.load("electrochemotherapy", outcome="complete_response", unit="patient")
+    return load_keeping("electrochemotherapy", outcome="complete_response", unit="patient")
 
 
 @pytest.fixture(scope="module")
