@@ -12,10 +12,12 @@ from metaan.evidence.options import TABLE1_THERAPY, THERAPY
 from metaan.evidence.overlap import shared
 from metaan.evidence.selection import Sifted, tally
 from metaan.evidence.store import RESPONSES, responses
+from metaan.names import RECORD
 
 __all__ = ["cautions", "notes_on"]
 
 _TREATMENTS: Final = {**THERAPY.choices, **TABLE1_THERAPY.choices}
+_CHANGES: Final = ("denominators",)  # written on the frame by what changed its counts
 _NAMED: Final = 10  # more studies than this are counted instead of named
 
 
@@ -42,7 +44,9 @@ def cautions(rows: pd.DataFrame) -> tuple[Note, ...]:
     """What a result must repeat about rows in hand that `load` selected: shared patients, lesions within patients."""
     if not {"study", "study_id", "unit", "total", "n_patients"} <= set(rows.columns):
         return ()
-    found = (_overlaps(rows, rows["study"]), _lesions(rows))
+    said = rows.attrs.get(RECORD, {}).get("notes", ())
+    changed = [Note(note["code"], note["text"], tuple(note["studies"])) for note in said if note["code"] in _CHANGES]
+    found = (_overlaps(rows, rows["study"]), _lesions(rows), *changed)
     return tuple(note for note in found if note is not None)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from metaan.core.transforms import double_arcsine
 from metaan.errors import DataError, Note, OptionError, ZeroCellWarning, listed
+from metaan.measures.effective import effective_note, is_effective
 from metaan.measures.record import Effects, complete
 from metaan.validate import CORRECTION, MISSING, FloatArray, Option, column, forbid, labels, numbers, same_length
 
@@ -55,10 +56,13 @@ def counts(data: Any, events: Any, total: Any, study: Any, missing: str) -> Coun
     _one_unit(rows)
     x, n = arrays["events"], arrays["total"]
     forbid(x < 0, names, "events is negative", [x])
-    forbid(n < 1, names, "total must be at least 1", [n])
-    forbid(x != np.floor(x), names, "events must be a whole number", [x])
-    forbid(n != np.floor(n), names, "total must be a whole number", [n])
+    effective = is_effective(x, n, rows)
+    forbid((n < 1) & ~effective, names, "total must be at least 1", [n])
+    forbid((x != np.floor(x)) & ~effective, names, "events must be a whole number", [x])
+    forbid((n != np.floor(n)) & ~effective, names, "total must be a whole number", [n])
     forbid(x > n, names, "events exceeds total", [x, n])
+    if effective.any():
+        notes = (*notes, effective_note(rows, names))
     return Counts(events=x, total=n, study=names, data=rows, notes=notes)
 
 
