@@ -11,6 +11,15 @@ from .measures.intervals import rate_interval as rate_interval
 from .measures.proportion import effect_size as effect_size
 from .measures.record import Effects as Effects
 from .measures.record import effects as effects
+from .measures.reported import check_percentage as check_percentage
+from .measures.reported import counts_from_percentage as counts_from_percentage
+from .measures.reported_tables import tables_from_percentages as tables_from_percentages
+from .measures.standard_error import se_from_ci as se_from_ci
+from .measures.standard_error import se_from_pvalue as se_from_pvalue
+from .measures.survival import hazard_ratio_from_ci as hazard_ratio_from_ci
+from .measures.survival import hazard_ratio_from_events as hazard_ratio_from_events
+from .measures.survival import hazard_ratio_from_logrank as hazard_ratio_from_logrank
+from .measures.survival import hazard_ratio_from_medians as hazard_ratio_from_medians
 from .models.glmm import glmm as glmm
 from .models.icc import icc_sensitivity as icc_sensitivity
 from .models.intervals import Tau2Interval as Tau2Interval

@@ -17,7 +17,8 @@ def test_docstring_examples(name):
     assert failed == 0
 
 
-PUBLIC = ["effects", "effect_size", "pool", "glmm", "tau2_interval", "rate_interval", "load", "explain", "catalogue"]
+MEMBERS = {name: getattr(metaan, name) for name in metaan.__all__}
+PUBLIC = [name for name, member in MEMBERS.items() if callable(member) and not isinstance(member, type)]
 
 
 @pytest.mark.parametrize("name", PUBLIC)
