@@ -1,10 +1,14 @@
 from . import errors as errors
 from . import plot as plot
 from .evidence.catalogue import catalogue as catalogue
+from .evidence.citations import cite as cite
+from .evidence.conflicts import conflicts as conflicts
 from .evidence.denominators import denominators as denominators
 from .evidence.explain import explain as explain
 from .evidence.load import load as load
 from .evidence.overlap import overlaps as overlaps
+from .evidence.provenance import Provenance as Provenance
+from .evidence.provenance import provenance as provenance
 from .evidence.published import published as published
 from .evidence.units import design_effect as design_effect
 from .measures.intervals import rate_interval as rate_interval

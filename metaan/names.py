@@ -87,6 +87,8 @@ _ROWS = (
     ("without_patients", "no patients", "count", "studies that give no number of patients"),
     ("lesions", "lesions", "count", "lesions, largest number of each study, parallel arms added"),
     ("without_lesions", "no lesions", "count", "studies that give no number of lesions"),
+    ("conflict", "conflict", "", "number of a disagreement between sources"),
+    ("differs", "differs", "", "what two sources give differently"),
     ("years", "years", "", "years of publication, first to last"),
     ("outcomes", "outcomes", "", "what is counted, with the number of studies"),
     ("cohort_group", "group", "", "studies that share patients or may share them"),
