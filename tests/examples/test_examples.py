@@ -181,3 +181,31 @@ def test_miltefosine_pools_the_single_arm_trials_and_then_adds_the_randomised_on
     header, *lines = (line.split() for line in table_after(printed, "Miltefosine arms"))
     held = [tuple(line[header.index(name)] for name in ("randomised", "k", "patients")) for line in lines]
     assert held == [("out", "3", "73")] * 4 + [("in", "4", "97")] * 2  # 25 + 30 + 18, and 24 more
+
+
+def test_the_evidence_tour_shows_the_rate_under_each_policy(run):
+    printed, _ = run("05_evidence_tour")
+    assert "12 of 20 studies of electrochemotherapy share patients" in printed
+    header, *lines = table_after(printed, "The pooled rate under each policy")
+    assert header.startswith("overlaps k lesions")
+    found = {line.split()[0]: line.split()[1:4] for line in lines}
+    assert {name: values[0] for name, values in found.items()} == {
+        "keep": "20",
+        "prefer_largest": "14",
+        "prefer_primary": "14",
+    }
+    assert found["prefer_largest"][2] != found["keep"][2]
+    assert "Kis 2010 (kis2010)" in printed
+    assert len(printed.split("References of the rows in hand\n\n")[1].strip().splitlines()) == 14
+
+
+def test_lesions_and_patients_are_pooled_side_by_side(run):
+    printed, _ = run("06_lesions_and_patients")
+    for heading, patients in (("The same 6 trials", "6 203"), ("Electrochemotherapy, all trials", "7 875")):
+        _, *lines = table_after(printed, heading)
+        correlations = [line.split("ICC ")[1].split()[0] for line in lines[:4]]
+        assert correlations == ["0", "0.1", "0.3", "0.5"]
+        effective = [float(line.split("ICC ")[1].split()[2]) for line in lines[:4]]
+        assert effective == sorted(effective, reverse=True)
+        assert lines[4].startswith(f"patients {patients}")
+    assert re.search(r"Quaglino 2008 .* 13 +14\n", printed)  # 13 of 14 patients
