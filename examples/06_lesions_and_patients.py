@@ -62,8 +62,7 @@ for ax, (title, trials) in zip(axes, panels.items(), strict=True):
         ax.text(101, i, f"k {line.k}, n {line.n:.0f}", va="center", fontsize=8, clip_on=False)
 axes[0].set_ylim(len(ICC) + 0.5, -0.5)
 fig.legend(*axes[0].get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower right", ncols=2)
-fig.supxlabel(
-    f"Left: {', '.join(both['lesion']['study'])}. n of lesions is the effective number.", fontsize=8, x=0.02, ha="left"
-)
+trials = ", ".join(both["lesion"]["study"])
+fig.supxlabel(f"Left: {trials}. n of lesions is the effective number.", fontsize=8, x=0.02, ha="left")
 sns.despine(fig)
 metaan.plot.save(axes[0], OUTPUT / "06_lesions_and_patients.png", OUTPUT / "06_lesions_and_patients.svg")
