@@ -115,6 +115,8 @@ def explain(trials: pd.DataFrame) -> Explanation:
     kept = sifted.kept[held]
     removed = sifted.kept[~held].assign(reason=LATER, detail="removed from the frame after loading", also="")
     rows = sifted.left_out if removed.empty else pd.concat([sifted.left_out, removed])
+    corrected = "design_effect" in trials.columns  # the lesions are no longer taken for independent
+    notes = notes_on(Sifted(kept, rows), row_labels(kept), two_arms=selection.name == HYPERTHERMIA)
     rows = rows.assign(study=rows["study_id"].map(study_label)).reset_index(drop=True)
     return Explanation(
         selection=selection.to_dict(),
@@ -122,7 +124,7 @@ def explain(trials: pd.DataFrame) -> Explanation:
         kept=len(kept),
         rows=rows[[column for column in _COLUMNS if column in rows.columns]],
         counts=tally(rows),
-        notes=notes_on(Sifted(kept, rows), row_labels(kept), two_arms=selection.name == HYPERTHERMIA),
+        notes=tuple(note for note in notes if not (corrected and note.code == "lesions")),
     )
 
 

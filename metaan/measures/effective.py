@@ -33,9 +33,9 @@ def effective_note(rows: pd.DataFrame | None, study: tuple[str, ...]) -> Note:
     effect, icc = rows["design_effect"], sorted(set(rows["icc"]))
     values = ", ".join(f"{value:g}" for value in icc)
     text = (
-        f"Lesions of one patient are assumed to correlate by {values} (ICC), the same in every study: counts are "
-        f"divided by 1 + (m - 1) ICC with m lesions per patient, {effect.min():.3g} to {effect.max():.3g} (median "
-        f"{effect.median():.3g})."
+        f"Lesions of one patient are assumed to correlate by {values} (ICC), the same in every study: with m lesions "
+        f"per patient counts are divided by 1 + (m - 1) ICC, that is by {effect.min():.3g} to {effect.max():.3g} "
+        f"(median {effect.median():.3g})."
     )
     guessed = rows["cluster_size_assumed"].to_numpy(dtype=bool) if "cluster_size_assumed" in rows.columns else None
     if guessed is None or not guessed.any():

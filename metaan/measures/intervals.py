@@ -12,7 +12,7 @@ from metaan.core.roots import bracketed_root
 from metaan.measures.proportion import counts
 from metaan.validate import FloatArray, Option, check_level
 
-__all__ = ["INTERVAL", "rate_interval"]
+__all__ = ["INTERVAL", "limits", "rate_interval"]
 
 INTERVAL: Final = Option(
     "interval",
@@ -77,7 +77,11 @@ def rate_interval(
     INTERVAL.check(interval)
     check_level(level)
     read = counts(None, events, total, None, "raise")
-    x, n = read.events, read.total
+    return limits(read.events, read.total, interval, level)
+
+
+def limits(x: FloatArray, n: FloatArray, interval: str, level: float) -> tuple[FloatArray, FloatArray]:
+    """Limits of checked counts, which may be effective ones and so fractions."""
     low, high = _OWN[interval](x, n, level) if interval in _OWN else _from_statsmodels(x, n, interval, level)
     return np.where(x == 0, 0.0, np.clip(low, 0.0, 1.0)), np.where(x == n, 1.0, np.clip(high, 0.0, 1.0))
 

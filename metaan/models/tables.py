@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from metaan.measures.intervals import INTERVAL, rate_interval
+from metaan.measures.intervals import INTERVAL, limits
+from metaan.validate import FloatArray
 
 if TYPE_CHECKING:
     from metaan.models.results import PoolResult
@@ -22,9 +23,9 @@ def study_table(res: PoolResult, *, interval: str) -> pd.DataFrame:
     eff = res.effects
     columns: dict[str, Any] = {"study": list(eff.study)}
     if eff.events is not None and eff.total is not None:
-        low, high = rate_interval(eff.events, eff.total, interval=interval, level=res.spec.level)
+        low, high = limits(eff.events, eff.total, interval, res.spec.level)
         columns |= {
-            "events": eff.events.astype(np.int64), "total": eff.total.astype(np.int64),
+            "events": _whole(eff.events), "total": _whole(eff.total),
             "rate": eff.events / eff.total, "rate_low": low, "rate_high": high,
         }  # fmt: skip
     half = ndtri((1 + res.spec.level) / 2) * np.sqrt(eff.vi)
@@ -33,3 +34,8 @@ def study_table(res: PoolResult, *, interval: str) -> pd.DataFrame:
         "weight": res.weights, "fitted": res.fitted, "blup": res.blup,
     }  # fmt: skip
     return pd.DataFrame(columns)
+
+
+def _whole(counts: FloatArray) -> np.ndarray[Any, Any]:
+    """Counts as integers; effective counts stay fractions."""
+    return counts.astype(np.int64) if np.array_equal(counts, np.floor(counts)) else counts

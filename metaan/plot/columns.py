@@ -66,7 +66,8 @@ def left_blocks(rows: pd.DataFrame) -> list[Block]:
     blocks = [Block(header=_header("study"), columns=(labels,), align="left")]
     if rows["total"].notna().any():
         for name in ("events", "total"):
-            cells = tuple("" if value != value else f"{value:.0f}" for value in rows[name])
+            decimals = 0 if (rows[name].dropna() % 1 == 0).all() else 1  # effective counts are fractions
+            cells = tuple("" if value != value else f"{value:.{decimals}f}" for value in rows[name])
             blocks.append(Block(header=_header(name), columns=(cells,)))
     return blocks
 

@@ -39,11 +39,11 @@ def test_the_checks_look_at_many_rows(rows):
 
 
 NEW = {
-    "study_id": "invented2099", "arm": "single", "role": "single", "therapy": "topical", "agent": "a cream",
+    "study_id": "new2099", "arm": "single", "role": "single", "therapy": "topical", "agent": "a cream",
     "route": "topical", "combined_with": "", "primary_tumour": "breast", "site": "cutaneous_metastases",
     "unit": "patient", "response_scope": "treated_lesions", "events": "", "total": "20", "reported_pct": "",
     "ci_low": "", "ci_high": "", "counts": "printed", "timepoint": "", "criteria": "", "n_patients": "20",
-    "n_lesions": "", "source_kind": "primary", "source": "Invented 2099, abstract", "locator": "abstract",
+    "n_lesions": "", "source_kind": "primary", "source": "New 2099, abstract", "locator": "abstract",
     "url": "https://example.org", "confidence": "high", "preferred": "yes", "notes": "",
 }  # fmt: skip
 OUTCOMES = {
@@ -59,12 +59,12 @@ def tables(rows):
     for outcome, (events, pct) in OUTCOMES.items():
         more["topical"].append(NEW | {"outcome": outcome, "events": events, "reported_pct": pct})
     reference = dict.fromkeys(more["references"][0], "")
-    more["references"].append(reference | {"study_id": "invented2099", "citation": "Invented et al. 2099", "design": "rct"})
+    more["references"].append(reference | {"study_id": "new2099", "citation": "New et al. 2099", "design": "rct"})
     return more
 
 
 def row(tables, outcome):
-    return next(line for line in tables["topical"] if (line["study_id"], line["outcome"]) == ("invented2099", outcome))
+    return next(line for line in tables["topical"] if (line["study_id"], line["outcome"]) == ("new2099", outcome))
 
 
 def test_a_complete_new_study_breaks_nothing(tables, audit):
@@ -104,9 +104,12 @@ BREAKS = {
     "CR + PR is not OR": (change("partial_response", events="4", reported_pct="20"), r"CR \+ PR = 9, OR = 8"),
     "more outcomes than patients": (change("stable_disease", events="13"), r"CR \+ PR \+ SD \+ PD = 23 of 20"),
     "a percentage of other counts": (change("complete_response", reported_pct="26"), "5/20 is 25.00%, printed 26%"),
-    "the same row twice": (again, "2 rows of invented2099 / single / patient"),
-    "two preferred rows": (second_preferred, "2 preferred rows of invented2099 / single / patient / stable_disease"),
-    "no preferred row": (change("stable_disease", preferred="no"), "no preferred row of invented2099 / single / patient"),
+    "the same row twice": (again, "2 rows of new2099 / single / patient"),
+    "two preferred rows": (second_preferred, "2 preferred rows of new2099 / single / patient / stable_disease"),
+    "no preferred row": (
+        change("stable_disease", preferred="no"),
+        "no preferred row of new2099 / single / patient",
+    ),
     "preferred without counts": (without_counts, "preferred without counts"),
     "no reference": (without_reference, "not among the references"),
     "a reference without use": (

@@ -198,3 +198,25 @@ def test_sensitivity_refuses_what_has_no_rate():
         icc_sensitivity(lesions(events=0))
     with pytest.raises(DataError, match="exceeds total"):
         icc_sensitivity(lesions(events=[61, 1, 1, 1]))
+
+
+@pytest.mark.parametrize("interval", ["clopper-pearson", "wilson", "wilson-cc", "agresti-coull", "jeffreys", "mid-p"])
+def test_tables_and_figures_keep_the_fractions(interval):
+    trials = load_keeping("electrochemotherapy", outcome="complete_response", unit="lesion")
+    frame = design_effect(trials, icc=0.3, cluster_size="median")
+    res = metaan.glmm("PLO", frame, **COUNTS)
+    table = res.studies(interval=interval)
+    np.testing.assert_allclose(table["events"], frame["events"])
+    np.testing.assert_allclose(table["total"], frame["total"])
+    plain = metaan.glmm("PLO", trials, **COUNTS).studies(interval=interval)
+    assert (table["rate_high"] - table["rate_low"] > plain["rate_high"] - plain["rate_low"]).all()
+    drawn = metaan.plot.forest_table(res)
+    np.testing.assert_allclose(drawn.loc[drawn["row"] == "study", "events"], frame["events"])
+    said = " ".join(drawn.loc[drawn["row"] == "note", "study"])
+    assert "too narrow" not in said
+    assert "correlate by 0.3" in said
+
+
+def test_whole_counts_stay_whole_in_tables():
+    table = metaan.glmm("PLO", design_effect(lesions(), icc=0), **COUNTS).studies()
+    assert table["events"].dtype == table["total"].dtype == np.int64
