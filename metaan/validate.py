@@ -25,6 +25,7 @@ __all__ = [
     "forbid",
     "labels",
     "numbers",
+    "require_columns",
     "same_length",
 ]
 
@@ -155,6 +156,17 @@ def column(data: Any, value: Any, name: str) -> Any:
     close = difflib.get_close_matches(value, known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise InputError(f"{name}={value!r} is not a column of the data. Columns: {', '.join(known)}.{hint}")
+
+
+def require_columns(data: Any, needed: Sequence[str], name: str = "trials") -> None:
+    """Refuse what is not a DataFrame with the columns that a function reads."""
+    import pandas as pd
+
+    if not isinstance(data, pd.DataFrame):
+        raise InputError(f"{name} must be a DataFrame, e.g. from metaan.load, not {type(data).__name__}.")
+    absent = [column for column in needed if column not in data.columns]
+    if absent:
+        raise InputError(f"{name} lacks {', '.join(absent)}, which a frame from metaan.load has.")
 
 
 def labels(values: Iterable[Any] | None, k: int) -> tuple[str, ...]:

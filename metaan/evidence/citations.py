@@ -10,7 +10,7 @@ import pandas as pd
 
 from metaan.errors import DataError, InputError, listed
 from metaan.evidence.store import table
-from metaan.validate import Option
+from metaan.validate import Option, require_columns
 
 __all__ = ["STYLE", "cite"]
 
@@ -87,8 +87,7 @@ def _chosen(trials: object) -> list[tuple[_Record, list[str]]]:
     """Lines of references.csv, each with the other publications that its rows were read in."""
     seen: dict[str, list[str]] = {}
     if isinstance(trials, pd.DataFrame):
-        if "study_id" not in trials.columns:
-            raise InputError("trials has no column study_id. Cite a frame from metaan.load, or a list of keys.")
+        require_columns(trials, ["study_id"])
         seen = {str(key): [] for key in trials["study_id"]}
         if {"source", "source_kind"} <= set(trials.columns):
             for key, kind, source in trials[["study_id", "source_kind", "source"]].itertuples(index=False):

@@ -9,7 +9,7 @@ import pandas as pd
 from metaan.errors import InputError, Note, OptionError, listed
 from metaan.evidence.store import RESPONSES, responses
 from metaan.names import RECORD
-from metaan.validate import Option
+from metaan.validate import Option, require_columns
 
 __all__ = ["POLICY", "denominators"]
 
@@ -100,12 +100,8 @@ def denominators(trials: pd.DataFrame, *, policy: str, most_missing: float = 1 /
     return frame
 
 
-def _check(trials: object, policy: str, most_missing: float) -> None:
-    if not isinstance(trials, pd.DataFrame):
-        raise InputError(f"trials must be a DataFrame from metaan.load, not {type(trials).__name__}.")
-    absent = [name for name in _NEEDED if name not in trials.columns]
-    if absent:
-        raise InputError(f"trials lacks {', '.join(absent)}; denominators needs {', '.join(_NEEDED)}.")
+def _check(trials: pd.DataFrame, policy: str, most_missing: float) -> None:
+    require_columns(trials, _NEEDED)
     if "total_evaluable" in trials.columns or "design_effect" in trials.columns:
         raise InputError("The counts were changed already: apply denominators first, to the frame as it was loaded.")
     if not 0 <= most_missing < 1:

@@ -10,10 +10,9 @@ from typing import Final
 
 import pandas as pd
 
-from metaan.errors import InputError
 from metaan.evidence.labels import study_label
 from metaan.evidence.store import table
-from metaan.validate import Option
+from metaan.validate import Option, require_columns
 
 __all__ = ["OVERLAPS", "PREFER", "Shared", "chosen", "overlaps", "shared"]
 
@@ -146,8 +145,7 @@ def overlaps(trials: pd.DataFrame) -> pd.DataFrame:
     Benevento 2012   Campana 2012      False
       Campana 2012 Quaglino 2008      False
     """
-    if not isinstance(trials, pd.DataFrame) or "study_id" not in trials.columns:
-        raise InputError("trials must be a DataFrame with a column study_id, e.g. from metaan.load.")
+    require_columns(trials, ["study_id"])
     known = {(row["cohort_group"], row["study_id"]): row for row in table("overlaps").to_dict("records")}
     lines = []
     for pair in shared(trials["study_id"].unique()):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from metaan.errors import DataError, InputError, OptionError, listed
-from metaan.validate import FloatArray
+from metaan.validate import FloatArray, require_columns
 
 __all__ = ["design_effect"]
 
@@ -89,12 +89,8 @@ def design_effect(
     return result
 
 
-def _check(trials: object) -> None:
-    if not isinstance(trials, pd.DataFrame):
-        raise InputError(f"trials must be a DataFrame, e.g. from metaan.load, not {type(trials).__name__}.")
-    absent = [name for name in _NEEDED if name not in trials.columns]
-    if absent:
-        raise InputError(f"trials lacks {', '.join(absent)}; a design effect needs {', '.join(_NEEDED)}.")
+def _check(trials: pd.DataFrame) -> None:
+    require_columns(trials, _NEEDED)
     if "design_effect" in trials.columns:
         raise InputError("The counts are effective already: apply design_effect to the frame as it was loaded.")
     if "unit" in trials.columns and (trials["unit"] != "lesion").any():

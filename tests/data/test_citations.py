@@ -111,5 +111,5 @@ def test_bad_requests(trials, options, error, message):
 
 
 def test_a_frame_needs_its_keys():
-    with pytest.raises(InputError, match="no column study_id"):
+    with pytest.raises(InputError, match="lacks study_id"):
         cite(load("miltefosine", outcome="objective_response").drop(columns="study_id"))
