@@ -166,7 +166,7 @@ def require_columns(data: Any, needed: Sequence[str], name: str = "trials") -> N
         raise InputError(f"{name} must be a DataFrame, e.g. from metaan.load, not {type(data).__name__}.")
     absent = [column for column in needed if column not in data.columns]
     if absent:
-        raise InputError(f"{name} lacks {', '.join(absent)}, which a frame from metaan.load has.")
+        raise InputError(f"{name} lacks {', '.join(absent)}, which the rows of metaan.load have.")
 
 
 def labels(values: Iterable[Any] | None, k: int) -> tuple[str, ...]:

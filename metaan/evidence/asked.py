@@ -29,6 +29,7 @@ from metaan.evidence.options import (
 from metaan.evidence.overlap import OVERLAPS
 from metaan.evidence.selection import Selection
 from metaan.evidence.store import TABLE1
+from metaan.validate import Option
 
 __all__ = ["asked"]
 
@@ -44,7 +45,8 @@ _HONOURED: Final[Mapping[str, tuple[str, ...]]] = {
     HYPERTHERMIA: tuple(name for name in _DEFAULTS if name not in ("therapy", "role")),
 }
 
-_TRUE_OF_TABLE1: Final = (("unit", "lesion"), ("overlaps", "keep"))
+# What may be said of a name although it goes without saying.
+_TRUE_OF: Final = {TABLE1: (("unit", "lesion"), ("overlaps", "keep")), PREVALENCE: (("unit", "patient"),)}
 
 
 def asked(name: str, *, outcome: str | None, **given: Any) -> Selection:
@@ -81,8 +83,7 @@ def _refuse_unused(name: str, given: Mapping[str, object]) -> None:
     """An option that the name cannot honour is an error and not ignored."""
     honoured = _HONOURED.get(name, tuple(_DEFAULTS))
     for option, value in given.items():
-        said = (option, value) in _TRUE_OF_TABLE1 if name == TABLE1 else False
-        if option not in honoured and value != _DEFAULTS[option] and not said:
+        if option not in honoured and value != _DEFAULTS[option] and (option, value) not in _TRUE_OF.get(name, ()):
             raise OptionError(
                 f"{option}={value!r} does not apply to {name}. Choose among its rows with "
                 f"{', '.join(f'{choice}=' for choice in ('outcome', *honoured))}."
@@ -113,9 +114,10 @@ def _therapies(name: str, therapy: str | Collection[str] | None, rows: pd.DataFr
 
 def _outcome(name: str, outcome: str | None, rows: pd.DataFrame) -> str:
     """The outcome if the rows have it; an error that lists those they have otherwise."""
-    known = OUTCOME if name != PREVALENCE else found_in(rows["outcome"])
+    if name == PREVALENCE:
+        return Option("outcome", {SKIN_METASTASES: "skin metastases"}, SKIN_METASTASES).check(outcome)
     if outcome is not None:
-        return narrowed(known, rows["outcome"]).check(outcome)
+        return narrowed(OUTCOME, rows["outcome"]).check(outcome)
     studies = rows.groupby("outcome")["study_id"].nunique().sort_values(ascending=False)
     listing = ", ".join(f"{key} ({number})" for key, number in studies.items())
     raise OptionError(f"outcome is missing. {name} has, with numbers of studies: {listing}.")

@@ -91,8 +91,8 @@ def _chosen(trials: object) -> list[tuple[_Record, list[str]]]:
         seen = {str(key): [] for key in trials["study_id"]}
         if {"source", "source_kind"} <= set(trials.columns):
             for key, kind, source in trials[["study_id", "source_kind", "source"]].itertuples(index=False):
-                if kind == "review" and source not in seen[key]:
-                    seen[key].append(source)
+                if kind == "review" and source not in seen[str(key)]:
+                    seen[str(key)].append(source)
     elif isinstance(trials, str) or not isinstance(trials, Iterable):
         raise InputError(f"trials={trials!r} must be a DataFrame with a column study_id, or a list of keys.")
     else:

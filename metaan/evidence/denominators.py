@@ -104,7 +104,7 @@ def _check(trials: pd.DataFrame, policy: str, most_missing: float) -> None:
     require_columns(trials, _NEEDED)
     if "total_evaluable" in trials.columns or "design_effect" in trials.columns:
         raise InputError("The counts were changed already: apply denominators first, to the frame as it was loaded.")
-    if not 0 <= most_missing < 1:
+    if isinstance(most_missing, bool) or not isinstance(most_missing, (int, float)) or not 0 <= most_missing < 1:
         raise OptionError(f"most_missing={most_missing!r} must be a share in [0, 1).")
     if policy in ("best", "worst") and "stable_disease" in set(trials["outcome"]):
         raise OptionError(f"policy={policy!r}: stable disease is neither the better nor the worse outcome; use 'itt'.")

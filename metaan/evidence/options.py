@@ -182,8 +182,11 @@ def several(option: Option, value: object) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         return () if option.check(value) == ANY else (option.check(value),)
     chosen = tuple(dict.fromkeys(option.check(item) for item in value))
-    if not chosen or ANY in chosen:
-        raise OptionError(f"{option.name}={value!r}: give at least one value, and {ANY!r} only by itself.")
+    alone = [word for word in (ANY, INTENDED) if word in chosen and (word == ANY or len(chosen) > 1)]
+    if not chosen or alone:
+        raise OptionError(
+            f"{option.name}={value!r}: give at least one value, and {(alone or [ANY])[0]!r} only by itself."
+        )
     return chosen
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from metaan.errors import DataError, InputError, OptionError, listed
-from metaan.validate import FloatArray, require_columns
+from metaan.validate import FloatArray, numbers, require_columns
 
 __all__ = ["design_effect"]
 
@@ -77,7 +77,7 @@ def design_effect(
     frames = []
     for value in values:
         effect = 1 + (size - 1) * value
-        events, total = (trials[name].to_numpy(dtype=np.float64) for name in ("events", "total"))
+        events, total = (numbers(trials[name], name) for name in ("events", "total"))
         frame = trials.assign(
             events=events / effect, total=total / effect, events_observed=trials["events"],
             total_observed=trials["total"], cluster_size=size, cluster_size_assumed=assumed, icc=value,
@@ -116,10 +116,7 @@ def _correlations(icc: float | Sequence[float] | FloatArray) -> tuple[list[float
 
 def _sizes(trials: pd.DataFrame, cluster_size: float | str | None) -> tuple[FloatArray, np.ndarray[Any, Any]]:
     """Mean lesions per patient of each row, and whether it is an assumption."""
-    lesions, patients = (
-        pd.to_numeric(trials[name]).astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
-        for name in ("n_lesions", "n_patients")
-    )
+    lesions, patients = (numbers(trials[name], name) for name in ("n_lesions", "n_patients"))
     with np.errstate(divide="ignore", invalid="ignore"):
         size = lesions / patients
     unknown = ~(np.isfinite(size) & (size >= 1))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaan.errors import Note, listed
+from metaan.errors import DataError, Note, listed
 from metaan.validate import FloatArray
 
 if TYPE_CHECKING:
@@ -31,11 +31,15 @@ def effective_note(rows: pd.DataFrame | None, study: tuple[str, ...]) -> Note:
     """What was assumed about lesions of one patient."""
     assert rows is not None
     effect, icc = rows["design_effect"], sorted(set(rows["icc"]))
-    values = ", ".join(f"{value:g}" for value in icc)
+    if len(icc) > 1:
+        raise DataError(
+            f"The rows hold {len(icc)} correlations (icc from {icc[0]:g} to {icc[-1]:g}), each study once for each: "
+            "pool one at a time, e.g. data[data.icc == 0.1], or use icc_sensitivity."
+        )
+    divided = f"{effect.min():.3g} to {effect.max():.3g} (median {effect.median():.3g})"
     text = (
-        f"Lesions of one patient are assumed to correlate by {values} (ICC), the same in every study: with m lesions "
-        f"per patient counts are divided by 1 + (m - 1) ICC, that is by {effect.min():.3g} to {effect.max():.3g} "
-        f"(median {effect.median():.3g})."
+        f"Lesions of one patient are assumed to correlate by {icc[0]:g} (ICC), the same in every study: with m lesions "
+        f"per patient counts are divided by 1 + (m - 1) ICC, that is by {divided}."
     )
     guessed = rows["cluster_size_assumed"].to_numpy(dtype=bool) if "cluster_size_assumed" in rows.columns else None
     if guessed is None or not guessed.any():

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["tables_from_percentages"]
 
+_MOST = 20_000_000  # pairs of arms to look through
+
 
 def tables_from_percentages(
     pct_t: float | str,
@@ -65,6 +67,8 @@ def tables_from_percentages(
     bound = _bound(total_t, total_c, total, max_total)
     arms = [_arm(value, size, bound, decimals) for value, size in ((pct_t, total_t), (pct_c, total_c))]
     (x1, n1), (x2, n2) = arms
+    if x1.size * x2.size > _MOST:
+        raise OptionError(f"{x1.size:,} by {x2.size:,} counts print so: give the size of an arm, or more decimals.")
     left, right = (index.ravel() for index in np.indices((x1.size, x2.size)))
     both = n1[left] + n2[right]
     fit = both <= bound if total is None else both == total

@@ -201,7 +201,8 @@ def _check_scale(arrays: dict[str, FloatArray], names: tuple[str, ...], kind: _S
 
 
 def _degrees(df: Any, k: int, names: tuple[str, ...]) -> FloatArray:
-    array = np.broadcast_to(np.asarray(df, dtype=np.float64), (k,)) if np.ndim(df) == 0 else numbers(df, "df")
+    array = numbers(df, "df")
+    array = np.broadcast_to(array, (k,)) if array.size == 1 else array
     if array.shape != (k,):
         raise DataError(f"df has {array.size} values for {k} studies.")
     forbid(~(array > 0), names, "df must be positive", [array])

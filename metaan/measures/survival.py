@@ -277,11 +277,12 @@ def _positive(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, FloatA
 def _signs(favours: Any, k: int) -> FloatArray:
     if favours is None:
         raise OptionError("favours is missing: say which arm did better, 'treatment' or 'control'.")
-    sides = [favours] * k if isinstance(favours, str) else list(favours)
+    sides = list(favours) if isinstance(favours, (list, tuple, np.ndarray)) else [favours] * k
     if len(sides) != k:
         raise OptionError(f"favours has {len(sides)} values for {k} studies.")
     return np.array([-1.0 if FAVOURS.check(side) == "treatment" else 1.0 for side in sides])
 
 
 def _log_ratios(y: FloatArray, v: FloatArray, names: tuple[str, ...], note: Note) -> Effects:
+    forbid(~(np.isfinite(y) & np.isfinite(v)), names, "the log hazard ratio is missing or infinite", [y])
     return Effects(yi=y, vi=v, study=names, measure="GEN", notes=(note,))

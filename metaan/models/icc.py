@@ -80,8 +80,11 @@ def icc_sensitivity(
     level = check_level(level)
     frame = design_effect(trials, icc=np.atleast_1d(icc), cluster_size=cluster_size)
     k = len(trials)
-    read = counts(frame, "events", "total", None, "raise")
-    events, total = (np.ascontiguousarray(array.reshape(-1, k).T) for array in (read.events, read.total))
+    counts(
+        trials, "events", "total", "study" if "study" in trials.columns else None, "raise"
+    )  # refuses what is no count
+    arrays = (frame[name].to_numpy(dtype=np.float64) for name in ("events", "total"))
+    events, total = (np.ascontiguousarray(array.reshape(-1, k).T) for array in arrays)
     values = frame["icc"].to_numpy()[::k]
     found = fit(Binomial.from_counts(events, total))
     if found.separated.any() or found.held.any():

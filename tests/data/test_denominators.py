@@ -127,6 +127,7 @@ def test_a_result_says_whose_denominator_it_is():
     [
         ({}, {"policy": "ITT"}, OptionError, "Did you mean 'itt'"),
         ({}, {"policy": "itt", "most_missing": 1}, OptionError, "share"),
+        ({}, {"policy": "itt", "most_missing": "a third"}, OptionError, "share"),
         ({"outcome": "stable_disease"}, {"policy": "best"}, OptionError, "neither the better nor the worse"),
     ],
 )

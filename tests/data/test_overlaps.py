@@ -214,6 +214,7 @@ def test_prevalence_and_all(rows):
         ("topical", {"design": "trial"}, "Choose one of case_report"),
         ("topical", {"primary_tumour": "brest"}, "Did you mean 'breast'"),
         ("topical", {"role": "treated"}, "role='treated' is not known"),
+        ("topical", {"role": ["intended", "control"]}, "'intended' only by itself"),
         ("prevalence", {"site": "any"}, "site='any' does not apply to prevalence"),
         ("hyperthermia", {"therapy": "radiotherapy"}, "does not apply to hyperthermia"),
         ("spratt2014", {"overlaps": "prefer_largest"}, "does not apply to spratt2014"),

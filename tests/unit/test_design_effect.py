@@ -146,6 +146,7 @@ def test_loaded_frames_keep_their_record():
         ({}, {"icc": float("nan")}, OptionError, "must lie in"),
         ({"unit": "patient"}, {"icc": 0.1}, DataError, "'Ames', 'Bo', 'Clark', 'Dun': patients are counted"),
         ({"n_patients": [12, 9, None, 10]}, {"icc": 0.1}, DataError, "1 rows do not tell .* 'Clark'"),
+        ({"n_patients": [12, 9, "four", 10]}, {"icc": 0.1}, DataError, "'four' at position 3"),
         ({"n_patients": [61, 9, 4, 10]}, {"icc": 0.1}, DataError, "'Ames'"),
         ({"n_patients": [0, 9, 4, 10]}, {"icc": 0.1}, DataError, "'Ames'"),
         ({"n_patients": [None, 9, 4, 10]}, {"icc": 0.1, "cluster_size": 0.5}, OptionError, "1 or more"),
@@ -155,6 +156,11 @@ def test_loaded_frames_keep_their_record():
 def test_what_cannot_be_corrected_is_refused(change, options, error, message):
     with pytest.raises(error, match=message):
         design_effect(lesions(**change), **options)
+
+
+def test_several_correlations_are_not_pooled_as_one():
+    with pytest.raises(DataError, match="hold 2 correlations"):
+        metaan.glmm("PLO", design_effect(lesions(), icc=[0, 0.5]), **COUNTS)
 
 
 def test_a_frame_is_corrected_once_and_needs_its_columns():

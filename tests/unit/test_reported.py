@@ -237,6 +237,7 @@ def test_the_true_table_is_always_there(one, other, decimals, sizes, sums):
         ({"total": 5, "max_total": 5}, "not both"),
         ({"total_t": 5, "total_c": 5, "total": 9}, "do not fit"),
         ({"total_t": 5, "total_c": 5, "total": 11}, "do not fit"),
+        ({"max_total": 5000}, "more decimals"),
     ],
 )
 def test_margins_that_do_not_do(known, message):
