@@ -11,7 +11,7 @@ from scipy.special import expit
 from metaan.core.binomial import Binomial
 from metaan.core.binomial_fit import fit
 from metaan.core.inference import quantile
-from metaan.errors import DataError
+from metaan.errors import DataError, listed
 from metaan.measures.proportion import counts
 from metaan.models.glmm import TEST
 from metaan.validate import check_level
@@ -50,7 +50,7 @@ def icc_sensitivity(
     pandas.DataFrame
         One row for each correlation: icc, k, total (effective number of lesions), estimate, ci_low, ci_high, pi_low,
         pi_high (rates), tau2 (logit scale), converged. The prediction interval is that of t with k - 1 degrees of
-        freedom; NaN with fewer than 3 studies.
+        freedom; NaN with fewer than 3 studies. ``attrs["notes"]`` says what was assumed, as text.
 
     Raises
     ------
@@ -80,9 +80,7 @@ def icc_sensitivity(
     level = check_level(level)
     frame = design_effect(trials, icc=np.atleast_1d(icc), cluster_size=cluster_size)
     k = len(trials)
-    counts(
-        trials, "events", "total", "study" if "study" in trials.columns else None, "raise"
-    )  # refuses what is no count
+    counts(trials, "events", "total", "study" if "study" in trials.columns else None, "raise")
     arrays = (frame[name].to_numpy(dtype=np.float64) for name in ("events", "total"))
     events, total = (np.ascontiguousarray(array.reshape(-1, k).T) for array in arrays)
     values = frame["icc"].to_numpy()[::k]
@@ -96,8 +94,17 @@ def icc_sensitivity(
     limits: dict[str, Any] = {
         "ci_low": -t * se, "ci_high": t * se, "pi_low": -wide * spread, "pi_high": wide * spread,
     }  # fmt: skip
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {"icc": values, "k": k, "total": total.sum(axis=0), "estimate": expit(found.mu)}
         | {name: expit(found.mu + shift) for name, shift in limits.items()}
         | {"tau2": found.tau**2, "converged": found.converged}
     )
+    table.attrs["notes"] = [_assumed(frame.iloc[:k])]
+    return table
+
+
+def _assumed(frame: pd.DataFrame) -> str:
+    names = frame["study"] if "study" in frame.columns else frame.index.to_series()
+    guessed = names[frame["cluster_size_assumed"].to_numpy(dtype=bool)]
+    also = f", but assumed for {listed(guessed)}" if len(guessed) else ""
+    return f"One correlation is assumed for every study; lesions per patient are n_lesions/n_patients{also}."

@@ -199,6 +199,13 @@ def test_the_batch_is_the_loop(test):
     assert (np.diff(widths) < 0).all()
 
 
+def test_the_table_says_what_was_assumed():
+    table = icc_sensitivity(lesions(n_patients=[12, None, 4, 10]), cluster_size=3)
+    assert table.attrs["notes"] == [
+        "One correlation is assumed for every study; lesions per patient are n_lesions/n_patients, but assumed for 'Bo'."
+    ]
+
+
 def test_sensitivity_refuses_what_has_no_rate():
     with pytest.raises(DataError, match="no rate of the median study"):
         icc_sensitivity(lesions(events=0))
