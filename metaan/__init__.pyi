@@ -11,8 +11,8 @@ from .evidence.provenance import Provenance as Provenance
 from .evidence.provenance import provenance as provenance
 from .evidence.published import published as published
 from .evidence.units import design_effect as design_effect
+from .measures.effect_size import effect_size as effect_size
 from .measures.intervals import rate_interval as rate_interval
-from .measures.proportion import effect_size as effect_size
 from .measures.record import Effects as Effects
 from .measures.record import effects as effects
 from .measures.reported import check_percentage as check_percentage

@@ -57,11 +57,18 @@ def _log_inverse(y: FloatArray) -> FloatArray:
     return np.minimum(np.exp(y), 1.0)
 
 
+def _ratio(y: FloatArray) -> FloatArray:
+    return np.asarray(np.exp(y))
+
+
 INVERSE: Final[dict[str, Callable[[FloatArray], FloatArray]]] = {
     "PR": _raw_inverse,
     "PLO": lambda y: np.asarray(expit(y)),
     "PLN": _log_inverse,
     "PAS": arcsine_inverse,
     "GEN": lambda y: np.asarray(y),
+    "RD": lambda y: np.asarray(y),
+    "AS": lambda y: np.asarray(y),
+    **dict.fromkeys(("RR", "OR", "PETO", "HR"), _ratio),
 }
-"""Analysis scale to rate; PFT needs a sample size as well and stands apart."""
+"""Analysis scale to rate, ratio or difference; PFT needs a sample size as well and stands apart."""

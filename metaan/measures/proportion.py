@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from metaan.core.transforms import double_arcsine
-from metaan.errors import DataError, Note, OptionError, ZeroCellWarning, listed
+from metaan.errors import DataError, Note, ZeroCellWarning, listed
 from metaan.measures.effective import effective_note, is_effective
 from metaan.measures.record import Effects, complete
-from metaan.validate import CORRECTION, MISSING, FloatArray, Option, column, forbid, labels, numbers, same_length
+from metaan.validate import MISSING, FloatArray, Option, column, forbid, labels, numbers, same_length
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MEASURE", "Counts", "counts", "effect_size"]
+__all__ = ["MEASURE", "Counts", "counts", "rates"]
 
 MEASURE: Final = Option(
     "measure",
@@ -108,80 +108,12 @@ _FORMULA: Final[dict[str, Callable[[FloatArray, FloatArray], tuple[FloatArray, F
 _NEEDS_CORRECTION: Final = {"PR", "PLO", "PLN"}  # undefined, or a variance of 0, at 0 or n
 
 
-def effect_size(
-    measure: str,
-    data: pd.DataFrame | None = None,
-    *,
-    events: Any,
-    total: Any,
-    study: Any = None,
-    correction: str | None = None,
-    add: float = 0.5,
-    missing: str = "raise",
+def rates(
+    measure: str, data: Any, given: dict[str, Any], *, study: Any, correction: str | None, add: float, missing: str
 ) -> Effects:
-    """Effect sizes and sampling variances of single-arm response rates.
-
-    Parameters
-    ----------
-    measure : {"PR", "PLO", "PLN", "PAS", "PFT"}
-        Raw, logit, log, arcsine square root or Freeman-Tukey double arcsine of events/total.
-    data : pandas.DataFrame, optional
-        Where column names are looked up.
-    events, total : array of shape (k,) or column name
-        Whole numbers with 0 <= events <= total and total >= 1.
-    study : sequence of k labels or column name, optional
-        Study labels; 1 ... k by default.
-    correction : {"only0", "if0all", "all", "none"}, optional
-        Which studies get `add` events and `add` non-events. By default the studies at 0 or n alone ("only0"), with a
-        ZeroCellWarning; naming a policy keeps the note and drops the warning. PAS and PFT need no correction and take
-        it with "all" only.
-    add : float, default 0.5
-        What is added to events and to non-events, > 0.
-    missing : {"raise", "drop"}, default "raise"
-        What to do with a study that has a missing count; dropping is noted.
-
-    Returns
-    -------
-    Effects
-        With the counts as given in `events` and `total`, and each correction in `notes`.
-
-    Raises
-    ------
-    InputError
-        Unknown column, lengths that differ, no studies.
-    OptionError
-        Unknown measure, correction or missing-data policy.
-    DataError
-        events > total, negative, fractional, infinite or missing counts; a study at 0 or n under ``correction="none"``.
-
-    Warns
-    -----
-    ZeroCellWarning
-        A correction was applied that was not asked for.
-
-    Notes
-    -----
-    With x events of n: PR x/n, variance p(1-p)/n; PLO log(x/(n-x)), variance 1/x + 1/(n-x); PLN log(x/n), variance
-    1/x - 1/n; PAS arcsin sqrt(x/n), variance 1/(4n); PFT half the sum of arcsin sqrt(x/(n+1)) and
-    arcsin sqrt((x+1)/(n+1)), variance 1/(4n+2). The formulas and corrections are those of metafor's ``escalc``.
-
-    References
-    ----------
-    Freeman MF, Tukey JW (1950). Ann Math Stat 21:607-611. doi:10.1214/aoms/1177729756
-
-    Examples
-    --------
-    >>> eff = effect_size("PLO", events=[3, 4, 9], total=[44, 30, 40], study=["Adams", "Baker", "Clark"])
-    >>> eff.yi.round(4)
-    array([-2.615 , -1.8718, -1.2368])
-    """
-    MEASURE.check(measure)
-    if correction is not None:
-        CORRECTION.check(correction)
-    if isinstance(add, bool) or not isinstance(add, (int, float)) or not 0 < add < float("inf"):
-        raise OptionError(f"add={add!r} must be a positive number; use correction='none' to add nothing.")
-    read = counts(data, events, total, study, missing)
-    x, n, notes = _corrected(measure, read, correction, float(add))
+    """Effect sizes of single rates; see `metaan.effect_size`."""
+    read = counts(data, given["events"], given["total"], study, missing)
+    x, n, notes = _corrected(measure, read, correction, add)
     yi, vi = _FORMULA[measure](x, n)
     return Effects(
         yi=yi, vi=vi, study=read.study, measure=measure,
@@ -212,6 +144,6 @@ def _corrected(
     text = f"{add:g} added to events and non-events of {len(names)} of {len(read.study)} studies: {listed(names)}."
     if correction is None:
         warnings.warn(
-            f"{text} Say correction= to choose, or use glmm, which needs none.", ZeroCellWarning, stacklevel=3
+            f"{text} Say correction= to choose, or use glmm, which needs none.", ZeroCellWarning, stacklevel=4
         )
     return np.where(chosen, x + add, x), np.where(chosen, n + 2 * add, n), (Note("zero-cell", text, names),)

@@ -4,17 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from metaan.errors import InputError, Note, OptionError, listed
-from metaan.validate import MISSING, FloatArray, column, forbid, labels, numbers, same_length
+from metaan.errors import InputError, Note, listed
+from metaan.validate import MISSING, FloatArray, Option, column, forbid, labels, numbers, same_length
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Effects", "effects"]
+
+
+READY_MADE: Final = Option(
+    "measure",
+    {
+        "GEN": "as it stands",
+        "PR": "raw proportion",
+        "PLO": "logit of a proportion",
+        "PLN": "log of a proportion",
+        "PAS": "arcsine square root of a proportion",
+        "RR": "log risk ratio",
+        "OR": "log odds ratio",
+        "PETO": "log odds ratio by Peto's method",
+        "HR": "log hazard ratio",
+        "RD": "risk difference",
+        "AS": "difference of arcsine square roots",
+    },
+    "GEN",
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,13 +49,15 @@ class Effects:
     study : tuple of str
         Study labels.
     measure : str
-        Code of the effect size: PR, PLO, PLN, PAS, PFT or GEN.
+        Code of the effect size: PR, PLO, PLN, PAS, PFT; RR, OR, RD, AS, PETO; or GEN.
     events, total : array of shape (k,) or None
         Counts behind a rate, as given (never corrected).
     data : pandas.DataFrame or None
         The rows that the effect sizes came from.
     notes : tuple of Note
         Every automatic decision.
+    arms : dict of array of shape (k,), or None
+        Counts behind a comparison, as given: events_t, total_t, events_c, total_c.
     """
 
     yi: FloatArray
@@ -47,6 +68,7 @@ class Effects:
     total: FloatArray | None = None
     data: pd.DataFrame | None = None
     notes: tuple[Note, ...] = ()
+    arms: dict[str, FloatArray] | None = None
 
     def __post_init__(self) -> None:
         for name in ("yi", "vi", "events", "total"):
@@ -55,6 +77,11 @@ class Effects:
                 own = np.array(value, dtype=np.float64)
                 own.setflags(write=False)
                 object.__setattr__(self, name, own)
+        if self.arms is not None:
+            own_arms = {name: np.array(value, dtype=np.float64) for name, value in self.arms.items()}
+            for value in own_arms.values():
+                value.setflags(write=False)
+            object.__setattr__(self, "arms", own_arms)
         if self.data is not None:
             object.__setattr__(self, "data", self.data.copy())
 
@@ -76,6 +103,7 @@ class Effects:
         columns: dict[str, Any] = {"study": list(self.study)}
         if self.events is not None and self.total is not None:
             columns |= {"events": self.events, "total": self.total}
+        columns |= self.arms or {}
         return pd.DataFrame(columns | {"yi": self.yi, "vi": self.vi})
 
 
@@ -102,8 +130,8 @@ def effects(
     study : sequence of k labels or column name, optional
         Study labels; 1 ... k by default.
     measure : str, default "GEN"
-        What `yi` is, for labels and back-transformation: GEN (as it stands) or one of
-        PR, PLO, PLN, PAS (rates on the raw, logit, log and arcsine scale).
+        What `yi` is, for labels and back-transformation: GEN (as it stands); PR, PLO, PLN, PAS (rates on the raw,
+        logit, log and arcsine scale); RR, OR, PETO, HR (logarithms of ratios); RD, AS (differences).
     data : pandas.DataFrame, optional
         Where column names are looked up.
     missing : {"raise", "drop"}, default "raise"
@@ -125,10 +153,7 @@ def effects(
     >>> effects([0.1, 0.3], [0.02, 0.05], study=["Adams", "Baker"])
     <Effects: GEN of 2 studies>
     """
-    if measure not in ("GEN", "PR", "PLO", "PLN", "PAS"):
-        raise OptionError(
-            f"measure={measure!r} is not known for ready-made effects. Choose one of GEN, PR, PLO, PLN, PAS."
-        )
+    READY_MADE.check(measure)
     MISSING.check(missing)
     if (vi is None) == (sei is None):
         raise InputError("Give the sampling variances vi or the standard errors sei, one of the two.")
