@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-__all__ = ["INVERSE", "arcsine_inverse", "double_arcsine", "double_arcsine_inverse", "harmonic_mean"]
+__all__ = [
+    "INVERSE",
+    "arcsine_inverse",
+    "double_arcsine",
+    "double_arcsine_inverse",
+    "harmonic_mean",
+    "root_incidence_inverse",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -61,14 +68,29 @@ def _ratio(y: FloatArray) -> FloatArray:
     return np.asarray(np.exp(y))
 
 
+def _identity(y: FloatArray) -> FloatArray:
+    return np.asarray(y)
+
+
+def root_incidence_inverse(y: FloatArray, t: float) -> FloatArray:
+    """Rate x/t whose Freeman-Tukey value (sqrt(x/t) + sqrt((x+1)/t))/2 is y; 0 below the value of no events.
+
+    With a = sqrt x and b = sqrt(x+1): a + b = 2 y sqrt t and b - a = 1/(a + b), so that a = y sqrt t - 1/(4 y sqrt t).
+    """
+    z = np.maximum(y, 0.5 / np.sqrt(t)) * np.sqrt(t)
+    return np.asarray((z - 1 / (4 * z)) ** 2 / t)
+
+
 INVERSE: Final[dict[str, Callable[[FloatArray], FloatArray]]] = {
     "PR": _raw_inverse,
     "PLO": lambda y: np.asarray(expit(y)),
     "PLN": _log_inverse,
     "PAS": arcsine_inverse,
-    "GEN": lambda y: np.asarray(y),
-    "RD": lambda y: np.asarray(y),
-    "AS": lambda y: np.asarray(y),
-    **dict.fromkeys(("RR", "OR", "PETO", "HR"), _ratio),
+    "ZCOR": lambda y: np.asarray(np.tanh(y)),
+    "IR": lambda y: np.maximum(y, 0.0),
+    "IRS": lambda y: np.maximum(y, 0.0) ** 2,
+    **dict.fromkeys(("RR", "OR", "PETO", "HR", "ROM", "VR", "CVR", "IRR", "IRLN"), _ratio),
+    **dict.fromkeys(("GEN", "RD", "AS", "MD", "SMD", "SMDH", "MN", "MC", "SMCC", "SMCR"), _identity),
+    **dict.fromkeys(("COR", "UCOR", "IRD", "IRSD"), _identity),
 }
-"""Analysis scale to rate, ratio or difference; PFT needs a sample size as well and stands apart."""
+"""Analysis scale to rate, ratio or difference; PFT and IRFT need a sample size as well and stand apart."""

@@ -9,7 +9,13 @@ from typing import Final
 
 import numpy as np
 
-from metaan.core.transforms import INVERSE, double_arcsine, double_arcsine_inverse, harmonic_mean
+from metaan.core.transforms import (
+    INVERSE,
+    double_arcsine,
+    double_arcsine_inverse,
+    harmonic_mean,
+    root_incidence_inverse,
+)
 from metaan.errors import InputError, Note, OptionError
 from metaan.measures.record import Effects
 from metaan.validate import FloatArray
@@ -23,7 +29,9 @@ _MEAN_OF: Final[dict[str, Callable[[FloatArray], float]]] = {
     "max": lambda n: float(np.max(n)),
 }
 
-_RANGE: Final = {"PR": (0.0, 1.0), "PLN": (-math.inf, 0.0), "PAS": (0.0, math.pi / 2)}
+_RANGE: Final = {
+    "PR": (0.0, 1.0), "PLN": (-math.inf, 0.0), "PAS": (0.0, math.pi / 2), "IR": (0.0, math.inf), "IRS": (0.0, math.inf),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,31 +51,36 @@ class Scale:
     def cut(self, values: Iterable[float]) -> tuple[Note, ...]:
         """A note when one of the values lies beyond the scale."""
         if any(y < self.lowest or y > self.highest for y in values):
-            return (Note("cut", "A limit beyond a rate of 0 or 1 was cut there."),)
+            return (Note("cut", "A limit beyond the range of a rate was cut at its end."),)
         return ()
 
 
 def display_scale(eff: Effects, *, n: float | str | None = None) -> Scale:
     """Display scale of the measure of `eff`; for PFT at sample size `n` (default: harmonic mean of the totals)."""
-    if eff.measure == "PFT":
+    if eff.measure in ("PFT", "IRFT"):
         return _freeman_tukey(eff, "harmonic" if n is None else n)
     if n is not None:
-        raise OptionError(f"n={n!r} applies to the Freeman-Tukey transformation (PFT) only, not to {eff.measure}.")
+        raise OptionError(f"n={n!r} applies to Freeman-Tukey values (PFT, IRFT) only, not to {eff.measure}.")
     return Scale(INVERSE[eff.measure], (), *_RANGE.get(eff.measure, (-math.inf, math.inf)))
 
 
 def _freeman_tukey(eff: Effects, n: float | str) -> Scale:
-    if eff.total is None:
-        raise InputError("The Freeman-Tukey inverse needs the totals of the studies.")
+    sizes = eff.total if eff.measure == "PFT" else (eff.inputs or {}).get("time")
+    if sizes is None:
+        raise InputError("The Freeman-Tukey inverse needs the totals, or the times, of the studies.")
     if isinstance(n, str):
         if n not in _MEAN_OF:
             raise OptionError(f"n={n!r} is not known. Choose one of {', '.join(_MEAN_OF)}, or a positive number.")
-        size, name = _MEAN_OF[n](eff.total), n
+        size, name = _MEAN_OF[n](sizes), n
     else:
         size, name = float(n), "given"
     if not (math.isfinite(size) and size > 0):
         raise OptionError(f"n={n!r} must be a positive number.")
-    low, high = eff.total.min(), eff.total.max()
+    low, high = sizes.min(), sizes.max()
     text = f"Freeman-Tukey values turned back at n = {size:.4g} ({name}); the studies have n = {low:g} to {high:g}."
+    if eff.measure == "IRFT":
+        lowest = 1 / (2 * math.sqrt(size))
+        noted = (Note("ft-n", text.replace("n =", "t =")),)
+        return Scale(lambda y: root_incidence_inverse(y, size), noted, lowest)
     ends = (float(double_arcsine(np.array(x), np.array(size))) for x in (0.0, size))
     return Scale(lambda y: double_arcsine_inverse(y, size), (Note("ft-n", text),), *ends)

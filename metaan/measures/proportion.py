@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -10,27 +9,20 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from metaan.core.transforms import double_arcsine
-from metaan.errors import DataError, Note, ZeroCellWarning, listed
+from metaan.errors import DataError, Note
+from metaan.measures.correction import added
 from metaan.measures.effective import effective_note, is_effective
 from metaan.measures.record import Effects, complete
-from metaan.validate import MISSING, FloatArray, Option, column, forbid, labels, numbers, same_length
+from metaan.measures.request import Request
+from metaan.validate import MISSING, FloatArray, column, forbid, labels, numbers, same_length
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MEASURE", "Counts", "counts", "rates"]
+__all__ = ["RATES", "Counts", "counts", "rates"]
 
-MEASURE: Final = Option(
-    "measure",
-    {
-        "PR": "raw proportion",
-        "PLO": "logit of a proportion",
-        "PLN": "log of a proportion",
-        "PAS": "arcsine square root of a proportion",
-        "PFT": "Freeman-Tukey double arcsine of a proportion",
-    },
-    "PLO",
-)
+RATES: Final[dict[str, tuple[str, ...]]] = dict.fromkeys(("PR", "PLO", "PLN", "PAS", "PFT"), ("events", "total"))
+"""Measures of one rate and the columns they need."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,42 +100,21 @@ _FORMULA: Final[dict[str, Callable[[FloatArray, FloatArray], tuple[FloatArray, F
 _NEEDS_CORRECTION: Final = {"PR", "PLO", "PLN"}  # undefined, or a variance of 0, at 0 or n
 
 
-def rates(
-    measure: str, data: Any, given: dict[str, Any], *, study: Any, correction: str | None, add: float, missing: str
-) -> Effects:
+def rates(ask: Request) -> Effects:
     """Effect sizes of single rates; see `metaan.effect_size`."""
-    read = counts(data, given["events"], given["total"], study, missing)
-    x, n, notes = _corrected(measure, read, correction, add)
-    yi, vi = _FORMULA[measure](x, n)
-    return Effects(
-        yi=yi, vi=vi, study=read.study, measure=measure,
-        events=read.events, total=read.total, data=read.data, notes=read.notes + notes,
-    )  # fmt: skip
-
-
-def _corrected(
-    measure: str, read: Counts, correction: str | None, add: float
-) -> tuple[FloatArray, FloatArray, tuple[Note, ...]]:
-    """Counts after the continuity correction, with the note that says which studies it changed."""
+    read = counts(ask.data, ask.given["events"], ask.given["total"], ask.study, ask.missing)
     x, n = read.events, read.total
-    policy = correction or "only0"
     extreme = (x == 0) | (x == n)
-    if measure not in _NEEDS_CORRECTION:
+    if ask.measure not in _NEEDS_CORRECTION:
         extreme = np.zeros_like(extreme)
-    chosen = {
-        "only0": extreme,
-        "if0all": np.full_like(extreme, extreme.any()),
-        "all": np.ones_like(extreme),
-        "none": np.zeros_like(extreme),
-    }[policy]
-    if policy == "none":
-        forbid(extreme, read.study, f"measure {measure} is undefined at 0 or n without a correction", [x, n])
-    if not chosen.any():
-        return x, n, ()
-    names = tuple(s for s, c in zip(read.study, chosen, strict=True) if c)
-    text = f"{add:g} added to events and non-events of {len(names)} of {len(read.study)} studies: {listed(names)}."
-    if correction is None:
-        warnings.warn(
-            f"{text} Say correction= to choose, or use glmm, which needs none.", ZeroCellWarning, stacklevel=4
-        )
-    return np.where(chosen, x + add, x), np.where(chosen, n + 2 * add, n), (Note("zero-cell", text, names),)
+    if ask.correction == "none":
+        forbid(extreme, read.study, f"measure {ask.measure} is undefined at 0 or n without a correction", [x, n])
+    extra, notes = added(
+        extreme, read.study, ask.correction, ask.add,
+        where="events and non-events", hint="use glmm, which needs none",
+    )  # fmt: skip
+    yi, vi = _FORMULA[ask.measure](x + extra, n + 2 * extra)
+    return Effects(
+        yi=yi, vi=vi, study=read.study, measure=ask.measure,
+        events=x, total=n, data=read.data, notes=read.notes + notes,
+    )  # fmt: skip

@@ -4,36 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metaan.errors import InputError, Note, listed
-from metaan.validate import MISSING, FloatArray, Option, column, forbid, labels, numbers, same_length
+from metaan.measures.kinds import READY_MADE
+from metaan.validate import MISSING, FloatArray, column, forbid, labels, numbers, same_length
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Effects", "effects"]
-
-
-READY_MADE: Final = Option(
-    "measure",
-    {
-        "GEN": "as it stands",
-        "PR": "raw proportion",
-        "PLO": "logit of a proportion",
-        "PLN": "log of a proportion",
-        "PAS": "arcsine square root of a proportion",
-        "RR": "log risk ratio",
-        "OR": "log odds ratio",
-        "PETO": "log odds ratio by Peto's method",
-        "HR": "log hazard ratio",
-        "RD": "risk difference",
-        "AS": "difference of arcsine square roots",
-    },
-    "GEN",
-)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,15 +31,15 @@ class Effects:
     study : tuple of str
         Study labels.
     measure : str
-        Code of the effect size: PR, PLO, PLN, PAS, PFT; RR, OR, RD, AS, PETO; or GEN.
+        Code of the effect size, a key of `metaan.measures.kinds.KINDS`.
     events, total : array of shape (k,) or None
         Counts behind a rate, as given (never corrected).
     data : pandas.DataFrame or None
         The rows that the effect sizes came from.
     notes : tuple of Note
         Every automatic decision.
-    arms : dict of array of shape (k,), or None
-        Counts behind a comparison, as given: events_t, total_t, events_c, total_c.
+    inputs : dict of array of shape (k,), or None
+        What any other measure was computed from, as given: events_t, mean_c, n ...
     """
 
     yi: FloatArray
@@ -68,7 +50,7 @@ class Effects:
     total: FloatArray | None = None
     data: pd.DataFrame | None = None
     notes: tuple[Note, ...] = ()
-    arms: dict[str, FloatArray] | None = None
+    inputs: dict[str, FloatArray] | None = None
 
     def __post_init__(self) -> None:
         for name in ("yi", "vi", "events", "total"):
@@ -77,11 +59,11 @@ class Effects:
                 own = np.array(value, dtype=np.float64)
                 own.setflags(write=False)
                 object.__setattr__(self, name, own)
-        if self.arms is not None:
-            own_arms = {name: np.array(value, dtype=np.float64) for name, value in self.arms.items()}
-            for value in own_arms.values():
+        if self.inputs is not None:
+            copies = {name: np.array(value, dtype=np.float64) for name, value in self.inputs.items()}
+            for value in copies.values():
                 value.setflags(write=False)
-            object.__setattr__(self, "arms", own_arms)
+            object.__setattr__(self, "inputs", copies)
         if self.data is not None:
             object.__setattr__(self, "data", self.data.copy())
 
@@ -103,7 +85,7 @@ class Effects:
         columns: dict[str, Any] = {"study": list(self.study)}
         if self.events is not None and self.total is not None:
             columns |= {"events": self.events, "total": self.total}
-        columns |= self.arms or {}
+        columns |= self.inputs or {}
         return pd.DataFrame(columns | {"yi": self.yi, "vi": self.vi})
 
 
@@ -130,8 +112,8 @@ def effects(
     study : sequence of k labels or column name, optional
         Study labels; 1 ... k by default.
     measure : str, default "GEN"
-        What `yi` is, for labels and back-transformation: GEN (as it stands); PR, PLO, PLN, PAS (rates on the raw,
-        logit, log and arcsine scale); RR, OR, PETO, HR (logarithms of ratios); RD, AS (differences).
+        What `yi` is, for labels and back-transformation: GEN (as it stands), a measure of `metaan.effect_size`
+        except PFT and IRFT, or HR (log hazard ratio). Ratios are given as logarithms.
     data : pandas.DataFrame, optional
         Where column names are looked up.
     missing : {"raise", "drop"}, default "raise"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from metaan.errors import Note, ZeroCellWarning, listed
-from metaan.measures.record import Effects, complete
-from metaan.validate import MISSING, FloatArray, Option, column, forbid, labels, numbers, same_length
+from metaan.errors import Note
+from metaan.measures.columns import forbid_counts, read
+from metaan.measures.correction import added
+from metaan.measures.record import Effects
+from metaan.measures.request import Request
+from metaan.validate import FloatArray, forbid
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,17 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["ARMS", "TWO_BY_TWO", "Tables", "tables", "two_by_two"]
 
 ARMS: Final = ("events_t", "total_t", "events_c", "total_c")
-TWO_BY_TWO: Final = Option(
-    "measure",
-    {
-        "RR": "log risk ratio",
-        "OR": "log odds ratio",
-        "RD": "risk difference",
-        "AS": "difference of arcsine square roots of the risks",
-        "PETO": "log odds ratio by Peto's one-step method",
-    },
-    "OR",
-)
+TWO_BY_TWO: Final[dict[str, tuple[str, ...]]] = dict.fromkeys(("RR", "OR", "RD", "AS", "PETO"), ARMS)
+"""Measures of two arms with a binary outcome and the columns they need."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,18 +45,10 @@ class Tables:
 
 def tables(data: Any, given: dict[str, Any], study: Any, missing: str) -> Tables:
     """Read events and totals of both arms and refuse what cannot be a table."""
-    MISSING.check(missing)
-    arrays = {name: numbers(column(data, given[name], name), name) for name in ARMS}
-    k = same_length(arrays)
-    arrays, names, rows, notes = complete(arrays, labels(column(data, study, "study"), k), data, missing)
+    columns = read(ARMS, data, given, study, missing)
     for arm in ("t", "c"):
-        x, n = arrays[f"events_{arm}"], arrays[f"total_{arm}"]
-        forbid(x < 0, names, f"events_{arm} is negative", [x])
-        forbid(n < 1, names, f"total_{arm} must be at least 1", [n])
-        forbid(x != np.floor(x), names, f"events_{arm} must be a whole number", [x])
-        forbid(n != np.floor(n), names, f"total_{arm} must be a whole number", [n])
-        forbid(x > n, names, f"events_{arm} exceeds total_{arm}", [x, n])
-    return Tables(**arrays, study=names, data=rows, notes=notes)
+        forbid_counts(columns, f"events_{arm}", f"total_{arm}")
+    return Tables(**columns.values, study=columns.study, data=columns.data, notes=columns.notes)
 
 
 def _risk_ratio(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -98,39 +83,22 @@ _FORMULA: Final[dict[str, Callable[..., tuple[FloatArray, FloatArray]]]] = {
 _CORRECTED: Final = ("RR", "OR", "RD")  # AS and PETO need no correction and take it with "all" only
 
 
-def two_by_two(
-    measure: str, data: Any, given: dict[str, Any], *, study: Any, correction: str | None, add: float, missing: str
-) -> Effects:
+def two_by_two(ask: Request) -> Effects:
     """Effect sizes of two arms; see `metaan.effect_size`."""
-    read = tables(data, given, study, missing)
-    cells, notes = _corrected(measure, read, correction, add)
-    hit, miss = read.events_t + read.events_c, read.cells[1] + read.cells[3]
+    measure = ask.measure
+    of = tables(ask.data, ask.given, ask.study, ask.missing)
+    zero = np.any([cell == 0 for cell in of.cells], axis=0) & (measure in _CORRECTED)
+    extra, notes = added(
+        zero, of.study, ask.correction, ask.add, where="each cell", hint="pool with mantel_haenszel or glmm"
+    )
+    hit, miss = of.events_t + of.events_c, of.cells[1] + of.cells[3]
     if measure == "PETO":
-        forbid((hit == 0) | (miss == 0), read.study, "PETO is undefined where neither arm, or everybody, has an event")
+        forbid((hit == 0) | (miss == 0), of.study, "PETO is undefined where neither arm, or everybody, has an event")
     with np.errstate(divide="ignore", invalid="ignore"):
-        yi, vi = _FORMULA[measure](*cells)
+        yi, vi = _FORMULA[measure](*(cell + extra for cell in of.cells))
     bad = ~(np.isfinite(yi) & np.isfinite(vi) & (vi > 0))
-    forbid(bad, read.study, f"measure {measure} is undefined there without a correction", list(read.cells))
+    forbid(bad, of.study, f"measure {measure} is undefined there without a correction", list(of.cells))
     return Effects(
-        yi=yi, vi=vi, study=read.study, measure=measure, data=read.data, notes=read.notes + notes,
-        arms={name: getattr(read, name) for name in ARMS},
+        yi=yi, vi=vi, study=of.study, measure=measure, data=of.data, notes=of.notes + notes,
+        inputs={name: getattr(of, name) for name in ARMS},
     )  # fmt: skip
-
-
-def _corrected(
-    measure: str, read: Tables, correction: str | None, add: float
-) -> tuple[tuple[FloatArray, ...], tuple[Note, ...]]:
-    """Cells after the continuity correction, with the note that says which trials it changed."""
-    zero = np.any([cell == 0 for cell in read.cells], axis=0)
-    if measure not in _CORRECTED:
-        zero = np.zeros_like(zero)
-    chosen = {
-        "only0": zero, "if0all": np.full_like(zero, zero.any()), "all": np.ones_like(zero), "none": np.zeros_like(zero),
-    }[correction or "only0"]  # fmt: skip
-    if not chosen.any():
-        return read.cells, ()
-    names = tuple(name for name, is_chosen in zip(read.study, chosen, strict=True) if is_chosen)
-    text = f"{add:g} added to each cell of {len(names)} of {len(read.study)} trials: {listed(names)}."
-    if correction is None:
-        warnings.warn(f"{text} Say correction= to choose, or pool with mantel_haenszel.", ZeroCellWarning, stacklevel=4)
-    return tuple(np.where(chosen, cell + add, cell) for cell in read.cells), (Note("zero-cell", text, names),)

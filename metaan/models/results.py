@@ -12,6 +12,7 @@ import numpy as np
 
 from metaan.errors import Note
 from metaan.measures.backtransform import Scale, display_scale
+from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.text import describe, html
 from metaan.validate import FloatArray
@@ -161,19 +162,19 @@ class PoolResult:
         )  # fmt: skip
 
     def back(self, *, n: float | str | None = None) -> PoolResult:
-        """Return the same record on the display scale: rates for PR, PLO, PLN, PAS and PFT.
+        """Return the same record on the display scale: rates, ratios, correlations.
 
         Parameters
         ----------
         n : float or {"harmonic", "mean", "min", "max"}, optional
-            Sample size of the Freeman-Tukey inverse; the harmonic mean of the totals by default. Only for PFT.
+            Sample size of the Freeman-Tukey inverse; the harmonic mean of the totals by default. Only for PFT and IRFT.
 
         Returns
         -------
         PoolResult
-            Estimate, limits, fitted values and BLUPs as rates; `se`, `blup_se` are NaN (intervals are transformed by
-            their ends, not by the delta method); tau2 and the weights stay on the analysis scale. Effects as given
-            (GEN) stay as they are.
+            Estimate, limits, fitted values and BLUPs as rates or ratios; `se`, `blup_se` are NaN (limits are turned
+            themselves, not by the delta method); tau2 and the weights stay on the analysis scale. Differences and
+            effects as given (GEN) stay as they are.
 
         Raises
         ------
@@ -182,7 +183,7 @@ class PoolResult:
         """
         if self.scale == "display":
             return self
-        if self.spec.measure == "GEN" and n is None:
+        if n is None and self.spec.measure != "PR" and not KINDS[self.spec.measure].transformed:
             return dataclasses.replace(self, scale="display")
         scale: Scale = display_scale(self.effects, n=n)
         point: dict[str, Any] = {name: scale.inverse_point(getattr(self, name)) for name in _POINTS}

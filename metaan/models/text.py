@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final, cast
 
+from metaan.measures.kinds import KINDS
 from metaan.names import heading
 from metaan.validate import METHOD, PI, TEST
 
@@ -13,14 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["describe", "html", "number", "probability"]
 
-_MEASURES: Final = {
-    "PR": "raw proportion",
-    "PLO": "logit of a proportion",
-    "PLN": "log of a proportion",
-    "PAS": "arcsine square root of a proportion",
-    "PFT": "Freeman-Tukey double arcsine of a proportion",
-    "GEN": "effect size as given",
-}
+_PLURAL: Final = {"rate": "rates", "incidence": "rates", "ratio": "ratios"}
+_WORD: Final = {"rate": "rate", "incidence": "rate", "ratio": "ratio"}
 _LINES: Final = 20
 
 
@@ -51,15 +46,16 @@ def describe(res: PoolResult) -> str:
 def _head(res: PoolResult) -> list[str]:
     spec = res.spec
     studies = "1 study" if res.k == 1 else f"{res.k} studies"
-    scale = ", shown as rates" if res.scale == "display" and spec.measure != "GEN" else ""
+    kind = KINDS[spec.measure]
+    scale = f", shown as {_PLURAL[kind.scale]}" if res.scale == "display" and kind.scale in _PLURAL else ""
     if spec.model == "glmm":
         model = f"Binomial-normal model (GLMM, logit link) of {studies}"
         method = f"Maximum likelihood, {_quadrature(res)}; interval: {_interval(res)}"
     else:
-        kind = "Common-effect" if spec.method == "CE" else "Random-effects"
-        model = f"{kind} meta-analysis of {studies}"
+        assumed = "Common-effect" if spec.method == "CE" else "Random-effects"
+        model = f"{assumed} meta-analysis of {studies}"
         method = f"tau2: {spec.method} ({METHOD.choices[spec.method]}); interval: {_interval(res)}"
-    return [model, f"Measure: {spec.measure} ({_MEASURES.get(spec.measure, '')}){scale}", method, ""]
+    return [model, f"Measure: {spec.measure} ({kind.label}){scale}", method, ""]
 
 
 def _quadrature(res: PoolResult) -> str:
@@ -84,17 +80,19 @@ def _interval(res: PoolResult) -> str:
 
 def _effect(res: PoolResult, shown: PoolResult) -> list[str]:
     percent = f"{100 * res.spec.level:g}%"
-    rates = res.spec.measure != "GEN"
+    kind = KINDS[res.spec.measure]
+    twofold = kind.transformed or kind.scale == "rate"
+    name = {"rate": "Rate", "incidence": "Rate", "ratio": "Ratio"}.get(kind.scale, kind.shown)
     lines = []
-    if res.scale == "analysis" or not rates:
+    if res.scale == "analysis" or not twofold:
         ends = f"{number(res.ci_low)} to {number(res.ci_high)}"
         lines.append(f"Estimate    {number(res.estimate)}, {percent} CI {ends} (SE {number(res.se)}{_test(res)})")
-    if rates:
+    if twofold:
         ends = f"{number(shown.ci_low)} to {number(shown.ci_high)}"
-        lines.append(f"Rate        {number(shown.estimate)}, {percent} CI {ends}{_median(res)}")
+        lines.append(f"{name:<11} {number(shown.estimate)}, {percent} CI {ends}{_median(res)}")
     if not math.isnan(res.pi_low):
         ends = f"{number(shown.pi_low)} to {number(shown.pi_high)}"
-        what = f"true {'rate' if rates else 'effect'} of a new study"
+        what = f"true {_WORD.get(kind.scale, 'effect')} of a new study"
         drawn = f", {res.spec.draws} draws, seed {res.spec.seed}" if res.spec.draws else ""
         lines.append(f"Prediction  {ends} ({percent}, {what}; {PI.choices[res.spec.pi]}{drawn})")
     return lines
@@ -102,7 +100,10 @@ def _effect(res: PoolResult, shown: PoolResult) -> list[str]:
 
 def _test(res: PoolResult) -> str:
     """The test of a zero effect, with its null hypothesis; none for scales on which zero is no hypothesis."""
-    null = {"GEN": "an effect of 0", "PLO": "a rate of 50%"}.get(res.spec.measure)
+    kind = KINDS[res.spec.measure]
+    null = {"ratio": "a ratio of 1", "difference": "an effect of 0"}.get(kind.scale)
+    if kind.null is None:
+        null = "a rate of 50%" if res.spec.measure == "PLO" else None
     if null is None or math.isnan(res.statistic):
         return ""
     wald = "Wald " if res.spec.ci == "profile" else ""
@@ -111,7 +112,7 @@ def _test(res: PoolResult) -> str:
 
 
 def _median(res: PoolResult) -> str:
-    return " (of the median study)" if res.spec.measure in ("PLO", "PLN", "PAS", "PFT") and res.tau2 > 0 else ""
+    return " (of the median study)" if KINDS[res.spec.measure].is_median and res.tau2 > 0 else ""
 
 
 def _heterogeneity(res: PoolResult) -> list[str]:

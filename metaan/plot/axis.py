@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["Axis", "make_axis"]
 
 _HALF: Final = 0.5  # rates that reach beyond this get the whole axis from 0 to 100 %
+_TITLES: Final = {
+    "rate": ("Rate (%)", "Rate, %"), "ratio": ("Ratio", "Ratio"), "amount": ("Estimate", "Estimate"),
+    "effect": ("Effect size", "Effect size"),
+}  # fmt: skip
 _TICK_WIDTH: Final = 8  # characters; longer texts are rounded to four digits
 
 
@@ -41,7 +45,9 @@ class Axis:
     short : str
         The same for the head of a column, e.g. "Rate, %".
     null : float or None
-        Where no effect lies, drawn as a line; None for rates.
+        Where no effect lies, drawn as a line; None for rates and amounts.
+    log : bool
+        A log axis, for ratios.
     """
 
     low: float
@@ -52,6 +58,7 @@ class Axis:
     title: str
     short: str
     null: float | None
+    log: bool = False
 
     def number(self, value: float) -> str:
         """Text of one value; empty when it is missing."""
@@ -65,7 +72,7 @@ class Axis:
         if not (math.isfinite(low) and math.isfinite(high)):
             return ""
         # A dash between signed numbers reads as a minus.
-        between = "–" if self.null is None else " to "
+        between = "–" if self.null is None or self.log else " to "
         return f"({self.number(low)}{between}{self.number(high)})"
 
     def tick_texts(self) -> list[str]:
@@ -77,22 +84,43 @@ class Axis:
 
 def make_axis(table: pd.DataFrame, xlim: tuple[float, float] | None = None) -> Axis:
     """Axis for a forest table: the limits asked for, or limits that clip nothing."""
-    is_rate = str(table["scale"].iloc[0]) == "rate"
+    scale = str(table["scale"].iloc[0])
+    is_rate = scale == "rate"
     factor = 100.0 if is_rate else 1.0
     values = table[["estimate", "low", "high"]].to_numpy(dtype=np.float64) * factor
+    finite = values[np.isfinite(values)]
     if xlim is not None:
-        low, high = (limit * factor for limit in _checked(xlim, is_rate))
-        ticks = _locate(low, high)
+        low, high = (limit * factor for limit in _checked(xlim, scale))
+        ticks = _decades(low, high) if scale == "ratio" else _locate(low, high)
         ticks = ticks[(ticks >= low - 1e-9 * (high - low)) & (ticks <= high + 1e-9 * (high - low))]
     else:
-        ticks = _automatic(values[np.isfinite(values)], is_rate)
+        if scale == "ratio":
+            positive = np.append(finite[finite > 0], 1.0)
+            ticks = _decades(float(positive.min()), float(positive.max()))
+        else:
+            ticks = _automatic(finite, is_rate)
         low, high = ticks[0], ticks[-1]
+    title, short = _TITLES[scale]
     return Axis(
         low=float(low) / factor, high=float(high) / factor, ticks=tuple(float(t) / factor for t in ticks),
-        factor=factor, decimals=_decimals(float(high - low), is_rate),
-        title="Rate (%)" if is_rate else "Effect size", short="Rate, %" if is_rate else "Effect size",
-        null=None if is_rate else 0.0,
+        factor=factor, decimals=2 if scale == "ratio" else _decimals(float(high - low), is_rate), title=title,
+        short=short, null={"rate": None, "amount": None, "ratio": 1.0}.get(scale, 0.0), log=scale == "ratio",
     )  # fmt: skip
+
+
+def _decades(low: float, high: float) -> FloatArray:
+    """Ticks of a log axis that enclose the limits: 1, 2, 5 of every decade, or decades alone where they are many."""
+    first, last = math.floor(math.log10(low) + 1e-12), math.ceil(math.log10(high) - 1e-12)
+    decades = last - first
+    if decades <= 2:
+        ticks = np.array([step * 10.0**power for power in range(first, last + 1) for step in (1, 2, 5)])
+    else:
+        stride = -(-decades // 6)
+        ticks = 10.0 ** np.arange(-stride * -(-max(-first, 0) // stride) if first < 0 else first, last + stride, stride)
+    inner = ticks[(ticks > low * (1 + 1e-12)) & (ticks < high * (1 - 1e-12))]
+    below, above = ticks[ticks <= low * (1 + 1e-12)], ticks[ticks >= high * (1 - 1e-12)]
+    ticks = np.concatenate([below[-1:], inner, above[:1]])
+    return ticks if ticks.size > 1 else np.array([ticks[0] / 2, ticks[0] * 2])
 
 
 def _automatic(values: FloatArray, is_rate: bool) -> FloatArray:
@@ -113,14 +141,16 @@ def _decimals(span: float, is_rate: bool) -> int:
     return decimals if decimals <= 6 and magnitude <= 6 else -1
 
 
-def _checked(xlim: Iterable[float], is_rate: bool) -> tuple[float, float]:
+def _checked(xlim: Iterable[float], scale: str) -> tuple[float, float]:
     try:
         low, high = (float(limit) for limit in xlim)
     except (TypeError, ValueError) as error:
         raise OptionError(f"xlim={xlim!r} must be two numbers, low and high: xlim=(0, 0.6).") from error
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise OptionError(f"xlim={xlim!r} must be two finite numbers, the lower one first.")
-    if is_rate and (low < 0 or high > 1):
+    if scale == "ratio" and low <= 0:
+        raise OptionError(f"xlim={xlim!r} must be above 0 for ratios, which stand on a log axis.")
+    if scale == "rate" and (low < 0 or high > 1):
         hint = f" Did you mean ({low / 100:g}, {high / 100:g})?" if 1 < high <= 100 and low >= 0 else ""
         raise OptionError(f"xlim={xlim!r} must lie between 0 and 1 for rates.{hint}")
     return low, high

@@ -73,6 +73,9 @@ def set_axis(ax: Axes, axis: Axis, layout: Layout) -> None:
         "usetex": False,
         "parse_math": False,
     }
+    if axis.log:
+        ax.set_xscale("log")
+        ax.minorticks_off()
     ax.set(xlim=(axis.low, axis.high), ylim=(layout.bottom, layout.top), yticks=[])
     ax.set_xticks(axis.ticks, labels=axis.tick_texts(), **plain)
     ax.tick_params(

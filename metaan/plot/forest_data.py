@@ -11,7 +11,7 @@ import numpy.typing as npt
 from metaan.errors import InputError, OptionError, listed
 from metaan.evidence.explain import explain
 from metaan.measures.backtransform import display_scale
-from metaan.measures.proportion import MEASURE
+from metaan.measures.kinds import KINDS
 from metaan.models.results import PoolResult
 from metaan.names import RECORD
 from metaan.plot.wording import (
@@ -76,8 +76,8 @@ def forest_table(
     pandas.DataFrame
         Columns ``row`` (what the line is: "study", "pooled", "prediction", "statistics" or "note"), ``study``
         (its text), ``events``, ``total``, ``estimate``, ``low``, ``high`` (rates as proportions, effects as
-        given), ``weight`` (%), ``level`` (of the interval) and ``scale`` ("rate" or "effect"). What a line
-        lacks is NaN. ``attrs["xlabel"]`` is the label of the axis, where the counts are an outcome of `metaan.load`.
+        given), ``weight`` (%), ``level`` (of the interval) and ``scale`` (of the axis: "rate", "ratio", "amount" or
+        "effect"). What a line lacks is NaN. ``attrs["xlabel"]`` is the label of the axis, where one is known.
 
     Raises
     ------
@@ -138,7 +138,11 @@ def check_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scale(shown: PoolResult) -> str:
-    return "rate" if shown.effects.measure in MEASURE.choices else "effect"
+    """What the axis is: a rate in per cent, a ratio on a log axis, an amount without a null, or an effect about 0."""
+    kind = KINDS[shown.effects.measure]
+    if kind.scale in ("rate", "ratio"):
+        return kind.scale
+    return "amount" if kind.null is None else "effect"
 
 
 def _studies(shown: PoolResult, interval: str) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from metaan.measures.intervals import INTERVAL
+from metaan.measures.kinds import KINDS
 from metaan.models.results import GlmmResult, PoolResult
 from metaan.names import RECORD
 from metaan.validate import PI
@@ -20,7 +21,9 @@ __all__ = [
 
 _SCALE: Final = {
     "PR": "raw rates", "PLO": "logit rates", "PLN": "log rates", "PAS": "arcsine rates",
-    "PFT": "Freeman–Tukey double arcsine rates", "GEN": "effect sizes as given",
+    "PFT": "Freeman–Tukey double arcsine rates", "IR": "incidence rates", "IRLN": "log incidence rates",
+    "IRS": "square roots of incidence rates", "IRFT": "Freeman–Tukey roots of incidence rates",
+    "GEN": "effect sizes as given",
 }  # fmt: skip
 _TEST: Final = {
     "z": "normal (z) interval", "t": "t interval", "hk": "Hartung–Knapp interval",
@@ -60,8 +63,8 @@ def model_line(res: PoolResult) -> str:
     if isinstance(res, GlmmResult):
         return f"Model: binomial-normal GLMM (logit link), maximum likelihood; {interval}"
     if spec.method == "CE":
-        return f"Model: common effect on {_SCALE[spec.measure]}; {interval}"
-    return f"Model: random effects on {_SCALE[spec.measure]}, {spec.method} estimate of τ²; {interval}"
+        return f"Model: common effect on {_scale(spec.measure)}; {interval}"
+    return f"Model: random effects on {_scale(spec.measure)}, {spec.method} estimate of τ²; {interval}"
 
 
 def interval_lines(res: PoolResult, interval: str, *, prediction: bool) -> list[str]:
@@ -76,9 +79,8 @@ def interval_lines(res: PoolResult, interval: str, *, prediction: bool) -> list[
 
 def pooled_label(res: PoolResult) -> str:
     """Label of the pooled row: between studies that differ, a back-transformed mean is the median of their rates."""
-    if res.spec.measure == "GEN":
-        return "Pooled effect"
-    return "Pooled rate (median study)" if _of_the_median(res) else "Pooled rate"
+    name = {"rate": "rate", "incidence": "rate", "ratio": "ratio"}.get(KINDS[res.spec.measure].scale, "effect")
+    return f"Pooled {name} (median study)" if _of_the_median(res) else f"Pooled {name}"
 
 
 def pooled_lines(res: PoolResult) -> list[str]:
@@ -101,8 +103,11 @@ def glmm_lines(res: PoolResult) -> list[str]:
 
 
 def axis_label(res: PoolResult) -> str | None:
-    """What the axis shows, where the pooled counts are those of one outcome that `metaan.load` selected."""
+    """What the axis shows: the effect by name; for rates the outcome, where `metaan.load` selected the counts."""
     eff = res.effects
+    kind = KINDS[eff.measure]
+    if kind.scale != "rate" and eff.measure != "GEN":
+        return kind.shown
     record = None if eff.data is None else eff.data.attrs.get(RECORD)
     if record is None or eff.events is None or eff.total is None or eff.data is None:
         return None
@@ -122,8 +127,16 @@ def symbols(text: str) -> str:
     return re.sub(r"\b(tau2|tau|I2|H2)\b", lambda match: _SYMBOLS[match[0]], text)
 
 
+def _scale(measure: str) -> str:
+    """Plural of what was pooled."""
+    label = KINDS[measure].label
+    if measure in _SCALE:
+        return _SCALE[measure]
+    return label.replace("ratio", "ratios", 1) if "ratio" in label else f"{measure} ({label})"
+
+
 def _of_the_median(res: PoolResult) -> bool:
-    return res.spec.measure in ("PLO", "PLN", "PAS", "PFT") and res.tau2 > 0
+    return KINDS[res.spec.measure].is_median and res.tau2 > 0
 
 
 def _tau2_given(res: PoolResult) -> str | None:

@@ -161,8 +161,8 @@ def test_measures():
         metaan.effect_size("PLo", events=[1], total=[2])
     with pytest.raises(OptionError, match="measure='OR'"):
         metaan.glmm("OR", events=[1], total=[2])
-    with pytest.raises(OptionError, match="measure='SMD'"):
-        metaan.effects([0.1], [0.1], measure="SMD")
+    with pytest.raises(OptionError, match="measure='PFT'"):
+        metaan.effects([0.1], [0.1], measure="PFT")
 
 
 def test_tau2_interval_refuses_what_has_none():

@@ -1,0 +1,45 @@
+"""Which studies get a continuity correction, and the note that says so."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+
+from metaan.errors import Note, ZeroCellWarning, listed
+from metaan.validate import FloatArray
+
+__all__ = ["added"]
+
+_CALLERS = 4  # from the warning up to whoever called effect_size
+
+
+def added(
+    zero: npt.NDArray[np.bool_], study: tuple[str, ...], correction: str | None, add: float, *, where: str, hint: str
+) -> tuple[FloatArray, tuple[Note, ...]]:
+    """What is added in each study, shape (k,), under the policy; without one a warning says what was done.
+
+    Parameters
+    ----------
+    zero : array of shape (k,)
+        Studies for which the measure needs a correction.
+    study : tuple of str
+        Labels.
+    correction : {"only0", "if0all", "all", "none"} or None
+        The policy; None is "only0" with a warning.
+    add : float
+        What is added.
+    where, hint : str
+        What it is added to, and what else could be done.
+    """
+    chosen = {
+        "only0": zero, "if0all": np.full_like(zero, zero.any()), "all": np.ones_like(zero), "none": np.zeros_like(zero),
+    }[correction or "only0"]  # fmt: skip
+    if not chosen.any():
+        return np.zeros(zero.shape), ()
+    names = tuple(name for name, is_chosen in zip(study, chosen, strict=True) if is_chosen)
+    text = f"{add:g} added to {where} of {len(names)} of {len(study)} studies: {listed(names)}."
+    if correction is None:
+        warnings.warn(f"{text} Say correction= to choose, or {hint}.", ZeroCellWarning, stacklevel=_CALLERS)
+    return np.where(chosen, add, 0.0), (Note("zero-cell", text, names),)

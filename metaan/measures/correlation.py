@@ -1,0 +1,40 @@
+"""Effect sizes of correlations: raw, corrected for bias, Fisher's z."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from scipy.special import hyp2f1
+
+from metaan.measures.columns import read
+from metaan.measures.record import Effects
+from metaan.measures.request import Request
+from metaan.validate import forbid
+
+__all__ = ["CORRELATION", "correlation"]
+
+CORRELATION: Final[dict[str, tuple[str, ...]]] = dict.fromkeys(("COR", "UCOR", "ZCOR"), ("r", "n"))
+
+
+def correlation(ask: Request) -> Effects:
+    """Effect sizes of correlations; see `metaan.effect_size`."""
+    of = read(CORRELATION[ask.measure], ask.data, ask.given, ask.study, ask.missing)
+    r, n = of["r"], of["n"]
+    forbid(np.abs(r) >= 1, of.study, "r must lie between -1 and 1", [r])
+    least = 5 if ask.measure == "UCOR" else 4
+    forbid(n < least, of.study, f"n must be at least {least} for {ask.measure}", [n])
+    forbid(n != np.floor(n), of.study, "n must be a whole number", [n])
+    if ask.measure == "ZCOR":
+        yi, vi = np.arctanh(r), 1 / (n - 3)
+    else:
+        rest = 1 - r**2
+        # Olkin & Pratt 1958: the unbiased estimate of a correlation, and of its square
+        yi = r * hyp2f1(0.5, 0.5, (n - 2) / 2, rest) if ask.measure == "UCOR" else r
+        if ask.variance == "UB":
+            vi = yi**2 - 1 + (n - 3) / (n - 2) * rest * hyp2f1(1, 1, n / 2, rest)
+        else:
+            at = np.average(yi, weights=n) if ask.variance == "AV" else yi
+            vi = (1 - at**2) ** 2 / (n - 1)
+    forbid(~(vi > 0), of.study, f"measure {ask.measure} has no positive variance", [r, n])
+    return Effects(yi=yi, vi=vi, study=of.study, measure=ask.measure, data=of.data, notes=of.notes, inputs=of.values)
