@@ -29,6 +29,8 @@ from .models.icc import icc_sensitivity as icc_sensitivity
 from .models.intervals import Tau2Interval as Tau2Interval
 from .models.intervals import tau2_interval as tau2_interval
 from .models.pool import pool as pool
+from .models.regress import regress as regress
+from .models.regress_result import RegressResult as RegressResult
 from .models.results import GlmmResult as GlmmResult
 from .models.results import PoolResult as PoolResult
 from .plot import forest_table as forest_table

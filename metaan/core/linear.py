@@ -1,6 +1,7 @@
 """The linear model with known sampling variances and one between-study variance: fits for many data sets at once.
 
-Arrays lead with the data sets: y and v are (..., k), the design x is (..., k, p), tau2 is (...). With
+Arrays lead with the data sets: y and v are (..., k), the design x is (..., k, p), tau2 is (...); the estimators take
+one leading dimension. With
 w = 1/(v + tau2) the weighted design is factored, sqrt(w) x = Q R, so that columns as unequal as an intercept and a
 year lose no digits. P is the residual projection W - W x (x'W x)^-1 x'W throughout.
 """
@@ -137,7 +138,7 @@ def _maximum(data: Design, *, restricted: bool) -> FloatArray:
         return np.asarray((fit.w * fit.residual**2).sum(axis=-1) - b)
 
     slope = score(grid, wide)
-    owner, cell = np.nonzero((slope[..., :-1] > 0) & (slope[..., 1:] <= 0)) if shape else ((), ())
+    owner, cell = np.nonzero((slope[:, :-1] > 0) & (slope[:, 1:] <= 0))
     best = np.zeros(shape)
     if len(owner) == 0:
         return best

@@ -6,9 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from metaan.core.linear import Design, profile_limits, q_limits
 from metaan.core.tau2_interval import Limits, biggerstaff_jackson, jackson, profile_likelihood, q_profile
 from metaan.core.wls import Data
 from metaan.errors import InputError, Note, OptionError
+from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
 from metaan.validate import Option
 
@@ -51,13 +53,13 @@ class Tau2Interval(tuple[float, float]):
         return self[0], self[1], self.notes
 
 
-def tau2_interval(res: PoolResult, *, method: str | None = None) -> Tau2Interval:
+def tau2_interval(res: PoolResult | RegressResult, *, method: str | None = None) -> Tau2Interval:
     """Confidence interval of tau2 at the level of the fit.
 
     Parameters
     ----------
-    res : PoolResult
-        From `metaan.pool` (every method) or `metaan.glmm` (``method="PL"``).
+    res : PoolResult or RegressResult
+        From `metaan.pool` (every method), `metaan.regress` (QP, PL) or `metaan.glmm` (``method="PL"``).
     method : {"QP", "PL", "BJ", "J"}
         Q-profile (default for `pool`), profile likelihood (default for `glmm`), Biggerstaff-Jackson, Jackson.
 
@@ -94,6 +96,8 @@ def tau2_interval(res: PoolResult, *, method: str | None = None) -> Tau2Interval
     >>> round(low, 4), round(high, 3)
     (0.0, 0.39)
     """
+    if isinstance(res, RegressResult):
+        return _of_regression(res, method)
     if not isinstance(res, PoolResult):
         raise InputError(f"tau2_interval takes a fitted model, not {type(res).__name__}.")
     method = TAU2_INTERVAL.check(method or ("PL" if res.spec.model == "glmm" else "QP"))
@@ -114,6 +118,21 @@ def tau2_interval(res: PoolResult, *, method: str | None = None) -> Tau2Interval
         low, high = profile_likelihood(data, res.spec.level, restricted=res.spec.method != "ML")
     else:
         low, high = _MOMENT[method](data, res.spec.level)
+    return _noted(float(low[0]), float(high[0]))
+
+
+def _of_regression(fit: RegressResult, method: str | None) -> Tau2Interval:
+    """Interval of the residual tau2 of a meta-regression."""
+    method = TAU2_INTERVAL.check(method or "QP")
+    if fit.spec.method == "CE":
+        raise OptionError("A common-effect model has no tau2; fit a random-effects method.")
+    if method in ("BJ", "J"):
+        raise OptionError(f"method={method!r} is not defined for a meta-regression; use 'QP' or 'PL'.")
+    data = Design(fit.effects.yi[None], fit.effects.vi[None], fit.moderators.matrix[None])
+    if method == "PL":
+        low, high = profile_limits(data, fit.spec.level, restricted=fit.spec.method != "ML")
+    else:
+        low, high = q_limits(data, fit.spec.level)
     return _noted(float(low[0]), float(high[0]))
 
 

@@ -37,6 +37,7 @@ class Spec:
     nodes: int | None = None
     draws: int | None = None
     seed: int | None = None
+    formula: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,172 @@
+"""From a formula and the rows of the studies to a design matrix, by formulaic."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metaan.errors import DataError, InputError, Note, OptionError, listed
+from metaan.measures.record import Effects
+from metaan.validate import MISSING, FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Moderators", "moderators", "new_rows", "take"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Moderators:
+    """A design matrix and where it came from.
+
+    Parameters
+    ----------
+    matrix : array of shape (k, p)
+    names : tuple of str
+        Columns of the matrix.
+    terms : dict of str to tuple of int
+        Columns of each term of the formula.
+    spec : formulaic.ModelSpec
+        Makes the same columns from new rows.
+    """
+
+    matrix: FloatArray
+    names: tuple[str, ...]
+    terms: dict[str, tuple[int, ...]]
+    spec: Any
+
+    @property
+    def intercept(self) -> int | None:
+        """Column of the intercept, None without one."""
+        return self.names.index("Intercept") if "Intercept" in self.names else None
+
+
+def take(eff: Effects, keep: Any, notes: tuple[Note, ...] = ()) -> Effects:
+    """Effects of some of the studies, by mask or by position."""
+    index = np.flatnonzero(keep) if np.asarray(keep).dtype == bool else np.asarray(keep)
+
+    def some(values: FloatArray | None) -> FloatArray | None:
+        return None if values is None else values[index]
+
+    aligned = eff.data is not None and len(eff.data) == eff.k
+    return Effects(
+        yi=eff.yi[index], vi=eff.vi[index], study=tuple(eff.study[i] for i in index), measure=eff.measure,
+        events=some(eff.events), total=some(eff.total),
+        data=eff.data.iloc[index] if aligned and eff.data is not None else eff.data, notes=eff.notes + notes,
+        inputs=None if eff.inputs is None else {name: values[index] for name, values in eff.inputs.items()},
+    )  # fmt: skip
+
+
+def rows_of(eff: Effects, what: str) -> pd.DataFrame:
+    """Rows behind the effects, one for each study."""
+    if eff.data is None:
+        raise InputError(f"{what} reads columns of the data behind the effects: pass data= to effect_size or effects.")
+    if len(eff.data) != eff.k:
+        raise InputError(f"The data behind the effects have {len(eff.data)} rows for {eff.k} studies.")
+    return eff.data
+
+
+def moderators(eff: Effects, formula: str, missing: str) -> tuple[Effects, Moderators]:
+    """Effects of the studies whose moderators are known, and their design matrix.
+
+    Raises
+    ------
+    InputError
+        No data behind the effects, or a formula that names no column of theirs.
+    DataError
+        A moderator is missing (under ``missing="raise"``), infinite, or columns that depend on each other.
+    """
+    MISSING.check(missing)
+    data = rows_of(eff, "regress")
+    parsed = _parse(formula)
+    used = sorted(str(name) for name in parsed.required_variables if str(name) in data.columns)
+    absent = sorted(str(name) for name in parsed.required_variables if str(name) not in data.columns)
+    if absent:
+        raise InputError(f"formula={formula!r} names {listed(absent)}, not among the columns of the data.")
+    lacking = np.zeros(eff.k, dtype=bool)
+    for name in used:
+        lacking |= data[name].isna().to_numpy(dtype=bool)
+    if lacking.any():
+        names = tuple(name for name, gone in zip(eff.study, lacking, strict=True) if gone)
+        where = ", ".join(name for name in used if data[name].isna().any())
+        if missing == "raise":
+            raise DataError(f"{where} is missing (missing='drop' leaves such studies out): study {listed(names)}.")
+        if lacking.all():
+            raise InputError(f"No studies are left: {where} is missing in each.")
+        note = Note("dropped", f"{len(names)} studies left out because {where} is missing: {listed(names)}.", names)
+        eff = take(eff, ~lacking, (note,))
+        data = rows_of(eff, "regress")
+    made = _matrix(parsed, data, formula)
+    matrix = np.array(made.to_numpy(), dtype=np.float64)
+    spec = made.model_spec
+    terms = {str(term): tuple(int(i) for i in columns) for term, columns in spec.term_indices.items()}
+    found = Moderators(matrix=matrix, names=tuple(map(str, made.columns)), terms=terms, spec=spec)
+    _check(found, eff)
+    return eff, found
+
+
+def _parse(formula: Any) -> Any:
+    from formulaic import Formula
+    from formulaic.errors import FormulaicError
+
+    if not isinstance(formula, str) or "~" in formula.strip()[1:]:
+        raise OptionError(f"formula={formula!r} must be one-sided text such as '~ year + C(therapy)'.")
+    try:
+        return Formula(formula)
+    except FormulaicError as error:
+        raise OptionError(f"formula={formula!r} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _matrix(source: Any, data: pd.DataFrame, formula: str) -> Any:
+    """Model matrix as a DataFrame; what formulaic refuses becomes an InputError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return source.get_model_matrix(data, na_action="raise", output="pandas", context={})
+    except Exception as error:  # formulaic evaluates arbitrary Python: anything may come out of it
+        raise InputError(f"formula={formula!r} cannot be evaluated on the data: {error}") from error
+
+
+def _check(found: Moderators, eff: Effects) -> None:
+    k, p = found.matrix.shape
+    if not np.isfinite(found.matrix).all():
+        bad = [name for name, column in zip(found.names, found.matrix.T, strict=True) if not np.isfinite(column).all()]
+        raise DataError(f"Moderator {listed(bad)} is infinite or not a number for some study.")
+    if p >= k:
+        raise DataError(f"{p} coefficients need more than {p} studies; there are {k}. Take terms out of the formula.")
+    if p == 0:
+        raise OptionError("The formula has no columns: add a moderator or an intercept.")
+    dependent = _dependent(found.matrix)
+    if dependent:
+        names = listed(found.names[i] for i in dependent)
+        raise DataError(f"Moderator {names} is a combination of the columns before it. Take it out of the formula.")
+
+
+def _dependent(matrix: FloatArray) -> list[int]:
+    """Columns that are linear combinations of those before them."""
+    size = np.sqrt((matrix**2).sum(axis=0))
+    scaled = matrix / np.where(size > 0, size, 1.0)
+    kept, basis = [], np.empty((matrix.shape[0], 0))
+    for j, column in enumerate(scaled.T):
+        rest = column - basis @ (basis.T @ column)
+        rest -= basis @ (basis.T @ rest)
+        length = float(np.sqrt(rest @ rest))
+        if length > 1e-10:
+            basis = np.column_stack([basis, rest / length])
+        else:
+            kept.append(j)
+    return kept
+
+
+def new_rows(found: Moderators, new: Any, formula: str) -> FloatArray:
+    """Design matrix of new rows, made as that of the fit."""
+    import pandas as pd
+
+    frame = new if isinstance(new, pd.DataFrame) else pd.DataFrame(new if isinstance(new, list) else [dict(new)])
+    absent = sorted(str(v) for v in found.spec.formula.required_variables if str(v) not in frame.columns)
+    if absent:
+        raise InputError(f"new lacks the column {listed(absent)} of formula={formula!r}.")
+    return np.array(_matrix(found.spec, frame, formula).to_numpy(), dtype=np.float64)

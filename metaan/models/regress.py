@@ -1,0 +1,187 @@
+"""Meta-regression: effect sizes on moderators, given by a formula."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.special import chdtrc
+
+from metaan.core.coefficients import Covariance, covariance, joint_test
+from metaan.core.inference import log_pvalue, quantile
+from metaan.core.linear import ESTIMATORS, Design, Fit, at, log_likelihood, trace
+from metaan.errors import InputError, Note, OptionError
+from metaan.measures.record import Effects
+from metaan.models.cautions import data_notes
+from metaan.models.design import Moderators, moderators
+from metaan.models.regress_result import RegressResult
+from metaan.models.results import Spec
+from metaan.validate import METHOD, PI, TEST, FloatArray, check_level
+
+__all__ = ["regress"]
+
+
+def regress(
+    eff: Effects,
+    formula: str,
+    *,
+    method: str = "REML",
+    test: str = "hk",
+    level: float = 0.95,
+    pi: str = "t",
+    missing: str = "raise",
+) -> RegressResult:
+    """Meta-regression: a mixed-effects model of effect sizes on study-level moderators.
+
+    Parameters
+    ----------
+    eff : Effects
+        From `metaan.effect_size` or `metaan.effects`, made with ``data=``: the formula reads its columns.
+    formula : str
+        One-sided, as formulaic reads it: ``"~ year + C(therapy)"``, ``"~ year * unit"``, ``"~ bs(year, df=4)"``;
+        ``"~ 0 + C(therapy)"`` leaves the intercept out.
+    method : {"REML", "CE", "DL", "HE", "HS", "HSk", "SJ", "ML", "EB", "PM", "PMM", "DLIT", "SJIT"}
+        Estimator of the residual between-study variance tau2.
+    test : {"hk", "z", "t", "hk-adhoc", "kr"}
+        Standard errors and reference distribution: Knapp-Hartung (default), normal, t with k - p degrees of freedom,
+        Knapp-Hartung never below the usual, Kenward-Roger (REML only).
+    level : float, default 0.95
+        Level of the intervals, in (0.5, 1).
+    pi : {"t", "hts", "z", "simple", "hk", "kr", "none"}
+        Prediction interval that `RegressResult.predict` gives: t with k - p degrees of freedom by default, one less
+        for "hts", "hk" and "kr".
+    missing : {"raise", "drop"}, default "raise"
+        What to do with a study whose moderators are not all known; dropping is noted.
+
+    Returns
+    -------
+    RegressResult
+        Arrays of shape (p,) on the analysis scale; `RegressResult.predict` gives rates or ratios.
+
+    Raises
+    ------
+    InputError
+        `eff` is no Effects record, has no data, or the formula names no column of theirs.
+    OptionError
+        Unknown option, or one that this model cannot honour.
+    DataError
+        A missing moderator, more coefficients than studies, columns that depend on each other.
+
+    Notes
+    -----
+    beta = (X'WX)^-1 X'Wy with W = diag 1/(v + tau2). QM is the Wald test that all coefficients but the intercept are 0
+    (all of them without an intercept): chi2 for ``test="z"``, else F. QE is the residual heterogeneity at tau2 = 0. R2
+    is the share of the intercept-only model's tau2 that the moderators explain, in per cent, not below 0 (Raudenbush
+    2009). I2 compares tau2 with the typical sampling variance (k - p)/tr P.
+
+    References
+    ----------
+    Knapp G, Hartung J (2003). Stat Med 22:2693-2710. doi:10.1002/sim.1482
+    van Houwelingen HC, Arends LR, Stijnen T (2002). Stat Med 21:589-624. doi:10.1002/sim.1040
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from metaan import effects, regress
+    >>> rows = pd.DataFrame({"y": [0.1, 0.3, 0.5, 0.2, 0.6], "v": [0.02] * 5, "year": [1990, 2000, 2010, 1995, 2012]})
+    >>> fit = regress(effects("y", "v", data=rows), "~ year", test="z")
+    >>> fit.names, fit.estimate[1].round(4)
+    (('Intercept', 'year'), np.float64(0.0217))
+    """
+    if not isinstance(eff, Effects):
+        raise InputError(f"regress takes an Effects record, not {type(eff).__name__}: make one with effect_size.")
+    spec = _spec(eff.measure, formula, method, test, level, pi)
+    eff, design = moderators(eff, formula, missing)
+    data = Design(eff.yi[None], eff.vi[None], design.matrix[None])
+    tau2 = max(float(ESTIMATORS[method](data)[0]), 0.0)
+    one = Design(eff.yi, eff.vi, design.matrix)
+    fit, plain = at(one, tau2), at(one, 0.0)
+    of = covariance(fit, test)
+    _check_kenward_roger(of, design)
+    return _result(eff, spec, design, tau2, (fit, plain), of)
+
+
+def _spec(measure: str, formula: str, method: str, test: str, level: float, pi: str) -> Spec:
+    METHOD.check(method)
+    TEST.check(test)
+    PI.check(pi)
+    if method == "GENQ":
+        raise OptionError("method='GENQ' (weights of the caller) is for pool; choose another estimator for regress.")
+    if pi == "bootstrap":
+        raise OptionError("pi='bootstrap' is for pool; choose 't', 'hts', 'z', 'simple', 'hk', 'kr' or 'none'.")
+    for name, value in (("test", test), ("pi", pi)):
+        if value == "kr" and method != "REML":
+            raise OptionError(f"{name}='kr' (Kenward-Roger) is defined for method='REML' only, not for {method!r}.")
+    return Spec(
+        model="regression", measure=measure, method=method, test=test, level=check_level(level), pi=pi, formula=formula
+    )
+
+
+def _check_kenward_roger(of: Covariance, design: Moderators) -> None:
+    if not math.isnan(of.df):
+        return
+    for contrast, name in zip(np.eye(len(design.names)), design.names, strict=True):
+        df = of.contrast_df(contrast) if np.isfinite(of.cov).all() else math.nan
+        if not df > 0.5:
+            text = f"Kenward-Roger leaves {df:.2g} degrees of freedom for {name}, too few for an interval"
+            raise OptionError(f"{text}: the studies are too few or too unequal. Use test='hk'.")
+
+
+def _result(
+    eff: Effects, spec: Spec, design: Moderators, tau2: float, fits: tuple[Fit, Fit], of: Covariance
+) -> RegressResult:
+    fit, plain = fits
+    p = len(design.names)
+    se = np.sqrt(np.diagonal(of.cov))
+    df = np.array([of.contrast_df(row) for row in np.eye(p)])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = fit.beta / se
+    log_p = np.array([float(log_pvalue(s, d)) for s, d in zip(statistic, df, strict=True)])
+    half = np.array([float(quantile(d, spec.level)) for d in df]) * se
+    keep = [i for i in range(p) if i != design.intercept]
+    moderated = joint_test(fit.beta, of, np.eye(p)[keep]) if keep else None
+    typical = (eff.k - p) / float(trace(plain))
+    q, q_df = float(plain.Q), eff.k - p
+    fitted = design.matrix @ fit.beta
+    if spec.method == "CE":
+        i2, h2 = (max(0.0, (q - q_df) / q) * 100 if q > 0 else 0.0), q / q_df
+    else:
+        i2, h2 = 100 * tau2 / (tau2 + typical), (tau2 + typical) / typical
+    shrink = tau2 / (tau2 + eff.vi)
+    restricted = spec.method != "ML"
+    return RegressResult(
+        estimate=fit.beta, se=se, ci_low=fit.beta - half, ci_high=fit.beta + half, statistic=statistic,
+        pvalue=np.exp(log_p), log_pvalue=log_p, df=df, names=design.names, cov=of.cov,
+        QM=math.nan if moderated is None else moderated.statistic, QM_df=0 if moderated is None else moderated.df,
+        QM_df2=math.nan if moderated is None else moderated.df2,
+        QM_pvalue=math.nan if moderated is None else moderated.pvalue,
+        R2=_r2(eff, spec, design, tau2), QE=q, QE_df=q_df, QE_pvalue=float(chdtrc(q_df, q)),
+        k=eff.k, tau2=tau2, tau=math.sqrt(tau2), I2=i2, H2=h2,
+        loglik=float(log_likelihood(Design(eff.yi, eff.vi, design.matrix), tau2, restricted=restricted)),
+        fitted=fitted, blup=fitted + shrink * (eff.yi - fitted), weights=100 * fit.w / fit.w.sum(),
+        leverage=(fit.q**2).sum(axis=-1), moderators=design, inference=of, spec=spec, effects=eff,
+        notes=eff.notes + data_notes(eff.data) + _notes(eff, spec, tau2, fit),
+    )  # fmt: skip
+
+
+def _r2(eff: Effects, spec: Spec, design: Moderators, tau2: float) -> float:
+    """Share of tau2 that the moderators explain, per cent; NaN where there is none to explain."""
+    if spec.method == "CE" or design.intercept is None or len(design.names) == 1:
+        return math.nan
+    alone: FloatArray = np.ones((1, eff.k, 1))
+    total = max(float(ESTIMATORS[spec.method](Design(eff.yi[None], eff.vi[None], alone))[0]), 0.0)
+    return 100 * max(0.0, (total - tau2) / total) if total > 0 else math.nan
+
+
+def _notes(eff: Effects, spec: Spec, tau2: float, fit: Fit) -> tuple[Note, ...]:
+    notes = []
+    if spec.method != "CE" and tau2 == 0:
+        notes.append(Note("tau2-zero", f"Residual tau2 is estimated as 0 by {spec.method}: a common-effect model."))
+    p, scale = fit.q.shape[-1], float(fit.Q) / (eff.k - fit.q.shape[-1])
+    if spec.test == "hk" and scale < 1:
+        text = f"Knapp-Hartung scales the variances by {scale:.2g}, below the usual; test='hk-adhoc' never does."
+        notes.append(Note("hk-narrow", text))
+    if eff.k < 10 * (p - 1):
+        text = f"{eff.k} studies for {p - 1} moderators: fewer than ten each, so that chance findings are likely."
+        notes.append(Note("few-studies", text))
+    return tuple(notes)

@@ -1,0 +1,70 @@
+"""How a meta-regression reads."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from metaan.measures.kinds import KINDS
+from metaan.models.text import number, probability
+from metaan.validate import METHOD, TEST
+
+if TYPE_CHECKING:
+    from metaan.models.regress_result import RegressResult
+
+__all__ = ["describe"]
+
+_LINES: Final = 20
+
+
+def describe(fit: RegressResult) -> str:
+    """Text of a meta-regression: model, coefficients, tests, notes, in at most twenty lines."""
+    spec = fit.spec
+    kind = "Common-effect" if spec.method == "CE" else "Mixed-effects"
+    test = TEST.choices[spec.test].split(";")[0].replace("k - 1", "k - p")
+    head = [
+        f"{kind} meta-regression of {fit.k} studies: {spec.formula}",
+        f"Measure: {spec.measure} ({KINDS[spec.measure].label})",
+        f"tau2: {spec.method} ({METHOD.choices[spec.method]}); intervals: test={spec.test} ({test})",
+        "",
+    ]
+    tail = [_spread(fit), _moderators(fit), *_notes(fit)]
+    room = _LINES - len(head) - len(tail)
+    return "\n".join([*head, *_coefficients(fit, room), *tail])
+
+
+def _coefficients(fit: RegressResult, room: int) -> list[str]:
+    width = max(map(len, fit.names))
+    percent = f"{100 * fit.spec.level:g}%"
+    lines = [
+        f"{name:<{width}}  {number(fit.estimate[i])}, {percent} CI {number(fit.ci_low[i])} to {number(fit.ci_high[i])} "
+        f"(SE {number(fit.se[i])}, p {probability(fit.pvalue[i])})"
+        for i, name in enumerate(fit.names)
+    ]
+    if len(lines) <= room:
+        return lines
+    return [*lines[: room - 1], f"... and {len(lines) - room + 1} more coefficients: to_frame() has them all"]
+
+
+def _spread(fit: RegressResult) -> str:
+    share = "" if math.isnan(fit.R2) else f", R2 {fit.R2:.1f}%"
+    q = f"QE = {fit.QE:.2f}, df = {fit.QE_df}, p {probability(fit.QE_pvalue)}"
+    return f"Spread      residual tau2 {number(fit.tau2)}, tau {number(fit.tau)}, I2 {fit.I2:.1f}%{share}; {q}"
+
+
+def _moderators(fit: RegressResult) -> str:
+    if fit.QM_df == 0:
+        return "Moderators  none"
+    p = probability(fit.QM_pvalue)
+    if math.isinf(fit.QM_df2):
+        return f"Moderators  QM = {fit.QM:.2f}, df = {fit.QM_df}, p {p}"
+    return f"Moderators  F = {fit.QM:.2f}, df = {fit.QM_df} and {fit.QM_df2:.4g}, p {p}"
+
+
+def _notes(fit: RegressResult) -> list[str]:
+    if not fit.notes:
+        return []
+    texts = [f"- {note}" for note in fit.notes]
+    if len(texts) > 6:
+        texts = [*texts[:5], " ".join(texts[5:])]
+    return ["Notes", *texts]
