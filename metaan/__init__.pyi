@@ -33,6 +33,9 @@ from .models.regress import regress as regress
 from .models.regress_result import RegressResult as RegressResult
 from .models.results import GlmmResult as GlmmResult
 from .models.results import PoolResult as PoolResult
+from .models.stratified import StratifiedResult as StratifiedResult
+from .models.stratified import mantel_haenszel as mantel_haenszel
+from .models.stratified import peto as peto
 from .plot import forest_table as forest_table
 
 __version__: str

@@ -111,7 +111,7 @@ def tau2_interval(res: PoolResult | RegressResult, *, method: str | None = None)
         from metaan.models.glmm import glmm_tau2_interval
 
         return _noted(*glmm_tau2_interval(res))
-    if res.spec.method == "CE":
+    if res.spec.method == "CE" or res.spec.model == "stratified":
         raise OptionError("A common-effect model has no tau2; fit a random-effects method.")
     data = Data.of_one(res.effects.yi, res.effects.vi).column()
     if method == "PL":

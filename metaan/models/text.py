@@ -51,6 +51,9 @@ def _head(res: PoolResult) -> list[str]:
     if spec.model == "glmm":
         model = f"Binomial-normal model (GLMM, logit link) of {studies}"
         method = f"Maximum likelihood, {_quadrature(res)}; interval: {_interval(res)}"
+    elif spec.model == "stratified":
+        model = f"Common-effect meta-analysis of {studies}"
+        method = f"{spec.method} method, no continuity correction; interval: {_interval(res)}"
     else:
         assumed = "Common-effect" if spec.method == "CE" else "Random-effects"
         model = f"{assumed} meta-analysis of {studies}"
@@ -121,11 +124,11 @@ def _heterogeneity(res: PoolResult) -> list[str]:
     if codes & {"one-study", "separated", "tau2-not-identified"}:
         return []
     exact = res.spec.model == "glmm"
-    what = " (against empirical logits)" if exact else " (from Q)" if res.spec.method == "CE" else ""
+    common = res.spec.method == "CE" or res.spec.model == "stratified"
+    what = " (against empirical logits)" if exact else " (from Q)" if common else ""
     q = f"{'Wald ' if exact else ''}Q = {res.Q:.2f}, df = {res.Q_df}, p {probability(res.Q_pvalue)}"
-    lines = [
-        f"Spread      tau2 {number(res.tau2)}, tau {number(res.tau)}, I2 {res.I2:.1f}%{what}, H2 {number(res.H2)}; {q}"
-    ]
+    between = "" if res.spec.model == "stratified" else f"tau2 {number(res.tau2)}, tau {number(res.tau)}, "
+    lines = [f"Spread      {between}I2 {res.I2:.1f}%{what}, H2 {number(res.H2)}; {q}"]
     if exact and "tau2-unbounded" not in codes:
         fit = cast("GlmmResult", res)
         lines.append(

@@ -44,7 +44,7 @@ def heterogeneity_line(res: PoolResult) -> str:
     if done:
         return f"Heterogeneity: not estimable; τ² {done} {res.tau2:g}"
     usual = res.tau2 == 0 or 5e-4 <= res.tau2 < 1e3
-    parts = [f"τ² = {res.tau2:.3f}" if usual else f"τ² = {res.tau2:.3g}"]
+    parts = [] if res.spec.model == "stratified" else [f"τ² = {res.tau2:.3f}" if usual else f"τ² = {res.tau2:.3g}"]
     if math.isfinite(res.I2):
         parts.append(f"I² = {res.I2:.1f}%")
     if isinstance(res, GlmmResult):
@@ -62,6 +62,8 @@ def model_line(res: PoolResult) -> str:
     interval = _CI.get(spec.ci, _TEST[test])
     if isinstance(res, GlmmResult):
         return f"Model: binomial-normal GLMM (logit link), maximum likelihood; {interval}"
+    if spec.model == "stratified":
+        return f"Model: common effect, {spec.method.replace('-', '–')} method on {_scale(spec.measure)}; {interval}"
     if spec.method == "CE":
         return f"Model: common effect on {_scale(spec.measure)}; {interval}"
     return f"Model: random effects on {_scale(spec.measure)}, {spec.method} estimate of τ²; {interval}"
