@@ -86,7 +86,7 @@ def regress(
     >>> rows = pd.DataFrame({"y": [0.1, 0.3, 0.5, 0.2, 0.6], "v": [0.02] * 5, "year": [1990, 2000, 2010, 1995, 2012]})
     >>> fit = regress(effects("y", "v", data=rows), "~ year", test="z")
     >>> fit.names, fit.estimate[1].round(4)
-    (('Intercept', 'year'), np.float64(0.0217))
+    (('Intercept', 'year'), np.float64(0.0218))
     """
     if not isinstance(eff, Effects):
         raise InputError(f"regress takes an Effects record, not {type(eff).__name__}: make one with effect_size.")

@@ -155,7 +155,7 @@ def mantel_haenszel(
     --------
     >>> res = mantel_haenszel("OR", events_t=[4, 6], total_t=[20, 30], events_c=[8, 9], total_c=[20, 31])
     >>> round(res.back().estimate, 4)
-    0.4946
+    0.499
     """
     _MEASURE.check(measure)
     if not isinstance(continuity, bool):
@@ -226,7 +226,7 @@ def peto(
     --------
     >>> res = peto(events_t=[4, 6], total_t=[20, 30], events_c=[8, 9], total_c=[20, 31])
     >>> round(res.back().estimate, 4)
-    0.5037
+    0.5109
     """
     level = check_level(level)
     columns = {"events_t": events_t, "total_t": total_t, "events_c": events_c, "total_c": total_c}
