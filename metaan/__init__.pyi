@@ -28,6 +28,10 @@ from .models.glmm import glmm as glmm
 from .models.icc import icc_sensitivity as icc_sensitivity
 from .models.intervals import Tau2Interval as Tau2Interval
 from .models.intervals import tau2_interval as tau2_interval
+from .models.multilevel import multilevel as multilevel
+from .models.multilevel import sampling_covariance as sampling_covariance
+from .models.multilevel import sigma2_interval as sigma2_interval
+from .models.multilevel_result import MultilevelResult as MultilevelResult
 from .models.pool import pool as pool
 from .models.regress import regress as regress
 from .models.regress_result import RegressResult as RegressResult

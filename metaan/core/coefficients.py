@@ -25,9 +25,13 @@ class Covariance(NamedTuple):
     """Expected information on tau2; NaN unless Kenward-Roger."""
     squared: FloatArray
     """x'W W x of Kenward-Roger; empty otherwise."""
+    each: FloatArray | None = None
+    """Degrees of freedom of each coefficient, where they differ: a contrast has the smallest of those it uses."""
 
     def contrast_df(self, contrast: FloatArray) -> float:
         """Degrees of freedom of one linear combination of the coefficients, shape (p,)."""
+        if self.each is not None:
+            return float(self.each[contrast != 0].min(initial=np.inf))
         if not np.isnan(self.df):
             return self.df
         spread = contrast @ self.cov @ contrast
@@ -79,6 +83,9 @@ def joint_test(beta: FloatArray, of: Covariance, contrasts: FloatArray) -> Joint
     m = contrasts.shape[0]
     value, cov = contrasts @ beta, contrasts @ of.cov @ contrasts.T
     wald = float(value @ np.linalg.solve(cov, value))
+    if of.each is not None:
+        df2 = of.contrast_df(np.abs(contrasts).sum(axis=0))
+        return JointTest(wald / m, m, df2, float(fdtrc(m, df2, wald / m)))
     if np.isinf(of.df):
         return JointTest(wald, m, np.inf, float(chdtrc(m, wald)))
     if not np.isnan(of.df):

@@ -10,11 +10,25 @@ from scipy.special import hyp2f1
 from metaan.measures.columns import read
 from metaan.measures.record import Effects
 from metaan.measures.request import Request
-from metaan.validate import forbid
+from metaan.validate import FloatArray, forbid
 
 __all__ = ["CORRELATION", "correlation"]
 
 CORRELATION: Final[dict[str, tuple[str, ...]]] = dict.fromkeys(("COR", "UCOR", "ZCOR"), ("r", "n"))
+
+
+_LARGE: Final = 20.0
+_TERMS: Final = 100
+
+
+def _hypergeometric(a: float, c: FloatArray, x: FloatArray) -> FloatArray:
+    """Gauss' 2F1(a, a; c; x) for c > 2 a and 0 <= x <= 1; scipy has no value for c in the hundreds."""
+    near = np.asarray(hyp2f1(a, a, np.minimum(c, _LARGE), x))
+    term, total = np.ones_like(x), np.ones_like(x)
+    for k in range(_TERMS):
+        term = term * (a + k) ** 2 / ((np.maximum(c, _LARGE) + k) * (k + 1)) * x
+        total = total + term
+    return np.where(c > _LARGE, total, near)
 
 
 def correlation(ask: Request) -> Effects:
@@ -30,9 +44,9 @@ def correlation(ask: Request) -> Effects:
     else:
         rest = 1 - r**2
         # Olkin & Pratt 1958: the unbiased estimate of a correlation, and of its square
-        yi = r * hyp2f1(0.5, 0.5, (n - 2) / 2, rest) if ask.measure == "UCOR" else r
+        yi = r * _hypergeometric(0.5, (n - 2) / 2, rest) if ask.measure == "UCOR" else r
         if ask.variance == "UB":
-            vi = yi**2 - 1 + (n - 3) / (n - 2) * rest * hyp2f1(1, 1, n / 2, rest)
+            vi = yi**2 - 1 + (n - 3) / (n - 2) * rest * _hypergeometric(1.0, n / 2, rest)
         else:
             at = np.average(yi, weights=n) if ask.variance == "AV" else yi
             vi = (1 - at**2) ** 2 / (n - 1)

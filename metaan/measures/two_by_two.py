@@ -80,20 +80,21 @@ def _peto(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray) -> tuple[F
 _FORMULA: Final[dict[str, Callable[..., tuple[FloatArray, FloatArray]]]] = {
     "RR": _risk_ratio, "OR": _odds_ratio, "RD": _risk_difference, "AS": _arcsine, "PETO": _peto,
 }  # fmt: skip
-_CORRECTED: Final = ("RR", "OR", "RD")  # AS and PETO need no correction and take it with "all" only
+_CORRECTED: Final = ("RR", "OR", "RD")  # AS needs none and takes it with "all" only; PETO if asked to
 
 
 def two_by_two(ask: Request) -> Effects:
     """Effect sizes of two arms; see `metaan.effect_size`."""
     measure = ask.measure
     of = tables(ask.data, ask.given, ask.study, ask.missing)
-    zero = np.any([cell == 0 for cell in of.cells], axis=0) & (measure in _CORRECTED)
+    takes = measure in _CORRECTED or (measure == "PETO" and ask.correction is not None)
+    zero = np.any([cell == 0 for cell in of.cells], axis=0) & takes
     extra, notes = added(
         zero, of.study, ask.correction, ask.add, where="each cell", hint="pool with mantel_haenszel or glmm"
     )
     hit, miss = of.events_t + of.events_c, of.cells[1] + of.cells[3]
     if measure == "PETO":
-        forbid((hit == 0) | (miss == 0), of.study, "PETO is undefined where neither arm, or everybody, has an event")
+        forbid(((hit == 0) | (miss == 0)) & (extra == 0), of.study, "PETO is undefined where neither arm, or everybody, has an event")
     with np.errstate(divide="ignore", invalid="ignore"):
         yi, vi = _FORMULA[measure](*(cell + extra for cell in of.cells))
     bad = ~(np.isfinite(yi) & np.isfinite(vi) & (vi > 0))

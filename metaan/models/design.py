@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from metaan.errors import DataError, InputError, Note, OptionError, listed
 from metaan.measures.record import Effects
@@ -31,12 +33,15 @@ class Moderators:
         Columns of each term of the formula.
     spec : formulaic.ModelSpec
         Makes the same columns from new rows.
+    rows : array of int, shape (k,)
+        Positions of the studies among those that were given.
     """
 
     matrix: FloatArray
     names: tuple[str, ...]
     terms: dict[str, tuple[int, ...]]
     spec: Any
+    rows: npt.NDArray[np.intp]
 
     @property
     def intercept(self) -> int | None:
@@ -69,8 +74,10 @@ def rows_of(eff: Effects, what: str) -> pd.DataFrame:
     return eff.data
 
 
-def moderators(eff: Effects, formula: str, missing: str) -> tuple[Effects, Moderators]:
-    """Effects of the studies whose moderators are known, and their design matrix.
+def moderators(
+    eff: Effects, formula: str, missing: str, *, also: Sequence[str] = ()
+) -> tuple[Effects, Moderators]:
+    """Effects of the studies whose moderators, and columns `also` named, are known, and their design matrix.
 
     Raises
     ------
@@ -82,8 +89,9 @@ def moderators(eff: Effects, formula: str, missing: str) -> tuple[Effects, Moder
     MISSING.check(missing)
     data = rows_of(eff, "regress")
     parsed = _parse(formula)
-    used = sorted(str(name) for name in parsed.required_variables if str(name) in data.columns)
-    absent = sorted(str(name) for name in parsed.required_variables if str(name) not in data.columns)
+    needed = {str(name) for name in parsed.required_variables}
+    used = sorted((needed & set(map(str, data.columns))) | set(also))
+    absent = sorted(needed - set(map(str, data.columns)))
     if absent:
         raise InputError(f"formula={formula!r} names {listed(absent)}, not among the columns of the data.")
     lacking = np.zeros(eff.k, dtype=bool)
@@ -103,7 +111,9 @@ def moderators(eff: Effects, formula: str, missing: str) -> tuple[Effects, Moder
     matrix = np.array(made.to_numpy(), dtype=np.float64)
     spec = made.model_spec
     terms = {str(term): tuple(int(i) for i in columns) for term, columns in spec.term_indices.items()}
-    found = Moderators(matrix=matrix, names=tuple(map(str, made.columns)), terms=terms, spec=spec)
+    found = Moderators(
+        matrix=matrix, names=tuple(map(str, made.columns)), terms=terms, spec=spec, rows=np.flatnonzero(~lacking)
+    )
     _check(found, eff)
     return eff, found
 

@@ -15,23 +15,7 @@ TESTS <- c(z = "z", t = "t", hk = "knha", "hk-adhoc" = "adhoc")
 RATES <- c("PR", "PLO", "PLN", "PAS", "PFT")
 SMALL <- 20 # per-study vectors of every method up to this k, of CE, DL and REML only beyond
 
-# ---- JSON with 17 digits -----------------------------------------------------------------------------------------
-num <- function(x) ifelse(is.finite(x), sprintf("%.17g", x), "null")
-json <- function(x, indent = "") {
-  if (is.null(x)) return("null")
-  if (is.list(x)) {
-    deeper <- paste0(indent, " ")
-    items <- vapply(x, json, "", indent = deeper)
-    if (is.null(names(x))) return(paste0("[", paste(items, collapse = ", "), "]"))
-    lines <- paste0(deeper, "\"", names(x), "\": ", items)
-    return(paste0("{\n", paste(lines, collapse = ",\n"), "\n", indent, "}"))
-  }
-  named <- !is.null(names(x))
-  body <- if (is.character(x)) encodeString(x, quote = "\"") else if (is.logical(x)) ifelse(is.na(x), "null", tolower(x)) else num(x)
-  if (named) return(paste0("{", paste0("\"", names(x), "\": ", body, collapse = ", "), "}"))
-  if (length(x) == 1L && is.null(attr(x, "vector"))) body else paste0("[", paste(body, collapse = ", "), "]")
-}
-vec <- function(x) structure(as.numeric(x), vector = TRUE)
+source("tests/reference/json.R")
 
 # ---- data sets ---------------------------------------------------------------------------------------------------
 nie <- metadat::dat.nielweise2007
