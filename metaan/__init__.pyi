@@ -37,6 +37,7 @@ from .models.regress import regress as regress
 from .models.regress_result import RegressResult as RegressResult
 from .models.results import GlmmResult as GlmmResult
 from .models.results import PoolResult as PoolResult
+from .models.robust import robust as robust
 from .models.stratified import StratifiedResult as StratifiedResult
 from .models.stratified import mantel_haenszel as mantel_haenszel
 from .models.stratified import peto as peto

@@ -16,7 +16,9 @@ __all__ = [
     "CORRECTION",
     "METHOD",
     "MISSING",
+    "NESTED_TEST",
     "PI",
+    "ROBUST",
     "TEST",
     "FloatArray",
     "Option",
@@ -101,6 +103,27 @@ PI: Final = Option(
         "none": "no prediction interval",
     },
     "t",
+)
+
+NESTED_TEST: Final = Option(
+    "test",
+    {
+        "contain": "t, degrees of freedom from the groups within which the moderator is constant",
+        "t": "t distribution with k - p degrees of freedom",
+        "z": "normal distribution",
+    },
+    "contain",
+)
+
+ROBUST: Final = Option(
+    "kind",
+    {
+        "CR2": "cluster-robust, bias-reduced, Satterthwaite degrees of freedom (Pustejovsky & Tipton 2018)",
+        "CR1": "cluster-robust, times m/(m - 1) for m clusters; t with m - p degrees of freedom",
+        "CR1p": "cluster-robust, times m/(m - p); t with m - p degrees of freedom (Hedges et al. 2010)",
+        "CR0": "cluster-robust, no small-sample correction; t with m - p degrees of freedom",
+    },
+    "CR2",
 )
 
 CI: Final = Option(

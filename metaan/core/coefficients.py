@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtrc, fdtrc
 
+from metaan.core.clusters import Clusters, hotelling_df
 from metaan.core.linear import Fit
 
 __all__ = ["Covariance", "JointTest", "covariance", "joint_test"]
@@ -27,9 +28,13 @@ class Covariance(NamedTuple):
     """x'W W x of Kenward-Roger; empty otherwise."""
     each: FloatArray | None = None
     """Degrees of freedom of each coefficient, where they differ: a contrast has the smallest of those it uses."""
+    clusters: Clusters | None = None
+    """Whitened design of a CR2 covariance, whose degrees of freedom depend on the contrast."""
 
     def contrast_df(self, contrast: FloatArray) -> float:
         """Degrees of freedom of one linear combination of the coefficients, shape (p,)."""
+        if self.clusters is not None:
+            return hotelling_df(self.clusters, contrast[None])
         if self.each is not None:
             return float(self.each[contrast != 0].min(initial=np.inf))
         if not np.isnan(self.df):
@@ -83,6 +88,13 @@ def joint_test(beta: FloatArray, of: Covariance, contrasts: FloatArray) -> Joint
     m = contrasts.shape[0]
     value, cov = contrasts @ beta, contrasts @ of.cov @ contrasts.T
     wald = float(value @ np.linalg.solve(cov, value))
+    if of.clusters is not None:
+        eta = hotelling_df(of.clusters, contrasts)
+        df2 = eta - m + 1
+        if df2 <= 0:
+            return JointTest(np.nan, m, df2, np.nan)
+        f = df2 / (eta * m) * wald
+        return JointTest(f, m, df2, float(fdtrc(m, df2, f)))
     if of.each is not None:
         df2 = of.contrast_df(np.abs(contrasts).sum(axis=0))
         return JointTest(wald / m, m, df2, float(fdtrc(m, df2, wald / m)))

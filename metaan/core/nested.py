@@ -161,31 +161,20 @@ def _derivatives(
     return (quadratic - trace) / 2, expected, average - expected
 
 
-def maximise(data: Nested, *, restricted: bool, hold: FloatArray | None = None) -> tuple[Solution, bool]:
-    """Sigma2 >= 0 of the highest (restricted) likelihood found from several starts, and whether the search ended.
-
-    Parameters
-    ----------
-    hold : array of shape (levels,), optional
-        Values at which sigma2 stay; NaN where it is free.
-    """
-    fixed = np.full(data.levels, np.nan) if hold is None else hold
+def maximise(data: Nested, *, restricted: bool) -> tuple[Solution, bool]:
+    """Sigma2 >= 0 of the highest (restricted) likelihood found from several starts, and whether the search ended."""
     spread = max(float(np.var(data.y - data.q @ (data.q.T @ data.y))), 1e-300)
     starts = [np.full(data.levels, spread / data.levels), np.full(data.levels, 1e-3 * spread)]
     for level in range(data.levels if data.levels > 1 else 0):
         start = np.full(data.levels, 0.05 * spread)
         start[level] = spread
         starts.append(start)
-    found = [
-        _climb(data, np.where(np.isnan(fixed), start, fixed), np.isnan(fixed), restricted=restricted)
-        for start in starts
-    ]
+    free = np.ones(data.levels, dtype=bool)
+    found = [_climb(data, start, free, restricted=restricted) for start in starts]
     return max(found, key=lambda pair: pair[0].loglik)
 
 
-def _climb(
-    data: Nested, sigma2: FloatArray, free: npt.NDArray[np.bool_], *, restricted: bool
-) -> tuple[Solution, bool]:
+def _climb(data: Nested, sigma2: FloatArray, free: npt.NDArray[np.bool_], *, restricted: bool) -> tuple[Solution, bool]:
     """Newton steps, Fisher's where the curvature is wrong, on those sigma2 that are not held at 0."""
     here = solve(data, sigma2, restricted=restricted)
     for _ in range(_STEPS):
@@ -235,10 +224,11 @@ def profile_limits(
     """Where the likelihood, maximised over the other levels, is chi2(1)/2 below its maximum; inf where it is nowhere."""
     floor = best.loglik - float(chdtri(1.0, 1 - confidence)) / 2
 
+    free = np.arange(data.levels) != level
+
     def excess(value: FloatArray) -> FloatArray:
-        hold = np.full(data.levels, np.nan)
-        hold[level] = value[0]
-        return np.array([maximise(data, restricted=restricted, hold=hold)[0].loglik - floor])
+        start = np.where(free, best.sigma2, value[0])
+        return np.array([_climb(data, start, free, restricted=restricted)[0].loglik - floor])
 
     peak, zero = best.sigma2[level : level + 1], np.zeros(1)
     top, at_zero = excess(peak), excess(zero)

@@ -94,7 +94,11 @@ def two_by_two(ask: Request) -> Effects:
     )
     hit, miss = of.events_t + of.events_c, of.cells[1] + of.cells[3]
     if measure == "PETO":
-        forbid(((hit == 0) | (miss == 0)) & (extra == 0), of.study, "PETO is undefined where neither arm, or everybody, has an event")
+        forbid(
+            ((hit == 0) | (miss == 0)) & (extra == 0),
+            of.study,
+            "PETO is undefined where neither arm, or everybody, has an event",
+        )
     with np.errstate(divide="ignore", invalid="ignore"):
         yi, vi = _FORMULA[measure](*(cell + extra for cell in of.cells))
     bad = ~(np.isfinite(yi) & np.isfinite(vi) & (vi > 0))

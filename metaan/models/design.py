@@ -74,9 +74,7 @@ def rows_of(eff: Effects, what: str) -> pd.DataFrame:
     return eff.data
 
 
-def moderators(
-    eff: Effects, formula: str, missing: str, *, also: Sequence[str] = ()
-) -> tuple[Effects, Moderators]:
+def moderators(eff: Effects, formula: str, missing: str, *, also: Sequence[str] = ()) -> tuple[Effects, Moderators]:
     """Effects of the studies whose moderators, and columns `also` named, are known, and their design matrix.
 
     Raises

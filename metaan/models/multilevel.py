@@ -19,7 +19,7 @@ from metaan.models.cautions import data_notes
 from metaan.models.design import Moderators, moderators
 from metaan.models.multilevel_result import MultilevelResult
 from metaan.models.results import Spec
-from metaan.validate import FloatArray, Option, check_level
+from metaan.validate import NESTED_TEST, FloatArray, Option, check_level
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,15 +30,6 @@ IntArray = npt.NDArray[np.intp]
 _METHOD: Final = Option(
     "method", {"REML": "restricted maximum likelihood", "ML": "maximum likelihood"}, "REML"
 )  # fmt: skip
-_TEST: Final = Option(
-    "test",
-    {
-        "contain": "t, degrees of freedom from the groups within which the moderator does not vary",
-        "t": "t with k - p degrees of freedom",
-        "z": "normal distribution",
-    },
-    "contain",
-)
 
 
 def multilevel(
@@ -112,7 +103,7 @@ def multilevel(
     if not isinstance(eff, Effects):
         raise InputError(f"multilevel takes an Effects record, not {type(eff).__name__}: make one with effect_size.")
     spec = Spec(
-        model="multilevel", measure=eff.measure, method=_METHOD.check(method), test=_TEST.check(test),
+        model="multilevel", measure=eff.measure, method=_METHOD.check(method), test=NESTED_TEST.check(test),
         level=check_level(level), pi="t", formula=formula,
     )  # fmt: skip
     names = _levels(random)

@@ -12,6 +12,7 @@ from metaan.core.inference import quantile
 from metaan.core.nested import apply_inverse, blocks
 from metaan.errors import OptionError
 from metaan.models.regress_result import RegressResult
+from metaan.models.regress_text import component_lines, describe
 from metaan.validate import FloatArray
 
 if TYPE_CHECKING:
@@ -118,6 +119,10 @@ class MultilevelResult(RegressResult):
             return np.full(x.shape[0], np.nan)
         mean = 0 if kind == "simple" else np.einsum("ip,pq,iq->i", x, self.cov, x)
         return np.asarray(float(quantile(df, self.spec.level)) * np.sqrt(self.tau2 + mean + np.zeros(x.shape[0])))
+
+    def __str__(self) -> str:
+        nested = " > ".join(f"{n} {name}" for n, name in zip(self.groups, self.levels, strict=True))
+        return describe(self, f"Multilevel model of {self.k} estimates in {nested}", component_lines(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Flat dictionary of plain numbers and text: fit for JSON."""

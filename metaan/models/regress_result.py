@@ -15,7 +15,7 @@ from metaan.errors import InputError, Note, OptionError
 from metaan.measures.backtransform import display_scale
 from metaan.measures.record import Effects
 from metaan.models.design import Moderators, new_rows
-from metaan.models.regress_text import describe
+from metaan.models.regress_text import describe, residual_line
 from metaan.models.results import Spec, _plain
 from metaan.validate import PI, FloatArray, Option, numbers
 
@@ -309,10 +309,11 @@ class RegressResult:
         return rows
 
     def __str__(self) -> str:
-        return describe(self)
+        kind = "Common-effect" if self.spec.method == "CE" else "Mixed-effects"
+        return describe(self, f"{kind} meta-regression of {self.k} studies", [residual_line(self)])
 
     def __repr__(self) -> str:
-        return f"<RegressResult: {self.spec.measure} of {self.k} studies on {self.spec.formula!r}>"
+        return f"<{type(self).__name__}: {self.spec.measure} of {self.k} studies on {self.spec.formula!r}>"
 
     def _repr_html_(self) -> str:
         from html import escape

@@ -6,31 +6,30 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from metaan.measures.kinds import KINDS
-from metaan.models.text import number, probability
-from metaan.validate import METHOD, TEST
+from metaan.models.text import number, probability, reference
+from metaan.validate import METHOD
 
 if TYPE_CHECKING:
+    from metaan.models.multilevel_result import MultilevelResult
     from metaan.models.regress_result import RegressResult
 
-__all__ = ["describe"]
+__all__ = ["component_lines", "describe", "residual_line"]
 
 _LINES: Final = 20
 
 
-def describe(fit: RegressResult) -> str:
-    """Text of a meta-regression: model, coefficients, tests, notes, in at most twenty lines."""
+def describe(fit: RegressResult, title: str, spread: list[str]) -> str:
+    """Text of a meta-regression: model, coefficients, spread, tests, notes, in at most twenty lines."""
     spec = fit.spec
-    kind = "Common-effect" if spec.method == "CE" else "Mixed-effects"
-    test = TEST.choices[spec.test].split(";")[0].replace("k - 1", "k - p")
+    test = reference(spec.test).replace("k - 1", "k - p")
     head = [
-        f"{kind} meta-regression of {fit.k} studies: {spec.formula}",
+        f"{title}: {spec.formula}",
         f"Measure: {spec.measure} ({KINDS[spec.measure].label})",
-        f"tau2: {spec.method} ({METHOD.choices[spec.method]}); intervals: test={spec.test} ({test})",
+        f"Variance: {spec.method} ({METHOD.choices[spec.method]}); intervals: test={spec.test} ({test})",
         "",
     ]
-    tail = [_spread(fit), _moderators(fit), *_notes(fit)]
-    room = _LINES - len(head) - len(tail)
-    return "\n".join([*head, *_coefficients(fit, room), *tail])
+    tail = [*spread, _moderators(fit), *_notes(fit)]
+    return "\n".join([*head, *_coefficients(fit, _LINES - len(head) - len(tail)), *tail])
 
 
 def _coefficients(fit: RegressResult, room: int) -> list[str]:
@@ -46,10 +45,26 @@ def _coefficients(fit: RegressResult, room: int) -> list[str]:
     return [*lines[: room - 1], f"... and {len(lines) - room + 1} more coefficients: to_frame() has them all"]
 
 
-def _spread(fit: RegressResult) -> str:
+def residual_line(fit: RegressResult) -> str:
+    """Residual heterogeneity in one line."""
     share = "" if math.isnan(fit.R2) else f", R2 {fit.R2:.1f}%"
-    q = f"QE = {fit.QE:.2f}, df = {fit.QE_df}, p {probability(fit.QE_pvalue)}"
-    return f"Spread      residual tau2 {number(fit.tau2)}, tau {number(fit.tau)}, I2 {fit.I2:.1f}%{share}; {q}"
+    return (
+        f"Spread      residual tau2 {number(fit.tau2)}, tau {number(fit.tau)}, I2 {fit.I2:.1f}%{share}; {_q_test(fit)}"
+    )
+
+
+def component_lines(fit: MultilevelResult) -> list[str]:
+    """Variance of each level, one line each."""
+    lines = [
+        f"Spread      between {name}: sigma2 {number(float(s))}, sigma {number(float(s) ** 0.5)}, {share:.1f}% of variance"
+        for name, s, share in zip(fit.levels, fit.sigma2, fit.I2_levels, strict=True)
+    ]
+    return [*lines, f"            {_q_test(fit)}"]
+
+
+def _q_test(fit: RegressResult) -> str:
+    """Test of residual heterogeneity."""
+    return f"QE = {fit.QE:.2f}, df = {fit.QE_df}, p {probability(fit.QE_pvalue)}"
 
 
 def _moderators(fit: RegressResult) -> str:

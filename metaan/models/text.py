@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final, cast
 
 from metaan.measures.kinds import KINDS
 from metaan.names import heading
-from metaan.validate import METHOD, PI, TEST
+from metaan.validate import METHOD, NESTED_TEST, PI, ROBUST, TEST
 
 if TYPE_CHECKING:
     from metaan.models.results import GlmmResult, PoolResult
 
-__all__ = ["describe", "html", "number", "probability"]
+__all__ = ["describe", "html", "number", "probability", "reference"]
 
 _PLURAL: Final = {"rate": "rates", "incidence": "rates", "ratio": "ratios"}
 _WORD: Final = {"rate": "rate", "incidence": "rate", "ratio": "ratio"}
@@ -34,6 +34,12 @@ def probability(pvalue: float) -> str:
     if math.isnan(pvalue):
         return "not defined"
     return "< 0.0001" if pvalue < 1e-4 else f"= {pvalue:.2g}" if pvalue < 0.1 else f"= {pvalue:.2f}"
+
+
+def reference(test: str) -> str:
+    """What a standard error and reference distribution are called."""
+    known = {**TEST.choices, **NESTED_TEST.choices, **ROBUST.choices} | {"t": TEST.choices["t"]}
+    return known[test].split(";")[0]
 
 
 def describe(res: PoolResult) -> str:
@@ -78,7 +84,7 @@ def _interval(res: PoolResult) -> str:
     if res.k == 1:
         return "normal distribution, one study"
     df = "" if math.isinf(res.df) else f", {res.df:.4g} df"
-    return f"test={res.spec.test} ({TEST.choices[res.spec.test].split(';')[0]}{df})"
+    return f"test={res.spec.test} ({reference(res.spec.test)}{df})"
 
 
 def _effect(res: PoolResult, shown: PoolResult) -> list[str]:

@@ -12,7 +12,7 @@ from metaan.measures.intervals import INTERVAL
 from metaan.measures.kinds import KINDS
 from metaan.models.results import GlmmResult, PoolResult
 from metaan.names import RECORD
-from metaan.validate import PI
+from metaan.validate import PI, ROBUST
 
 __all__ = [
     "axis_label", "glmm_lines", "heterogeneity_line", "interval_lines", "model_line", "pooled_label",
@@ -28,6 +28,7 @@ _SCALE: Final = {
 _TEST: Final = {
     "z": "normal (z) interval", "t": "t interval", "hk": "Hartung–Knapp interval",
     "hk-adhoc": "Hartung–Knapp interval, never below z", "kr": "Kenward–Roger interval",
+    **{kind: f"cluster-robust interval ({kind})" for kind in ROBUST.choices},
 }  # fmt: skip
 _SYMBOLS: Final = {"tau2": "τ²", "tau": "τ", "I2": "I²", "H2": "H²"}
 _OUTCOME: Final = {"toxicity_grade3plus": "Toxicity of grade 3 or worse"}

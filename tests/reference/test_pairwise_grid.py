@@ -22,7 +22,9 @@ import metaan
 pytestmark = pytest.mark.filterwarnings("ignore::metaan.errors.MetaanWarning")
 
 CLOSED = 1e-10  # relative: formulas
-LINEAR = 1e-8  # relative: regressions given tau2; metafor inverts x'Wx, which costs digits with a year among the columns
+LINEAR = (
+    1e-8  # relative: regressions given tau2; metafor inverts x'Wx, which costs digits with a year among the columns
+)
 ITERATED = 1e-7  # relative: estimators that iterate; metafor stops at a step of 1e-13 sampling variances
 ITERATING = ("SJ", "ML", "REML", "EB", "PM", "PMM")
 TESTS = ("z", "t", "hk", "hk-adhoc")
@@ -89,7 +91,9 @@ def fitted(cell, **options):
     return metaan.regress(eff, formula, **options)
 
 
-@pytest.mark.parametrize(("name", "method"), list(itertools.product(REGRESSIONS, grid()["regressions"]["tied"]["methods"])))
+@pytest.mark.parametrize(
+    ("name", "method"), list(itertools.product(REGRESSIONS, grid()["regressions"]["tied"]["methods"]))
+)
 def test_regression(name, method):
     cell = grid()["regressions"][name]
     reference = cell["methods"][method]
