@@ -118,7 +118,7 @@ def solve(data: Nested, sigma2: FloatArray, *, restricted: bool) -> Solution:
         wq = w @ q
         info += np.einsum("msp,msq->pq", q, wq)
         right += np.einsum("msp,ms->p", wq, data.y[stack.rows])
-    cov = np.linalg.inv(info)
+    cov: FloatArray = np.asarray(np.linalg.inv(info), dtype=np.float64)
     gamma = cov @ right
     residual = data.y - data.q @ gamma
     u = np.zeros(k)
@@ -221,7 +221,7 @@ def _line(data: Nested, here: Solution, step: FloatArray, *, restricted: bool) -
 def profile_limits(
     data: Nested, best: Solution, level: int, confidence: float, *, restricted: bool
 ) -> tuple[float, float]:
-    """Where the likelihood, maximised over the other levels, is chi2(1)/2 below its maximum; inf where it is nowhere."""
+    """Where the likelihood, maximised over the other levels, is chi2(1)/2 below its maximum; inf if it never is."""
     floor = best.loglik - float(chdtri(1.0, 1 - confidence)) / 2
 
     free = np.arange(data.levels) != level

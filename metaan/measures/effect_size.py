@@ -60,8 +60,8 @@ def effect_size(
     correction : {"only0", "if0all", "all", "none"}, optional
         Which studies get `add` in each cell (events and non-events of each arm; events alone for counts over time). By
         default those that need it ("only0"), with a ZeroCellWarning; naming a policy keeps the note and drops the
-        warning. PAS, PFT, AS, IRS, IRFT and IRSD need no correction and take it with "all" only, PETO where it is named.
-        Counts only.
+        warning. PAS, PFT, AS, IRS, IRFT and IRSD need no correction and take it with "all" only, PETO where one is
+        named. Counts only.
     add : float, default 0.5
         What is added to each cell, > 0.
     variance : {"LS", "LS2", "UB", "HO", "AV", "AVHO"}, optional

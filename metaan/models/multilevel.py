@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtrc
 
-from metaan.core.coefficients import Covariance, joint_test
-from metaan.core.inference import log_pvalue, quantile
+from metaan.core.coefficients import Covariance
 from metaan.core.nested import Nested, Solution, apply_inverse, blocks, maximise, profile_limits, solve, within_trace
 from metaan.errors import DataError, InputError, Note, OptionError, listed
 from metaan.measures.record import Effects
@@ -19,6 +18,7 @@ from metaan.models.cautions import data_notes
 from metaan.models.design import Moderators, moderators
 from metaan.models.multilevel_result import MultilevelResult
 from metaan.models.results import Spec
+from metaan.models.wald import coefficient_fields, moderator_fields
 from metaan.validate import NESTED_TEST, FloatArray, Option, check_level
 
 if TYPE_CHECKING:
@@ -291,33 +291,24 @@ def sigma2_interval(fit: MultilevelResult, *, level: float | None = None) -> pd.
 def _df(spec: Spec, design: Moderators, codes: tuple[IntArray, ...]) -> FloatArray:
     """Degrees of freedom of each coefficient (metafor's containment rule)."""
     k, p = design.matrix.shape
-    if spec.test == "z":
-        return np.full(p, np.inf)
     counts = np.full(p, k)
     for code in codes if spec.test == "contain" else ():
         first = np.unique(code, return_index=True)[1]
         constant = (design.matrix == design.matrix[first][code]).all(axis=0)
         counts = np.where(constant, np.minimum(counts, len(first)), counts)
-    return np.maximum(counts - p, 1).astype(np.float64)
+    return np.asarray(np.maximum(counts - p, 1), dtype=np.float64)
 
 
 def _result(
-    eff: Effects, spec: Spec, design: Moderators, parts: tuple[tuple[str, ...], tuple[IntArray, ...], FloatArray | None],
+    eff: Effects, spec: Spec, design: Moderators,
+    parts: tuple[tuple[str, ...], tuple[IntArray, ...], FloatArray | None],
     data: Nested, best: Solution, converged: bool,
 ) -> MultilevelResult:  # fmt: skip
     names, codes, v = parts
     p, total = len(design.names), float(best.sigma2.sum())
     back = np.linalg.inv(data.r)
     beta, cov = back @ best.gamma, back @ best.cov @ back.T
-    of = Covariance(cov, math.nan, math.nan, np.empty((0, 0)), _df(spec, design, codes))
-    df, se = np.asarray(of.each), np.sqrt(np.diagonal(cov))
-    statistic = beta / se
-    log_p = np.array([float(log_pvalue(s, d)) for s, d in zip(statistic, df, strict=True)])
-    half = np.array([float(quantile(d, spec.level)) for d in df]) * se
-    keep = [i for i in range(p) if i != design.intercept]
-    if spec.test == "z":
-        of = Covariance(cov, math.inf, math.nan, np.empty((0, 0)))
-    moderated = joint_test(beta, of, np.eye(p)[keep]) if keep else None
+    of = Covariance(cov, math.inf, math.nan, np.empty((0, 0)), None if spec.test == "z" else _df(spec, design, codes))
     zero = solve(data, np.zeros(data.levels), restricted=True)
     typical, q_df = (eff.k - p) / within_trace(data), eff.k - p
     fitted = design.matrix @ beta
@@ -325,11 +316,8 @@ def _result(
     own = eff.vi * best.u if v is None else v @ best.u
     shares = 100 * best.sigma2 / (total + typical)
     return MultilevelResult(
-        estimate=beta, se=se, ci_low=beta - half, ci_high=beta + half, statistic=statistic,
-        pvalue=np.exp(log_p), log_pvalue=log_p, df=df, names=design.names, cov=cov,
-        QM=math.nan if moderated is None else moderated.statistic, QM_df=0 if moderated is None else moderated.df,
-        QM_df2=math.nan if moderated is None else moderated.df2,
-        QM_pvalue=math.nan if moderated is None else moderated.pvalue,
+        estimate=beta, **coefficient_fields(beta, of, spec.level), names=design.names, cov=cov,
+        **moderator_fields(beta, of, design.intercept),
         R2=math.nan, QE=zero.Q, QE_df=q_df, QE_pvalue=float(chdtrc(q_df, zero.Q)),
         k=eff.k, tau2=total, tau=math.sqrt(total), I2=float(shares.sum()), H2=(total + typical) / typical,
         loglik=best.loglik, fitted=fitted, blup=eff.yi - own,

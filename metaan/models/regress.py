@@ -7,8 +7,7 @@ import math
 import numpy as np
 from scipy.special import chdtrc
 
-from metaan.core.coefficients import Covariance, covariance, joint_test
-from metaan.core.inference import log_pvalue, quantile
+from metaan.core.coefficients import Covariance, covariance
 from metaan.core.linear import ESTIMATORS, Design, Fit, at, log_likelihood, trace
 from metaan.errors import InputError, Note, OptionError
 from metaan.measures.record import Effects
@@ -16,6 +15,7 @@ from metaan.models.cautions import data_notes
 from metaan.models.design import Moderators, moderators
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import Spec
+from metaan.models.wald import coefficient_fields, moderator_fields
 from metaan.validate import METHOD, PI, TEST, FloatArray, check_level
 
 __all__ = ["regress"]
@@ -132,14 +132,6 @@ def _result(
 ) -> RegressResult:
     fit, plain = fits
     p = len(design.names)
-    se = np.sqrt(np.diagonal(of.cov))
-    df = np.array([of.contrast_df(row) for row in np.eye(p)])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = fit.beta / se
-    log_p = np.array([float(log_pvalue(s, d)) for s, d in zip(statistic, df, strict=True)])
-    half = np.array([float(quantile(d, spec.level)) for d in df]) * se
-    keep = [i for i in range(p) if i != design.intercept]
-    moderated = joint_test(fit.beta, of, np.eye(p)[keep]) if keep else None
     typical = (eff.k - p) / float(trace(plain))
     q, q_df = float(plain.Q), eff.k - p
     fitted = design.matrix @ fit.beta
@@ -150,11 +142,8 @@ def _result(
     shrink = tau2 / (tau2 + eff.vi)
     restricted = spec.method != "ML"
     return RegressResult(
-        estimate=fit.beta, se=se, ci_low=fit.beta - half, ci_high=fit.beta + half, statistic=statistic,
-        pvalue=np.exp(log_p), log_pvalue=log_p, df=df, names=design.names, cov=of.cov,
-        QM=math.nan if moderated is None else moderated.statistic, QM_df=0 if moderated is None else moderated.df,
-        QM_df2=math.nan if moderated is None else moderated.df2,
-        QM_pvalue=math.nan if moderated is None else moderated.pvalue,
+        estimate=fit.beta, **coefficient_fields(fit.beta, of, spec.level), names=design.names, cov=of.cov,
+        **moderator_fields(fit.beta, of, design.intercept),
         R2=_r2(eff, spec, design, tau2), QE=q, QE_df=q_df, QE_pvalue=float(chdtrc(q_df, q)),
         k=eff.k, tau2=tau2, tau=math.sqrt(tau2), I2=i2, H2=h2,
         loglik=float(log_likelihood(Design(eff.yi, eff.vi, design.matrix), tau2, restricted=restricted)),

@@ -56,7 +56,7 @@ def residual_line(fit: RegressResult) -> str:
 def component_lines(fit: MultilevelResult) -> list[str]:
     """Variance of each level, one line each."""
     lines = [
-        f"Spread      between {name}: sigma2 {number(float(s))}, sigma {number(float(s) ** 0.5)}, {share:.1f}% of variance"
+        f"Spread      between {name}: sigma2 {number(float(s))}, sigma {number(float(s) ** 0.5)}, I2 {share:.1f}%"
         for name, s, share in zip(fit.levels, fit.sigma2, fit.I2_levels, strict=True)
     ]
     return [*lines, f"            {_q_test(fit)}"]

@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from metaan.core.clusters import Clusters
-from metaan.core.coefficients import Covariance, JointTest, joint_test
-from metaan.core.inference import log_pvalue, quantile
+from metaan.core.coefficients import Covariance
 from metaan.errors import InputError, Note, OptionError
 from metaan.models.multilevel import clusters
 from metaan.models.multilevel_result import MultilevelResult
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult, Spec
-from metaan.validate import ROBUST, FloatArray
+from metaan.models.wald import coefficient_fields, moderator_fields
+from metaan.validate import ROBUST, FloatArray, check_level
 
 __all__ = ["robust"]
 
@@ -92,17 +92,11 @@ def robust(res: Fitted, cluster: Any, *, kind: str = "CR2", level: float | None 
     m, p = int(white.codes.max()) + 1, white.x.shape[1]
     if m <= p:
         raise OptionError(f"{m} clusters cannot give standard errors to {p} coefficients.")
-    spec = dataclasses.replace(res.spec, test=kind, level=_level(res.spec, level))
+    spec = dataclasses.replace(res.spec, test=kind, level=res.spec.level if level is None else check_level(level))
     of = _covariance(white, kind, m)
     if isinstance(res, PoolResult):
         return _pooled(res, spec, of, _notes(white, m, of))
     return _regression(res, spec, of, _notes(white, m, of))
-
-
-def _level(spec: Spec, level: float | None) -> float:
-    from metaan.validate import check_level
-
-    return spec.level if level is None else check_level(level)
 
 
 def _whiten(res: Any, cluster: Any) -> _White:
@@ -143,7 +137,8 @@ def _whiten_nested(res: MultilevelResult, codes: npt.NDArray[np.intp]) -> _White
 def _covariance(white: _White, kind: str, m: int) -> Covariance:
     from pymare.stats import cluster_robust_cov
 
-    p, bread = white.x.shape[1], np.linalg.inv(white.x.T @ white.x)
+    p = white.x.shape[1]
+    bread: FloatArray = np.asarray(np.linalg.inv(white.x.T @ white.x), dtype=np.float64)
     one = np.ones((len(white.y), 1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # few clusters: noted in the result
@@ -168,38 +163,15 @@ def _notes(white: _White, m: int, of: Covariance) -> tuple[Note, ...]:
     return tuple(notes)
 
 
-def _intervals(estimate: FloatArray, of: Covariance, level: float) -> dict[str, FloatArray]:
-    """Everything that follows from the covariance, arrays of shape (p,)."""
-    se = np.sqrt(np.diagonal(of.cov))
-    df = np.array([of.contrast_df(row) for row in np.eye(len(estimate))])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = estimate / se
-    log_p = np.array([float(log_pvalue(s, d)) for s, d in zip(statistic, df, strict=True)])
-    half = np.array([float(quantile(d, level)) for d in df]) * se
-    return {
-        "se": se, "ci_low": estimate - half, "ci_high": estimate + half, "statistic": statistic,
-        "pvalue": np.exp(log_p), "log_pvalue": log_p, "df": df,
-    }  # fmt: skip
-
-
 def _pooled(res: PoolResult, spec: Spec, of: Covariance, notes: tuple[Note, ...]) -> PoolResult:
-    made = _intervals(np.array([res.estimate]), of, spec.level)
-    spread = np.sqrt(res.blup_se**2 + (1 - res.tau2 / (res.tau2 + res.effects.vi)) ** 2 * (made["se"] ** 2 - res.se**2))
-    return dataclasses.replace(
-        res, **{name: float(value[0]) for name, value in made.items()}, spec=spec, notes=res.notes + notes,
-        blup_se=spread,
-    )  # fmt: skip
+    made = coefficient_fields(np.array([res.estimate]), of, spec.level)
+    own: dict[str, Any] = {name: float(value[0]) for name, value in made.items()}
+    shrink = res.tau2 / (res.tau2 + res.effects.vi)
+    spread = np.sqrt(shrink * res.effects.vi + (1 - shrink) ** 2 * own["se"] ** 2)
+    return dataclasses.replace(res, **own, spec=spec, notes=res.notes + notes, blup_se=spread)
 
 
 def _regression(res: RegressResult, spec: Spec, of: Covariance, notes: tuple[Note, ...]) -> RegressResult:
-    keep = [i for i in range(len(res.names)) if i != res.moderators.intercept]
-    moderated = (
-        joint_test(res.estimate, of, np.eye(len(res.names))[keep])
-        if keep
-        else JointTest(math.nan, 0, math.nan, math.nan)
-    )
-    made = _intervals(res.estimate, of, spec.level)
-    return dataclasses.replace(
-        res, **made, cov=of.cov, inference=of, spec=spec, notes=res.notes + notes,
-        QM=moderated.statistic, QM_df=moderated.df, QM_df2=moderated.df2, QM_pvalue=moderated.pvalue,
-    )  # fmt: skip
+    fields = coefficient_fields(res.estimate, of, spec.level)
+    fields |= moderator_fields(res.estimate, of, res.moderators.intercept)
+    return dataclasses.replace(res, **fields, cov=of.cov, inference=of, spec=spec, notes=res.notes + notes)

@@ -135,10 +135,8 @@ def test_regression(name, method):
 def test_stratified(name):
     cell = grid()["stratified"][name]
     columns = {column: numbers(values) for column, values in cell["columns"].items()}
-    if cell["measure"] == "PETO":
-        res = metaan.peto(**columns)
-    else:
-        res = metaan.mantel_haenszel(cell["measure"], **columns)
+    peto = cell["measure"] == "PETO"
+    res = metaan.peto(**columns) if peto else metaan.mantel_haenszel(cell["measure"], **columns)
     for ours, theirs in (("estimate", "estimate"), ("se", "se"), ("ci_low", "low"), ("ci_high", "high"), ("Q", "QE")):
         assert not differs(getattr(res, ours), cell[theirs], rel=CLOSED, floor=CLOSED * res.se), ours
     for ours, theirs in ((res.pvalue, "pval"), (res.Q_pvalue, "QEp")):
