@@ -1,5 +1,8 @@
 from . import errors as errors
 from . import plot as plot
+from .analysis.subgroup_result import Contrasts as Contrasts
+from .analysis.subgroup_result import SubgroupResult as SubgroupResult
+from .analysis.subgroups import subgroups as subgroups
 from .evidence.catalogue import catalogue as catalogue
 from .evidence.citations import cite as cite
 from .evidence.conflicts import conflicts as conflicts

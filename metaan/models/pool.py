@@ -20,7 +20,7 @@ from metaan.models.cautions import data_notes
 from metaan.models.results import Convergence, PoolResult, Spec
 from metaan.validate import METHOD, PI, TEST, check_level, forbid, numbers
 
-__all__ = ["pool"]
+__all__ = ["fit_normal", "pool", "pool_spec"]
 
 
 def pool(
@@ -90,13 +90,21 @@ def pool(
         raise InputError(
             f"pool takes an Effects record, not {type(eff).__name__}: make one with effects or effect_size."
         )
-    spec = _spec(eff.measure, method, test, level, pi)
+    spec = pool_spec(eff.measure, method, test, level, pi)
     if pi == "bootstrap":
         spec = dataclasses.replace(spec, draws=_whole("draws", draws, 100), seed=_whole("seed", seed, 0))
+    return fit_normal(eff, spec, a=_weights(eff, method, weights))
+
+
+def fit_normal(eff: Effects, spec: Spec, *, a: FloatArray | None = None, tau2: float | None = None) -> PoolResult:
+    """Result of the model that `spec` asks for, with weights `a` of GENQ, or at a `tau2` from elsewhere."""
     data = Data.of_one(eff.yi, eff.vi)
-    a = _weights(eff, method, weights)
-    estimate = ESTIMATORS[method](data.column(), None if a is None else a[:, None])
-    tau2 = estimate.tau2[0]
+    if tau2 is None:
+        estimate = ESTIMATORS[spec.method](data.column(), None if a is None else a[:, None])
+    else:
+        zero = np.zeros(1, dtype=np.intp)
+        estimate = Tau2(np.array([tau2]), zero, np.ones(1, dtype=np.bool_), zero)
+    test, tau2 = spec.test, float(estimate.tau2[0])
     p = pieces(data, tau2, a)
     mean = TESTS["z" if eff.k == 1 else test](data, p)
     if test == "kr" and not (eff.k == 1 or (np.isfinite(mean.variance) and mean.df > 0.5)):
@@ -106,7 +114,8 @@ def pool(
     return _result(eff, data, spec, estimate, p, mean, interval)
 
 
-def _spec(measure: str, method: str, test: str, level: float, pi: str) -> Spec:
+def pool_spec(measure: str, method: str, test: str, level: float, pi: str) -> Spec:
+    """The options of `pool`, checked."""
     METHOD.check(method)
     TEST.check(test)
     PI.check(pi)

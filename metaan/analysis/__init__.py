@@ -1,0 +1,1 @@
+"""What is asked after a fit: subgroups and their contrasts."""

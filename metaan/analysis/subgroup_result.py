@@ -1,0 +1,290 @@
+"""The result of a subgroup analysis, and contrasts of its subgroups."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from metaan.core.inference import log_pvalue, quantile
+from metaan.errors import InputError, Note, listed
+from metaan.measures.kinds import KINDS
+from metaan.measures.record import Effects
+from metaan.models.regress_result import RegressResult
+from metaan.models.results import PoolResult, Spec
+from metaan.models.text import number, probability, reference
+from metaan.validate import METHOD, Option
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Contrasts", "SubgroupResult"]
+
+ADJUST: Final = Option(
+    "adjust",
+    {
+        "holm": "Holm 1979", "bonferroni": "Bonferroni", "sidak": "Sidak", "holm-sidak": "Holm with Sidak's level",
+        "simes-hochberg": "Hochberg 1988", "hommel": "Hommel 1988", "fdr_bh": "false discovery rate, Benjamini-Hochberg",
+        "fdr_by": "false discovery rate, Benjamini-Yekutieli", "none": "no adjustment",
+    },
+    "holm",
+)  # fmt: skip
+_LINES: Final = 20
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Contrasts:
+    """Differences between subgroups, two at a time.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row for each pair; see `SubgroupResult.contrasts`.
+    notes : tuple of Note
+        What a reader of the table must know.
+    """
+
+    table: pd.DataFrame
+    notes: tuple[Note, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table, a copy."""
+        return self.table.copy()
+
+    def __str__(self) -> str:
+        shown = self.table.dropna(axis=1, how="all").drop(columns=["statistic", "df"], errors="ignore")
+        text = shown.to_string(index=False, float_format=number)
+        return "\n".join([text, *(f"- {note}" for note in self.notes)])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SubgroupResult:
+    """Result of `metaan.subgroups`.
+
+    Parameters
+    ----------
+    by : str
+        What the subgroups are.
+    tau2 : {"separate", "common"}
+    groups : dict of str to PoolResult
+        The pooled effect of each subgroup.
+    overall : PoolResult
+        All studies together.
+    k : int
+        Studies.
+    Q_between, Q_df, Q_df2, Q_pvalue : float
+        Test that the subgroups are equal: chi2 with Q_df (Q_df2 = inf), or F.
+    spec : Spec
+    effects : Effects
+    notes : tuple of Note
+    regression : RegressResult or None
+        The regression behind a common tau2.
+    """
+
+    by: str
+    tau2: str
+    groups: dict[str, PoolResult]
+    overall: PoolResult
+    k: int
+    Q_between: float
+    Q_df: int
+    Q_df2: float
+    Q_pvalue: float
+    spec: Spec
+    effects: Effects
+    notes: tuple[Note, ...]
+    regression: RegressResult | None = None
+
+    def contrasts(self, *, reference: str | None = None, adjust: str = "holm") -> Contrasts:
+        """Every pair of subgroups, or each against one, on the display scale.
+
+        Parameters
+        ----------
+        reference : str, optional
+            Subgroup that the others are compared with; all pairs by default.
+        adjust : str, default "holm"
+            Adjustment of the p-values for their number, by statsmodels' ``multipletests``: holm, bonferroni, sidak,
+            holm-sidak, simes-hochberg, hommel, fdr_bh, fdr_by, or none.
+
+        Returns
+        -------
+        Contrasts
+            Its `table` has group_a, group_b, difference (a less b) and ratio (a over b) of what the measure shows, each
+            with limits low and high; statistic, df and pvalue of the difference on the analysis scale, and
+            pvalue_adjusted. The limits are those of one comparison, not adjusted.
+
+        Raises
+        ------
+        InputError
+            An unknown subgroup.
+        OptionError
+            An unknown adjustment.
+
+        Notes
+        -----
+        Differences and ratios of rates have limits recovered from those of the two rates (MOVER; Zou & Donner 2008,
+        Donner & Zou 2012), which lie within what is possible. Ratio measures have ratios of ratios, from the analysis
+        scale; differences the usual interval. Degrees of freedom are Welch's for separate tau2.
+
+        References
+        ----------
+        Zou GY, Donner A (2008). Stat Med 27:1693-1702. doi:10.1002/sim.3095
+        Donner A, Zou GY (2012). Stat Methods Med Res 21:347-359. doi:10.1177/0962280210383082
+        """
+        import pandas as pd
+        from statsmodels.stats.multitest import multipletests
+
+        ADJUST.check(adjust)
+        if reference is not None and reference not in self.groups:
+            raise InputError(f"reference={reference!r} is not a subgroup. Subgroups: {', '.join(self.groups)}.")
+        names = list(self.groups)
+        pairs = (
+            list(itertools.combinations(names, 2))
+            if reference is None
+            else [(name, reference) for name in names if name != reference]
+        )
+        table = pd.DataFrame([{"group_a": a, "group_b": b} | self._pair(a, b) for a, b in pairs])
+        p = table["pvalue"].to_numpy(dtype=np.float64)
+        known = np.isfinite(p)
+        adjusted = p.copy()
+        if adjust != "none" and known.any():
+            adjusted[known] = multipletests(p[known], alpha=1 - self.spec.level, method=adjust)[1]
+        table["pvalue_adjusted"] = adjusted
+        return Contrasts(table=table, notes=self._contrast_notes(len(pairs), adjust))
+
+    def _contrast_notes(self, n: int, adjust: str) -> tuple[Note, ...]:
+        how = (
+            f"p-values adjusted by {ADJUST.choices[adjust]}; intervals are not" if adjust != "none" else "Not adjusted"
+        )
+        text = f"{n} comparison{'s' if n > 1 else ''}, {100 * self.spec.level:g}% intervals. {how}."
+        return (Note("multiplicity", text), *(note for note in self.notes if note.code == "not-randomised"))
+
+    def _pair(self, a: str, b: str) -> dict[str, float]:
+        one, two = self.groups[a], self.groups[b]
+        gap, variance = one.estimate - two.estimate, one.se**2 + two.se**2
+        df = one.df
+        if self.regression is None:
+            pieces = sum(g.se**4 / g.df for g in (one, two) if math.isfinite(g.df))
+            df = variance**2 / pieces if pieces > 0 else math.inf
+        usable = math.isfinite(gap) and variance > 0 and math.isfinite(variance)
+        statistic = gap / math.sqrt(variance) if usable else math.nan
+        half = float(quantile(df, self.spec.level)) * math.sqrt(variance) if usable else math.nan
+        test = {"statistic": statistic, "df": df, "pvalue": float(np.exp(log_pvalue(statistic, df)))}
+        kind = KINDS[self.effects.measure]
+        none = (math.nan, math.nan, math.nan)
+        difference = ratio = none
+        if kind.scale == "ratio":
+            ratio = (math.exp(gap), math.exp(gap - half), math.exp(gap + half))
+        elif not kind.transformed and kind.scale == "difference":
+            difference = (gap, gap - half, gap + half)
+        else:
+            limits = [(g.estimate, g.ci_low, g.ci_high) for g in (one.back(), two.back())]
+            difference = _difference(*limits)
+            ratio = _ratio(*limits) if kind.scale in ("rate", "incidence") else none
+        named = zip(("difference", "ratio"), (difference, ratio), strict=True)
+        return {
+            f"{name}{end}": v for name, of in named for end, v in zip(("", "_low", "_high"), of, strict=True)
+        } | test
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each subgroup and one for all studies, analysis scale."""
+        import pandas as pd
+
+        rows = {**self.groups, "all": self.overall}
+        return pd.concat([g.to_frame().assign(group=name) for name, g in rows.items()]).set_index("group").reset_index()
+
+    def studies(self) -> pd.DataFrame:
+        """One row for each study, with its subgroup, weights those within it."""
+        import pandas as pd
+
+        return pd.concat([g.studies().assign(group=name) for name, g in self.groups.items()], ignore_index=True)
+
+    def back(self) -> SubgroupResult:
+        """The same record with every pooled effect on the display scale."""
+        groups = {name: g.back() for name, g in self.groups.items()}
+        return dataclasses.replace(self, groups=groups, overall=self.overall.back())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Dictionary of plain numbers and text: fit for JSON."""
+        numbers = {name: getattr(self, name) for name in ("k", "Q_between", "Q_df", "Q_df2", "Q_pvalue")}
+        plain = {name: v if math.isfinite(v) else None for name, v in numbers.items()}
+        return plain | {
+            "by": self.by, "tau2": self.tau2, "groups": {name: g.to_dict() for name, g in self.groups.items()},
+            "overall": self.overall.to_dict(), "notes": [str(note) for note in self.notes],
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        spec, kind = self.spec, KINDS[self.effects.measure]
+        shown = {name: g.back() for name, g in [*self.groups.items(), ("all studies", self.overall)]}
+        model = "binomial-normal model" if spec.model == "glmm" else f"{spec.method} ({METHOD.choices[spec.method]})"
+        head = [
+            f"{len(self.groups)} subgroups of {self.k} studies by {self.by}, {self.tau2} tau2",
+            f"Measure: {spec.measure} ({kind.label}), shown as {kind.shown.lower()}",
+            f"tau2: {model}; intervals: test={spec.test} ({reference_of(spec.test)})",
+            "",
+        ]
+        tail = [self._test_line(), *(f"- {note}" for note in self.notes)]
+        lines = _rows(shown, spec.level)
+        room = max(_LINES - len(head) - len(tail), 3)
+        if len(lines) > room:
+            lines = [*lines[: room - 2], f"... and {len(lines) - room + 1} more subgroups: see to_frame()", lines[-1]]
+        text = [*head, *lines, *tail]
+        return "\n".join([*text[: _LINES - 1], " ".join(text[_LINES - 1 :])] if len(text) > _LINES else text)
+
+    def _test_line(self) -> str:
+        if math.isnan(self.Q_between):
+            return "Between     no test"
+        p = probability(self.Q_pvalue)
+        if math.isinf(self.Q_df2):
+            return f"Between     Q = {self.Q_between:.2f}, df = {self.Q_df}, p {p} (standard errors of test={self.spec.test})"
+        return f"Between     F = {self.Q_between:.2f}, df = {self.Q_df} and {self.Q_df2:.4g}, p {p}"
+
+    def __repr__(self) -> str:
+        return f"<SubgroupResult: {self.effects.measure} of {self.k} studies by {self.by}: {listed(self.groups)}>"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(str(self))}</pre>"
+
+
+reference_of = reference  # the argument of `contrasts` has the same name
+
+
+def _rows(shown: dict[str, PoolResult], level: float) -> list[str]:
+    width, percent = max(map(len, shown)), f"{100 * level:g}%"
+    lines = []
+    for name, g in shown.items():
+        interval = "" if math.isnan(g.pi_low) else f", PI {number(g.pi_low)} to {number(g.pi_high)}"
+        lines.append(
+            f"{name:<{width}}  k {g.k:>3}  {number(g.estimate)}, {percent} CI {number(g.ci_low)} to "
+            f"{number(g.ci_high)}{interval}, tau2 {number(g.tau2)}"
+        )
+    return lines
+
+
+Limits = tuple[float, float, float]
+
+
+def _difference(one: Limits, two: Limits) -> Limits:
+    """MOVER: limits of a difference from those of its terms (Zou & Donner 2008)."""
+    (a, a_low, a_high), (b, b_low, b_high) = one, two
+    gap = a - b
+    return gap, gap - math.hypot(a - a_low, b_high - b), gap + math.hypot(a_high - a, b - b_low)
+
+
+def _ratio(one: Limits, two: Limits) -> Limits:
+    """MOVER: limits of a ratio of positive quantities (Donner & Zou 2012, independent estimates)."""
+    (a, a_low, a_high), (b, b_low, b_high) = one, two
+    if not b > 0:
+        return math.nan, math.nan, math.nan
+    spread_low = (a * b) ** 2 - a_low * b_high * (2 * a - a_low) * (2 * b - b_high)
+    spread_high = (a * b) ** 2 - a_high * b_low * (2 * a - a_high) * (2 * b - b_low)
+    below, above = b_high * (2 * b - b_high), b_low * (2 * b - b_low)
+    low = (a * b - math.sqrt(max(spread_low, 0.0))) / below if below else math.nan
+    high = (a * b + math.sqrt(max(spread_high, 0.0))) / above if above > 0 else math.inf
+    return a / b, low, high
