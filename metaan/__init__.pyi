@@ -41,6 +41,7 @@ from .models.regress_result import RegressResult as RegressResult
 from .models.results import GlmmResult as GlmmResult
 from .models.results import PoolResult as PoolResult
 from .models.robust import robust as robust
+from .models.sizes import pool_by_size as pool_by_size
 from .models.stratified import StratifiedResult as StratifiedResult
 from .models.stratified import mantel_haenszel as mantel_haenszel
 from .models.stratified import peto as peto

@@ -28,8 +28,8 @@ ADJUST: Final = Option(
     "adjust",
     {
         "holm": "Holm 1979", "bonferroni": "Bonferroni", "sidak": "Sidak", "holm-sidak": "Holm with Sidak's level",
-        "simes-hochberg": "Hochberg 1988", "hommel": "Hommel 1988", "fdr_bh": "false discovery rate, Benjamini-Hochberg",
-        "fdr_by": "false discovery rate, Benjamini-Yekutieli", "none": "no adjustment",
+        "simes-hochberg": "Hochberg 1988", "hommel": "Hommel 1988", "fdr_bh": "Benjamini & Hochberg 1995",
+        "fdr_by": "Benjamini & Yekutieli 2001", "none": "no adjustment",
     },
     "holm",
 )  # fmt: skip
@@ -157,9 +157,8 @@ class SubgroupResult:
         return Contrasts(table=table, notes=self._contrast_notes(len(pairs), adjust))
 
     def _contrast_notes(self, n: int, adjust: str) -> tuple[Note, ...]:
-        how = (
-            f"p-values adjusted by {ADJUST.choices[adjust]}; intervals are not" if adjust != "none" else "Not adjusted"
-        )
+        adjusted = f"p-values adjusted by {ADJUST.choices[adjust]}; intervals are not"
+        how = "Not adjusted" if adjust == "none" else adjusted
         text = f"{n} comparison{'s' if n > 1 else ''}, {100 * self.spec.level:g}% intervals. {how}."
         return (Note("multiplicity", text), *(note for note in self.notes if note.code == "not-randomised"))
 
@@ -240,7 +239,8 @@ class SubgroupResult:
             return "Between     no test"
         p = probability(self.Q_pvalue)
         if math.isinf(self.Q_df2):
-            return f"Between     Q = {self.Q_between:.2f}, df = {self.Q_df}, p {p} (standard errors of test={self.spec.test})"
+            used = f"standard errors of test={self.spec.test}"
+            return f"Between     Q = {self.Q_between:.2f}, df = {self.Q_df}, p {p} ({used})"
         return f"Between     F = {self.Q_between:.2f}, df = {self.Q_df} and {self.Q_df2:.4g}, p {p}"
 
     def __repr__(self) -> str:
