@@ -15,6 +15,7 @@ from .evidence.provenance import provenance as provenance
 from .evidence.published import published as published
 from .evidence.units import design_effect as design_effect
 from .measures.effect_size import effect_size as effect_size
+from .measures.interchange import from_pymare as from_pymare
 from .measures.intervals import rate_interval as rate_interval
 from .measures.record import Effects as Effects
 from .measures.record import effects as effects
@@ -27,6 +28,8 @@ from .measures.survival import hazard_ratio_from_ci as hazard_ratio_from_ci
 from .measures.survival import hazard_ratio_from_events as hazard_ratio_from_events
 from .measures.survival import hazard_ratio_from_logrank as hazard_ratio_from_logrank
 from .measures.survival import hazard_ratio_from_medians as hazard_ratio_from_medians
+from .models.engines import Comparison as Comparison
+from .models.engines import compare as compare
 from .models.glmm import glmm as glmm
 from .models.icc import icc_sensitivity as icc_sensitivity
 from .models.intervals import Tau2Interval as Tau2Interval

@@ -88,6 +88,18 @@ class Effects:
         columns |= self.inputs or {}
         return pd.DataFrame(columns | {"yi": self.yi, "vi": self.vi})
 
+    def to_pymare(self) -> Any:
+        """The effects as a PyMARE ``Dataset``: y and v, an intercept and, of the inputs, the sample sizes.
+
+        Returns
+        -------
+        pymare.Dataset
+        """
+        from pymare import Dataset
+
+        size = (self.inputs or {}).get("n") if self.total is None else self.total
+        return Dataset(y=self.yi, v=self.vi, n=size, add_intercept=True)
+
 
 def effects(
     yi: Any,

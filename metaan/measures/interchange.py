@@ -1,0 +1,61 @@
+"""Effect sizes from and to PyMARE's Dataset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metaan.errors import InputError
+from metaan.measures.record import Effects, effects
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["from_pymare"]
+
+
+def from_pymare(dataset: Any, *, study: Any = None, measure: str = "GEN") -> Effects:
+    """Effects of a PyMARE ``Dataset``.
+
+    Parameters
+    ----------
+    dataset : pymare.Dataset
+        With y and v of one meta-analysis.
+    study : sequence of k labels, optional
+        Study labels; 1 ... k by default.
+    measure : str, default "GEN"
+        What y is; see `metaan.effects`.
+
+    Returns
+    -------
+    Effects
+        Columns of the dataset's design become columns of `data`.
+
+    Raises
+    ------
+    InputError
+        No Dataset, no variances, or several parallel meta-analyses.
+
+    Examples
+    --------
+    >>> from pymare import Dataset
+    >>> from_pymare(Dataset(y=[0.1, 0.3], v=[0.02, 0.05]))
+    <Effects: GEN of 2 studies>
+    """
+    import pandas as pd
+
+    if type(dataset).__name__ != "Dataset" or not hasattr(dataset, "y"):
+        raise InputError(f"from_pymare takes a pymare.Dataset, not {type(dataset).__name__}.")
+    if dataset.v is None:
+        raise InputError("The Dataset has no variances v; pool_by_size pools effects with sample sizes alone.")
+    y, v = (np.asarray(part, dtype=np.float64) for part in (dataset.y, dataset.v))
+    if y.ndim == 2 and y.shape[1] != 1:
+        raise InputError(f"The Dataset holds {y.shape[1]} meta-analyses in parallel; give one at a time.")
+    names = list(dataset.X_names or [])
+    rows: pd.DataFrame | None = None
+    if names:
+        rows = pd.DataFrame(np.asarray(dataset.X, dtype=np.float64), columns=names).drop(
+            columns="intercept", errors="ignore"
+        )
+    return effects(y.ravel(), v.ravel(), study=study, measure=measure, data=rows)
