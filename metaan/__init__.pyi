@@ -1,5 +1,8 @@
 from . import errors as errors
 from . import plot as plot
+from . import recipes as recipes
+from .analysis.difference import Difference as Difference
+from .analysis.difference import explain_difference as explain_difference
 from .analysis.subgroup_result import Contrasts as Contrasts
 from .analysis.subgroup_result import SubgroupResult as SubgroupResult
 from .analysis.subgroups import subgroups as subgroups
@@ -14,6 +17,7 @@ from .evidence.provenance import Provenance as Provenance
 from .evidence.provenance import provenance as provenance
 from .evidence.published import published as published
 from .evidence.units import design_effect as design_effect
+from .measures.conversion import convert_effects as convert_effects
 from .measures.effect_size import effect_size as effect_size
 from .measures.interchange import from_pymare as from_pymare
 from .measures.intervals import rate_interval as rate_interval
@@ -31,6 +35,7 @@ from .measures.survival import hazard_ratio_from_medians as hazard_ratio_from_me
 from .models.engines import Comparison as Comparison
 from .models.engines import compare as compare
 from .models.glmm import glmm as glmm
+from .models.heterogeneity_interval import heterogeneity_interval as heterogeneity_interval
 from .models.icc import icc_sensitivity as icc_sensitivity
 from .models.intervals import Tau2Interval as Tau2Interval
 from .models.intervals import tau2_interval as tau2_interval
@@ -49,5 +54,6 @@ from .models.stratified import StratifiedResult as StratifiedResult
 from .models.stratified import mantel_haenszel as mantel_haenszel
 from .models.stratified import peto as peto
 from .plot import forest_table as forest_table
+from .recipes import reproduce as reproduce
 
 __version__: str

@@ -1,0 +1,167 @@
+"""Recipes: the choices that other programs make by default, so that their numbers can be reproduced by name."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from metaan.errors import Note, OptionError, ZeroCellWarning
+from metaan.measures.effect_size import effect_size
+from metaan.measures.kinds import KINDS
+from metaan.measures.record import Effects
+from metaan.models.glmm import glmm
+from metaan.models.pool import pool
+from metaan.models.results import PoolResult
+from metaan.validate import Option
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+__all__ = ["RECIPES", "Recipe", "reproduce"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What one program does when nothing is asked of it.
+
+    Parameters
+    ----------
+    program : str
+        Program and version.
+    pool : mapping
+        Options of `metaan.pool`.
+    effect_size : mapping
+        Options of `metaan.effect_size` for counts.
+    rates : mapping or None
+        Options of `metaan.glmm`, where the program fits a GLMM to single-arm logit rates by default.
+    differs : tuple of str
+        What the program prints that the recipe does not reproduce.
+    """
+
+    program: str
+    pool: Mapping[str, Any]
+    effect_size: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({"correction": "only0"}))
+    rates: Mapping[str, Any] | None = None
+    differs: tuple[str, ...] = ()
+
+
+def _options(**options: Any) -> Mapping[str, Any]:
+    return MappingProxyType(options)
+
+
+_Q_FORM: Final = "Its I2 is the Q form: read heterogeneity.I2_Q."
+RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
+    {
+        "metaan": Recipe(program="metaan", pool=_options()),
+        "metafor": Recipe(program="metafor (rma, escalc)", pool=_options(method="REML", test="z", pi="z")),
+        "meta7": Recipe(
+            program="R meta 7 (metagen, metabin, metaprop)",
+            pool=_options(method="REML", test="z", pi="hts"),
+            rates=_options(nodes=7, test="z", pi="hts"),
+            differs=(_Q_FORM,),
+        ),
+        "meta8": Recipe(
+            program="R meta 8 (metagen, metabin, metaprop)",
+            pool=_options(method="REML", test="z", pi="t"),
+            rates=_options(nodes=7, test="z", pi="t"),
+            differs=(_Q_FORM,),
+        ),
+        "revman": Recipe(
+            program="RevMan 5 (inverse variance, random effects)",
+            pool=_options(method="DL", test="z", pi="none"),
+            differs=(
+                _Q_FORM,
+                "Its Mantel-Haenszel random-effects analysis takes Q about the Mantel-Haenszel estimate: tau2 differs.",
+            ),
+        ),
+        "stata": Recipe(
+            program="Stata 16 and later (meta summarize, predinterval)",
+            pool=_options(method="REML", test="z", pi="hts"),
+            differs=("Its user-written metaprop pools Freeman-Tukey rates or another estimand altogether.",),
+        ),
+    }
+)
+"""Recipes by name. An option that is not named there is metaan's default."""
+
+_AS: Final = Option("reproduce_as", {name: recipe.program for name, recipe in RECIPES.items()}, "metaan")
+
+
+def reproduce(
+    measure: str | Effects,
+    data: pd.DataFrame | None = None,
+    *,
+    reproduce_as: str,
+    study: Any = None,
+    level: float = 0.95,
+    missing: str = "raise",
+    **columns: Any,
+) -> PoolResult:
+    """Pool as another program does by default: its estimator, interval, prediction interval and corrections.
+
+    Parameters
+    ----------
+    measure : str or Effects
+        Measure of `metaan.effect_size`, with its columns; or effects that are already computed.
+    data : pandas.DataFrame, optional
+        Where column names are looked up.
+    reproduce_as : {"metafor", "meta7", "meta8", "revman", "stata", "metaan"}
+        A key of `metaan.recipes.RECIPES`.
+    study : sequence of k labels or column name, optional
+        Study labels; 1 ... k by default.
+    level : float, default 0.95
+        Level of the intervals, in (0.5, 1).
+    missing : {"raise", "drop"}, default "raise"
+        What to do with a study that has a missing value; dropping is noted.
+    **columns : array of shape (k,) or column name
+        As in `metaan.effect_size`.
+
+    Returns
+    -------
+    PoolResult
+        Its notes name the recipe and what the program prints differently.
+
+    Raises
+    ------
+    OptionError
+        An unknown recipe; columns beside ready-made effects.
+    InputError, DataError
+        As `metaan.effect_size`.
+
+    Examples
+    --------
+    >>> from metaan import reproduce
+    >>> counts = {"events": [0, 3, 1, 4, 2, 3, 9, 7], "total": [20, 44, 28, 30, 51, 30, 40, 40]}
+    >>> res = reproduce("PLO", reproduce_as="metafor", **counts).back()
+    >>> print(f"{res.estimate:.5f} ({res.ci_low:.5f} to {res.ci_high:.5f})")
+    0.10745 (0.06430 to 0.17416)
+    """
+    recipe = RECIPES[_AS.check(reproduce_as)]
+    if isinstance(measure, Effects):
+        if columns or data is not None or study is not None:
+            raise OptionError("Effects that are already computed take no columns, data or study.")
+        return _noted(pool(measure, level=level, **recipe.pool), recipe)
+    given: dict[str, Any] = {"data": data, "study": study, "missing": missing}
+    if measure == "PLO" and recipe.rates is not None:
+        return _noted(glmm(measure, level=level, **given, **columns, **recipe.rates), recipe)
+    options = dict(recipe.effect_size)
+    if measure in KINDS and "correction" in options and not _takes_counts(columns):
+        del options["correction"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZeroCellWarning)  # the recipe names the correction; the note stays
+        eff = effect_size(measure, **given, **options, **columns)
+    return _noted(pool(eff, level=level, **recipe.pool), recipe)
+
+
+def _takes_counts(columns: dict[str, Any]) -> bool:
+    return any(name.startswith("events") for name in columns)
+
+
+def _noted(res: PoolResult, recipe: Recipe) -> PoolResult:
+    import dataclasses
+
+    text = " ".join((f"By the recipe of {recipe.program}.", *recipe.differs))
+    return dataclasses.replace(res, notes=(*res.notes, Note("recipe", text)))
