@@ -39,8 +39,8 @@ def from_pymare(dataset: Any, *, study: Any = None, measure: str = "GEN") -> Eff
 
     Examples
     --------
-    >>> from pymare import Dataset
-    >>> from_pymare(Dataset(y=[0.1, 0.3], v=[0.02, 0.05]))
+    >>> from metaan import effects, from_pymare
+    >>> from_pymare(effects([0.1, 0.3], [0.02, 0.05]).to_pymare())
     <Effects: GEN of 2 studies>
     """
     import pandas as pd

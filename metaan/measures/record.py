@@ -10,6 +10,7 @@ import numpy as np
 
 from metaan.errors import InputError, Note, listed
 from metaan.measures.kinds import READY_MADE
+from metaan.measures.pymare_api import pymare
 from metaan.validate import MISSING, FloatArray, column, forbid, labels, numbers, same_length
 
 if TYPE_CHECKING:
@@ -95,10 +96,8 @@ class Effects:
         -------
         pymare.Dataset
         """
-        from pymare import Dataset
-
         size = (self.inputs or {}).get("n") if self.total is None else self.total
-        return Dataset(y=self.yi, v=self.vi, n=size, add_intercept=True)
+        return pymare().Dataset(y=self.yi, v=self.vi, n=size, add_intercept=True)
 
 
 def effects(

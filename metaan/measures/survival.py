@@ -285,4 +285,4 @@ def _signs(favours: Any, k: int) -> FloatArray:
 
 def _log_ratios(y: FloatArray, v: FloatArray, names: tuple[str, ...], note: Note) -> Effects:
     forbid(~(np.isfinite(y) & np.isfinite(v)), names, "the log hazard ratio is missing or infinite", [y])
-    return Effects(yi=y, vi=v, study=names, measure="GEN", notes=(note,))
+    return Effects(yi=y, vi=v, study=names, measure="HR", notes=(note,))

@@ -13,6 +13,7 @@ from scipy.special import ndtri, stdtrit
 
 from metaan.core.linear import Design, log_likelihood
 from metaan.errors import InputError, Note, OptionError
+from metaan.measures.pymare_api import pymare
 from metaan.models.multilevel_result import MultilevelResult
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
@@ -146,8 +147,7 @@ def _design(res: PoolResult | RegressResult) -> FloatArray:
 
 
 def _pymare(res: PoolResult | RegressResult) -> _Witness:
-    from pymare import Dataset, estimators
-
+    estimators = pymare("estimators")
     correction = _CORRECTION.get(res.spec.test, "wald")
     how: dict[str, Any] = {"weight_scheme": "individual", "small_sample_correction": correction}
     makers: dict[str, Callable[[], Any]] = {
@@ -160,7 +160,7 @@ def _pymare(res: PoolResult | RegressResult) -> _Witness:
     eff = res.effects
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        data = Dataset(y=eff.yi, v=eff.vi, X=_design(res), add_intercept=False)
+        data = pymare().Dataset(y=eff.yi, v=eff.vi, X=_design(res), add_intercept=False)
         summary = makers[res.spec.method]().fit_dataset(data).summary()
         stats = summary.get_fe_stats(alpha=1 - res.spec.level)
         i2 = float(np.ravel(summary.get_heterogeneity_stats()["I^2"])[0])

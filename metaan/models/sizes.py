@@ -9,6 +9,7 @@ import numpy as np
 
 from metaan.errors import ConvergenceError, DataError, Note, OptionError
 from metaan.measures.kinds import READY_MADE
+from metaan.measures.pymare_api import pymare
 from metaan.measures.record import Effects, complete
 from metaan.models.pool import fit_normal, pool_spec
 from metaan.models.results import PoolResult
@@ -111,10 +112,8 @@ def pool_by_size(
 
 def _components(y: Any, size: Any, method: str) -> tuple[float, float]:
     """tau2 and sigma2, in units in which PyMARE's stopping rule is fine enough."""
-    from pymare.estimators import SampleSizeBasedLikelihoodEstimator
-
     unit, centre = float(np.std(y)) or 1.0, float(np.mean(y))
-    estimator = SampleSizeBasedLikelihoodEstimator(
+    estimator = pymare("estimators").SampleSizeBasedLikelihoodEstimator(
         method=method.lower(), weight_scheme="individual", small_sample_correction="wald", xtol=1e-12
     )
     with warnings.catch_warnings():

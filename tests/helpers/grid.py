@@ -1,4 +1,4 @@
-"""The grid of reference values that tests/reference/metafor_grid.R writes."""
+"""The reference values that the R scripts of tests/reference write."""
 
 from __future__ import annotations
 
@@ -10,13 +10,40 @@ from typing import Any
 
 import numpy as np
 
-_FILE = Path(__file__).parents[1] / "reference" / "metafor_grid.json"
+_FOLDER = Path(__file__).parents[1] / "reference"
 
 
 @cache
+def _read(name: str) -> dict[str, Any]:
+    return json.loads((_FOLDER / name).read_text())
+
+
 def grid() -> dict[str, Any]:
-    """Everything in the file."""
-    return json.loads(_FILE.read_text())
+    """Everything in metafor_grid.json."""
+    return _read("metafor_grid.json")
+
+
+def pairwise() -> dict[str, Any]:
+    """Effect sizes, regressions and stratified analyses: pairwise_grid.json."""
+    return _read("pairwise_grid.json")
+
+
+def nested() -> dict[str, Any]:
+    """Multilevel models and robust inference: multilevel_grid.json."""
+    return _read("multilevel_grid.json")
+
+
+def values(of: list[float | None]) -> np.ndarray:
+    """Array of a list in a file; null is NaN."""
+    return np.array([math.nan if value is None else value for value in of], dtype=float)
+
+
+def design(cell: dict[str, Any]) -> tuple[dict[str, np.ndarray], str]:
+    """Columns x0, x1 ... of a design in a file, and the formula that gives them."""
+    names = [f"x{i}" for i in range(len(cell["names"]))]
+    intercept = cell["names"][0] == "(Intercept)"
+    formula = "~ " + " + ".join(["1" if intercept else "0", *names[intercept:]])
+    return {name: values(column) for name, column in zip(names, cell["X"], strict=True)}, formula
 
 
 def cells() -> dict[str, Any]:

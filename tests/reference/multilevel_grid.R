@@ -39,9 +39,9 @@ CASES <- list(
 fit_mv <- function(d, V, X, levels, method, test, dfs = "residual") {
   random <- as.formula(paste("~ 1 |", paste(levels, collapse = "/")))
   arguments <- list(yi = d$yi, V = V, mods = X, intercept = FALSE, random = random, data = d, method = method, test = test, dfs = dfs)
-  starts <- list(NULL)
-  for (tol in c(1e-13, 1e-12, 1e-11, 1e-10)) {
-    fit <- try(suppressWarnings(do.call(rma.mv, c(arguments, list(control = list(rel.tol = tol))))), silent = TRUE)
+  controls <- c(lapply(c(1e-13, 1e-12, 1e-11, 1e-10, 1e-8), function(tol) list(rel.tol = tol)), list(list(optimizer = "BFGS")))
+  for (control in controls) {
+    fit <- try(suppressWarnings(do.call(rma.mv, c(arguments, list(control = control)))), silent = TRUE)
     if (!inherits(fit, "try-error")) break
   }
   # polish with another optimiser from there

@@ -38,6 +38,8 @@ TABLES <- list(
   graves2010 = arms(metadat::dat.graves2010, "ai", "n1i", "ci", "n2i"),
   egger2001 = arms(metadat::dat.egger2001, "ai", "n1i", "ci", "n2i"),
   yusuf1985_6 = arms(subset(metadat::dat.yusuf1985, table == "6"), "ai", "n1i", "ci", "n2i"),
+  yusuf1985_10 = arms(subset(metadat::dat.yusuf1985, table == "10"), "ai", "n1i", "ci", "n2i"),
+  hart1999_patients = arms(metadat::dat.hart1999, "x1i", "n1i", "x2i", "n2i"),
   linde2005 = arms(metadat::dat.linde2005, "ai", "n1i", "ci", "n2i"),
   lee2004 = arms(metadat::dat.lee2004, "ai", "n1i", "ci", "n2i"),
   dorn2007 = arms(metadat::dat.dorn2007, "x.a", "n.a", "x.p", "n.p"),
@@ -131,6 +133,7 @@ REGRESSIONS <- list(
                            data = subset(metadat::dat.gibson2002, !is.na(m1i) & !is.na(sd1i))), ~ type),
   dorn2007 = list(escalc("RR", ai = x.a, n1i = n.a, ci = x.p, n2i = n.p, data = metadat::dat.dorn2007), ~ jadad),
   baskerville2012 = list(transform(metadat::dat.baskerville2012, yi = smd, vi = se^2), ~ score + year),
+  pignon2000 = list(transform(metadat::dat.pignon2000, yi = OmE / V, vi = 1 / V), ~ factor(grp) - 1),
   tied = list(tied, ~ x), three = list(simulated(3)[, 1:3], ~ x), four = list(simulated(4), ~ x), ten = list(simulated(10), ~ x + g),
   hundred = list(simulated(100), ~ x * g), thousand = list(simulated(1000), ~ x + g)
 )

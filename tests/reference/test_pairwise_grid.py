@@ -6,16 +6,14 @@ README.md in this folder says which cells are exceptions and why.
 from __future__ import annotations
 
 import itertools
-import json
-import math
-from functools import cache
-from pathlib import Path
 
 import mpmath
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.grid import differs
+from helpers.grid import design, differs
+from helpers.grid import pairwise as grid
+from helpers.grid import values as numbers
 
 import metaan
 
@@ -28,15 +26,6 @@ LINEAR = (
 ITERATED = 1e-7  # relative: estimators that iterate; metafor stops at a step of 1e-13 sampling variances
 ITERATING = ("SJ", "ML", "REML", "EB", "PM", "PMM")
 TESTS = ("z", "t", "hk", "hk-adhoc")
-
-
-@cache
-def grid():
-    return json.loads((Path(__file__).parent / "pairwise_grid.json").read_text())
-
-
-def numbers(values):
-    return np.array([math.nan if value is None else value for value in values], dtype=float)
 
 
 EFFECTS = list(grid()["effects"])
@@ -82,12 +71,9 @@ def test_unbiased_correlation():
 
 
 def fitted(cell, **options):
-    """The same design through a formula; the columns are named x0, x1 ..."""
-    names = [f"x{i}" for i in range(len(cell["names"]))]
-    rows = pd.DataFrame({name: numbers(values) for name, values in zip(names, cell["X"], strict=True)})
-    intercept = cell["names"][0] == "(Intercept)"
-    formula = "~ " + " + ".join(["1" if intercept else "0", *names[intercept:]])
-    eff = metaan.effects(numbers(cell["yi"]), numbers(cell["vi"]), data=rows)
+    """The same design through a formula."""
+    columns, formula = design(cell)
+    eff = metaan.effects(numbers(cell["yi"]), numbers(cell["vi"]), data=pd.DataFrame(columns))
     return metaan.regress(eff, formula, **options)
 
 
