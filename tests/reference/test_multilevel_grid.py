@@ -89,7 +89,9 @@ def test_profile_intervals(name):
     cell = nested()["cases"][name]
     ours = metaan.sigma2_interval(fitted(cell))
     for (_, row), (low, high) in zip(ours.iterrows(), cell["profile"], strict=True):
-        stuck = bool(low) and abs(low - 0.1 * row["sigma2"]) < 1e-5 * row["sigma2"]  # at the end of its bracket: README.md
+        stuck = (
+            bool(low) and abs(low - 0.1 * row["sigma2"]) < 1e-5 * row["sigma2"]
+        )  # at the end of its bracket: README.md
         if low is not None and not stuck:
             assert not differs(row["low"], low, rel=1e-4, floor=1e-5 * ours["sigma2"].sum())
         if high is not None:
