@@ -12,7 +12,7 @@ import numpy as np
 from metaan.errors import InputError, Note, OptionError
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
-from metaan.models.glmm import glmm
+from metaan.models.glmm import glmm_of
 from metaan.models.pool import fit_normal
 from metaan.models.results import PoolResult, Spec
 from metaan.models.stratified import mantel_haenszel, peto
@@ -122,7 +122,7 @@ def _choices(a: _State, b: _State) -> list[str]:
     chosen = [] if one_model else ["model"]
     if _other_effects(a.effects, b.effects, counts=b.spec.model != "normal"):
         chosen.append("effects")
-    within = ("method", "test", "level", "pi") if one_model else ("level",)
+    within = ("method", "likelihood", "test", "level", "pi") if one_model else ("level",)
     return chosen + [choice for choice in within if getattr(a.spec, choice) != getattr(b.spec, choice)]
 
 
@@ -157,10 +157,8 @@ def _refit(state: _State) -> PoolResult:
         return fit_normal(eff, dataclasses.replace(spec, measure=eff.measure))
     if spec.model == "stratified":
         return _tables(eff, spec)
-    return glmm(
-        "PLO", events=eff.events, total=eff.total, study=eff.study, nodes=spec.nodes, test=spec.test, ci=spec.ci,
-        level=spec.level, pi=spec.pi,
-    )  # fmt: skip
+    likelihood = None if eff.measure == "PLO" else spec.likelihood
+    return glmm_of(eff, model=likelihood, nodes=spec.nodes, test=spec.test, ci=spec.ci, level=spec.level, pi=spec.pi)
 
 
 def _tables(eff: Effects, spec: Spec) -> PoolResult:

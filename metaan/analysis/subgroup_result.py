@@ -16,7 +16,7 @@ from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult, Spec
-from metaan.models.text import number, probability, reference
+from metaan.models.text import exact_model, number, probability, reference
 from metaan.validate import METHOD, Option
 
 if TYPE_CHECKING:
@@ -219,7 +219,9 @@ class SubgroupResult:
     def __str__(self) -> str:
         spec, kind = self.spec, KINDS[self.effects.measure]
         shown = {name: g.back() for name, g in [*self.groups.items(), ("all studies", self.overall)]}
-        model = "binomial-normal model" if spec.model == "glmm" else f"{spec.method} ({METHOD.choices[spec.method]})"
+        model = (
+            exact_model(spec.likelihood) if spec.model == "glmm" else f"{spec.method} ({METHOD.choices[spec.method]})"
+        )
         head = [
             f"{len(self.groups)} subgroups of {self.k} studies by {self.by}, {self.tau2} tau2",
             f"Measure: {spec.measure} ({kind.label}), shown as {kind.shown.lower()}",

@@ -16,7 +16,7 @@ from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes
 from metaan.models.design import rows_of, take
-from metaan.models.glmm import glmm
+from metaan.models.glmm import glmm_of
 from metaan.models.pool import fit_normal, pool_spec
 from metaan.models.regress import regress
 from metaan.models.regress_result import RegressResult
@@ -55,7 +55,7 @@ def subgroups(
     tau2 : {"separate", "common"}
         Each subgroup its own between-study variance (default), or one for all of them.
     model : {"normal", "glmm"}
-        `metaan.pool`, or `metaan.glmm` of the counts (measure PLO, separate tau2).
+        `metaan.pool`, or `metaan.glmm` of the counts (measures PLO, OR and IRR; separate tau2).
     method : str, optional
         Estimator of tau2, REML by default. Not for glmm.
     test : str, optional
@@ -209,20 +209,10 @@ _OF_TAU2: Final = ("tau2-zero", "one-study", "no-pi", "pi-narrow")
 
 
 def _exact(eff: Effects, positions: dict[str, Any], column: str, test: str, level: float, pi: str) -> SubgroupResult:
-    if eff.measure != "PLO" or eff.events is None or eff.total is None:
-        raise OptionError("model='glmm' needs effects of measure PLO, made by effect_size from counts.")
-
-    def fit(index: Any) -> PoolResult:
-        part = take(eff, index)
-        made = glmm(
-            "PLO", part.data if part.data is not None and len(part.data) == part.k else None, events=part.events,
-            total=part.total, study=part.study, test=test, level=level, pi=pi,
-        )  # fmt: skip
-        return made
-
-    groups = {name: fit(index) for name, index in positions.items()}
+    options = {"test": test, "level": level, "pi": pi}
+    groups: dict[str, PoolResult] = {name: glmm_of(take(eff, index), **options) for name, index in positions.items()}
     between, notes = _between(groups)
-    return _result(eff, column, "separate", groups, fit(np.arange(eff.k)), between, notes)
+    return _result(eff, column, "separate", groups, glmm_of(eff, **options), between, notes)
 
 
 def _result(

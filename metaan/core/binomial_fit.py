@@ -12,12 +12,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import logit
 
-from metaan.core.binomial import Binomial, Nodes, Value, evaluate, gauss_hermite, trapezoid
+from metaan.core.binomial import Family, Nodes, Value, evaluate, gauss_hermite, trapezoid
 from metaan.core.wls import FloatArray
 
-__all__ = ["TAU_HELD", "BinomialFit", "covariance", "fit", "fit_common", "maximise_mu", "moved", "newton_step"]
+__all__ = ["TAU_HELD", "BinomialFit", "covariance", "fit", "maximise_mu", "moved", "newton_step"]
 
 IntArray = npt.NDArray[np.intp]
 BoolArray = npt.NDArray[np.bool_]
@@ -75,16 +74,7 @@ class _Search(NamedTuple):
         return cls(mu.copy(), tau.copy(), value, np.zeros(n, np.intp), np.zeros(n, np.intp), np.zeros(n, bool))
 
 
-def fit_common(b: Binomial) -> tuple[FloatArray, FloatArray]:
-    """Log odds of the pooled counts and the log-likelihood there: the model with tau2 = 0."""
-    x, N = b.x.sum(axis=0), b.N.sum(axis=0)
-    p = x / N
-    with np.errstate(divide="ignore", invalid="ignore"):
-        loglik = np.where(x > 0, x * np.log(p), 0.0) + np.where(x < N, (N - x) * np.log1p(-p), 0.0)
-    return logit(p), loglik + b.constant
-
-
-def fit(b: Binomial) -> BinomialFit:
+def fit(b: Family) -> BinomialFit:
     """Fit every meta-analysis of `b`, in chunks that bound memory."""
     k, n = b.x.shape
     width = max(1, _CHUNK // (k * _FIRST_NODES * _SCAN.size))
@@ -94,9 +84,9 @@ def fit(b: Binomial) -> BinomialFit:
     return BinomialFit(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _fit(b: Binomial) -> BinomialFit:
+def _fit(b: Family) -> BinomialFit:
     n = b.x.shape[1]
-    mu0, loglik0 = fit_common(b)
+    mu0, loglik0 = b.common()
     total = b.x.sum(axis=0)
     separated = (total == 0) | (total == b.N.sum(axis=0))
     extreme = ((b.x == 0) | (b.x == b.N)).all(axis=0)
@@ -120,24 +110,23 @@ def _fit(b: Binomial) -> BinomialFit:
     return result
 
 
-def _zero_is_maximum(b: Binomial, mu0: FloatArray, separated: BoolArray) -> tuple[BoolArray, FloatArray]:
-    """Whether tau2 = 0 is a local maximum, and the score of tau2 there: sum [(x - Np)^2 - Np(1 - p)]/2."""
-    p = 1 / (1 + np.exp(-np.where(separated, 0.0, mu0)))
-    noise = b.N * p * (1 - p)
-    score = ((b.x - b.N * p) ** 2 - noise).sum(axis=0)
+def _zero_is_maximum(b: Family, mu0: FloatArray, separated: BoolArray) -> tuple[BoolArray, FloatArray]:
+    """Whether tau2 = 0 is a local maximum, and the score of tau2 there: sum [(x - K')^2 - K'']/2."""
+    mean, noise = b.slope(np.broadcast_to(np.where(separated, 0.0, mu0), b.x.shape))
+    score = ((b.x - mean) ** 2 - noise).sum(axis=0)
     return score <= 1e-12 * noise.sum(axis=0), score
 
 
-def _common_covariance(b: Binomial, mu0: FloatArray) -> FloatArray:
-    p = 1 / (1 + np.exp(-mu0))
+def _common_covariance(b: Family, mu0: FloatArray) -> FloatArray:
+    finite = np.isfinite(mu0)
+    information = b.slope(np.broadcast_to(np.where(finite, mu0, 0.0), b.x.shape))[1].sum(axis=0)
     cov = np.full((mu0.shape[0], 2, 2), np.nan)
-    with np.errstate(divide="ignore"):
-        cov[:, 0, 0] = 1 / (b.N * p * (1 - p)).sum(axis=0)
+    cov[:, 0, 0] = np.where(finite, 1 / information, np.inf)
     return cov
 
 
 def _starts(
-    b: Binomial, loglik0: FloatArray, zero: BoolArray, score: FloatArray
+    b: Family, loglik0: FloatArray, zero: BoolArray, score: FloatArray
 ) -> tuple[IntArray, FloatArray, FloatArray]:
     """Local maxima of the profile on the scan: the meta-analysis each belongs to, mu and tau."""
     n, m = loglik0.shape[0], _SCAN.size
@@ -167,7 +156,7 @@ def _concave_step(at: Value, mu: FloatArray, tau: FloatArray) -> tuple[FloatArra
     return mu + np.clip(step, -reach, reach), at.loglik + at.mu * step / 2
 
 
-def maximise_mu(b: Binomial, mu: FloatArray, tau: FloatArray) -> tuple[FloatArray, Value, int]:
+def maximise_mu(b: Family, mu: FloatArray, tau: FloatArray) -> tuple[FloatArray, Value, int]:
     """Maximum over mu for fixed tau, where the log-likelihood is concave; also the number of nodes it took."""
     nodes = _FIRST_NODES
     at = evaluate(b, mu, tau, trapezoid(b, mu, tau, nodes))
@@ -206,7 +195,7 @@ def moved(tau: FloatArray, step: FloatArray) -> FloatArray:
     return np.clip(np.where(step < 0, down, up), tau / 4, 3 * tau)
 
 
-def _polish(b: Binomial, mu: FloatArray, tau: FloatArray) -> _Search:
+def _polish(b: Family, mu: FloatArray, tau: FloatArray) -> _Search:
     """Newton to the local maximum, with as many nodes as it takes that more change nothing."""
     found = _Search.start(mu, tau)
     todo, nodes = np.arange(mu.shape[0]), _FIRST_NODES
@@ -229,7 +218,7 @@ class _State(NamedTuple):
     """Columns still in the iteration: which they are, where they stand, and the likelihood there."""
 
     column: IntArray
-    b: Binomial
+    b: Family
     mu: FloatArray
     tau: FloatArray
     damping: FloatArray
@@ -242,7 +231,7 @@ class _State(NamedTuple):
         return _State(self.column[go], self.b.take(go), self.mu[go], self.tau[go], self.damping[go], grid, at)
 
 
-def _newton(b: Binomial, mu: FloatArray, tau: FloatArray, nodes: int) -> _Search:
+def _newton(b: Family, mu: FloatArray, tau: FloatArray, nodes: int) -> _Search:
     """Damped Newton in (mu, tau); columns leave the iteration when they have converged or need more nodes."""
     out = _Search.start(mu, tau)
     grid = trapezoid(b, mu, tau, nodes)
@@ -321,7 +310,7 @@ def covariance(value: Value) -> FloatArray:
     return np.moveaxis(cov, -1, 0)
 
 
-def _hold(result: BinomialFit, b: Binomial, index: IntArray) -> None:
+def _hold(result: BinomialFit, b: Family, index: IntArray) -> None:
     """Fit mu with tau held: every study is at 0 or n."""
     tau = np.full(index.size, TAU_HELD)
     mu, at, nodes = maximise_mu(b.take(index), result.mu_common[index], tau)

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from metaan.core.binomial import Binomial, Value, gauss_hermite, log_likelihood
+from metaan.core.binomial import Family, Value, gauss_hermite, log_likelihood
 from metaan.core.binomial_fit import BinomialFit, covariance, moved, newton_step
 from metaan.core.wls import FloatArray
 
@@ -16,7 +16,7 @@ _H: Final = 1e-3  # of a standard deviation: fourth-order differences then err b
 _STEPS: Final = 40
 
 
-def fixed_nodes_maximum(b: Binomial, exact: BinomialFit, nodes: int) -> BinomialFit:
+def fixed_nodes_maximum(b: Family, exact: BinomialFit, nodes: int) -> BinomialFit:
     """Newton from the exact solution on the approximate likelihood, whose nodes move with mu and tau.
 
     The approximation has no simple derivatives, since nodes and weights depend on the parameters; central
@@ -42,7 +42,7 @@ def fixed_nodes_maximum(b: Binomial, exact: BinomialFit, nodes: int) -> Binomial
     )  # fmt: skip
 
 
-def _differences(b: Binomial, mu: FloatArray, tau: FloatArray, nodes: int, unit: FloatArray) -> Value:
+def _differences(b: Family, mu: FloatArray, tau: FloatArray, nodes: int, unit: FloatArray) -> Value:
     """Value, gradient and Hessian by fourth-order central differences, one batched evaluation of 25 points."""
     h_mu, h_tau = 20 * _H * unit
     offset = np.arange(-2, 3)

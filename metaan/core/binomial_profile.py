@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy.special import chdtri
 
-from metaan.core.binomial import Binomial, evaluate, gauss_hermite, trapezoid
+from metaan.core.binomial import Family, common_log_likelihood, evaluate, gauss_hermite, trapezoid
 from metaan.core.binomial_fit import BinomialFit, maximise_mu
 from metaan.core.roots import bracketed_root
 from metaan.core.wls import FloatArray
@@ -28,7 +28,7 @@ class _Profile(NamedTuple):
     tau: FloatArray
 
 
-def _maximise_tau(b: Binomial, mu: FloatArray, scale: FloatArray) -> _Profile:
+def _maximise_tau(b: Family, mu: FloatArray, scale: FloatArray) -> _Profile:
     """Maximum over tau >= 0 for fixed mu: the best of a scan, then Newton in tau kept between its neighbours."""
     n, m = mu.shape[0], _SCAN.size
     # far from the estimate the best tau is of the order of the distance: tau^2 + (distance)^2 is the spread about mu
@@ -44,7 +44,7 @@ def _maximise_tau(b: Binomial, mu: FloatArray, scale: FloatArray) -> _Profile:
     return _newton_tau(b, mu, np.maximum(grid[best, columns], 0.3 * grid[1]), low, high)
 
 
-def _newton_tau(b: Binomial, mu: FloatArray, tau: FloatArray, low: FloatArray, high: FloatArray) -> _Profile:
+def _newton_tau(b: Family, mu: FloatArray, tau: FloatArray, low: FloatArray, high: FloatArray) -> _Profile:
     nodes = _FIRST_NODES
     at = evaluate(b, mu, tau, trapezoid(b, mu, tau, nodes))
     for _ in range(_STEPS):
@@ -64,7 +64,7 @@ def _newton_tau(b: Binomial, mu: FloatArray, tau: FloatArray, low: FloatArray, h
     return _Profile(at.loglik, tau)
 
 
-def mu_limits(b: Binomial, found: BinomialFit, level: float) -> tuple[FloatArray, FloatArray]:
+def mu_limits(b: Family, found: BinomialFit, level: float) -> tuple[FloatArray, FloatArray]:
     """Log odds whose profile log-likelihood, over tau, lies chi2(1)/2 below the maximum; infinite where it never does.
 
     Where tau is not identified it stays 0.
@@ -74,7 +74,7 @@ def mu_limits(b: Binomial, found: BinomialFit, level: float) -> tuple[FloatArray
     step = np.sqrt(found.cov[:, 0, 0])
 
     def excess(mu: FloatArray) -> FloatArray:
-        common = _loglik_at_zero(b, mu)
+        common = common_log_likelihood(b, mu)
         if not found.identified.any():
             return common - drop
         return np.where(found.identified, np.maximum(_maximise_tau(b, mu, scale).loglik, common), common) - drop
@@ -96,11 +96,7 @@ def mu_limits(b: Binomial, found: BinomialFit, level: float) -> tuple[FloatArray
     return limits[0], limits[1]
 
 
-def _loglik_at_zero(b: Binomial, mu: FloatArray) -> FloatArray:
-    return np.asarray((b.x * mu - b.N * np.logaddexp(0.0, mu)).sum(axis=0) + b.constant)
-
-
-def tau_limits(b: Binomial, found: BinomialFit, level: float) -> tuple[FloatArray, FloatArray]:
+def tau_limits(b: Family, found: BinomialFit, level: float) -> tuple[FloatArray, FloatArray]:
     """Tau whose profile log-likelihood, over mu, lies chi2(1)/2 below the maximum: 0 or inf where it never does."""
     drop = found.loglik - chdtri(1.0, 1 - level) / 2
 

@@ -38,6 +38,7 @@ class Spec:
     draws: int | None = None
     seed: int | None = None
     formula: str | None = None
+    likelihood: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

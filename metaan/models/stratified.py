@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import chdtrc, ndtri
 
 from metaan.core.inference import log_pvalue
@@ -21,14 +20,11 @@ from metaan.core.tables import (
 )
 from metaan.core.tables import peto as peto_sums
 from metaan.errors import DataError, Note, OptionError, listed
-from metaan.measures.columns import read
-from metaan.measures.effect_size import effect_size
-from metaan.measures.person_time import TIMES, times
 from metaan.measures.record import Effects
-from metaan.measures.two_by_two import ARMS, tables
 from metaan.models.cautions import data_notes
 from metaan.models.results import Convergence, PoolResult, Spec
-from metaan.validate import FloatArray, Option, check_level
+from metaan.models.strata import Strata, each_trial, strata
+from metaan.validate import Option, check_level
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,16 +80,6 @@ class StratifiedResult(PoolResult):
 
         rows = {"association": self.association, "Breslow-Day": self.breslow_day, "Tarone": self.tarone}
         return pd.DataFrame([{"test": name, **test._asdict()} for name, test in rows.items() if test is not None])
-
-
-class _Strata(NamedTuple):
-    """Cells of k trials, which of them say something, and how they were read."""
-
-    cells: tuple[FloatArray, FloatArray, FloatArray, FloatArray]
-    informative: npt.NDArray[np.bool_]
-    study: tuple[str, ...]
-    data: Any
-    notes: tuple[Note, ...]
 
 
 def mantel_haenszel(
@@ -161,17 +147,16 @@ def mantel_haenszel(
     if not isinstance(continuity, bool):
         raise OptionError(f"continuity={continuity!r} must be True or False.")
     level = check_level(level)
-    effect_options = {"data": data, "study": study, "missing": missing}
-    strata = _strata(measure, columns, **effect_options)
-    pooled = POOLED[measure](*strata.cells)
+    of = strata(measure, columns, data=data, study=study, missing=missing)
+    pooled = POOLED[measure](*of.cells)
     if not (math.isfinite(pooled.estimate) and pooled.variance > 0):
         raise DataError(
             f"The Mantel-Haenszel {measure} is not defined: there are no events in one of the arms over all trials."
         )
     test = person_time_test if measure.startswith("I") else cochran_mantel_haenszel
-    homogeneity = breslow_day(*strata.cells, pooled.estimate) if measure == "OR" else (None, None)
+    homogeneity = breslow_day(*of.cells, pooled.estimate) if measure == "OR" else (None, None)
     return _result(
-        measure, strata, pooled, level, columns, "Mantel-Haenszel", test(*strata.cells, continuity=continuity),
+        measure, of, pooled, level, "Mantel-Haenszel", test(*of.cells, continuity=continuity),
         homogeneity,
     )  # fmt: skip
 
@@ -230,76 +215,31 @@ def peto(
     """
     level = check_level(level)
     columns = {"events_t": events_t, "total_t": total_t, "events_c": events_c, "total_c": total_c}
-    strata = _strata("PETO", columns, data=data, study=study, missing=missing)
-    if not strata.informative.any():
+    of = strata("PETO", columns, data=data, study=study, missing=missing)
+    if not of.informative.any():
         raise DataError("Peto's odds ratio is not defined: no trial has both events and non-events.")
-    a, b, c, d = strata.cells
+    a, b, c, d = of.cells
     ratio = (a + b) / (c + d)
-    lopsided = strata.informative & ((ratio > 2) | (ratio < 0.5))
+    lopsided = of.informative & ((ratio > 2) | (ratio < 0.5))
     if lopsided.any():
-        names = tuple(name for name, bad in zip(strata.study, lopsided, strict=True) if bad)
+        names = tuple(name for name, bad in zip(of.study, lopsided, strict=True) if bad)
         text = f"One arm is over twice the other, where Peto's method is biased: {listed(names)}."
-        strata = strata._replace(notes=(*strata.notes, Note("peto-unbalanced", text, names)))
-    pooled = peto_sums(*strata.cells)
-    association = cochran_mantel_haenszel(*strata.cells, continuity=False)
-    return _result("PETO", strata, pooled, level, columns, "Peto", association, (None, None))
-
-
-def _strata(measure: str, columns: dict[str, Any], *, data: Any, study: Any, missing: str) -> _Strata:
-    needed = TIMES if measure.startswith("I") else ARMS
-    beside, absent = [n for n in columns if n not in needed], [n for n in needed if columns.get(n) is None]
-    if beside or absent:
-        told = f" It does not take {', '.join(beside)}." if beside else ""
-        raise OptionError(f"measure={measure!r} needs {', '.join(f'{name}=' for name in needed)}.{told}")
-    if measure.startswith("I"):
-        of = read(TIMES, data, columns, study, missing)
-        times(of)
-        x1, t1, x2, t2 = (of[name] for name in TIMES)
-        says = (x1 + x2 > 0) | (measure == "IRD")
-        return _Strata((x1, t1, x2, t2), says, of.study, of.data, of.notes)
-    found = tables(data, columns, study, missing)
-    a, b, c, d = found.cells
-    says = np.ones(a.shape, dtype=bool) if measure == "RD" else a + c > 0
-    if measure in ("OR", "PETO"):
-        says &= b + d > 0
-    return _Strata(found.cells, says, found.study, found.data, found.notes)
-
-
-def _each(measure: str, strata: _Strata) -> Effects:
-    """Effects of the informative trials, 0.5 added where a cell is 0 (metafor's display)."""
-    names = TIMES if measure.startswith("I") else ARMS
-    one, two, three, four = (cell[strata.informative] for cell in strata.cells)
-    values = (one, two, three, four) if measure.startswith("I") else (one, one + two, three, three + four)
-    study = [name for name, says in zip(strata.study, strata.informative, strict=True) if says]
-    rows = strata.data
-    if rows is not None and len(rows) == len(strata.study):
-        rows = rows.loc[strata.informative]
-    counts: dict[str, Any] = dict(zip(names, values, strict=True))
-    eff = effect_size(measure, study=study, correction="none" if measure == "PETO" else "only0", **counts)
-    shown = tuple(
-        Note("zero-cell-shown", f"For the effects of single trials alone, {note.text}", note.studies)
-        for note in eff.notes
-    )
-    return Effects(
-        yi=eff.yi, vi=eff.vi, study=eff.study, measure=measure, data=rows, inputs=eff.inputs, notes=strata.notes + shown
-    )
+        of = of._replace(notes=(*of.notes, Note("peto-unbalanced", text, names)))
+    pooled = peto_sums(*of.cells)
+    association = cochran_mantel_haenszel(*of.cells, continuity=False)
+    return _result("PETO", of, pooled, level, "Peto", association, (None, None))
 
 
 def _result(
-    measure: str, strata: _Strata, pooled: Pooled, level: float, columns: dict[str, Any], method: str,
+    measure: str, of: Strata, pooled: Pooled, level: float, method: str,
     association: Chi2, homogeneity: tuple[Chi2 | None, Chi2 | None],
 ) -> StratifiedResult:  # fmt: skip
-    eff = _each(measure, strata)
-    se, weights = math.sqrt(pooled.variance), pooled.weights[strata.informative]
+    eff = each_trial(measure, of)
+    se, weights = math.sqrt(pooled.variance), pooled.weights[of.informative]
     half = float(ndtri((1 + level) / 2)) * se
     z = pooled.estimate / se
     log_p = float(log_pvalue(z, np.inf))
-    q, q_df = _heterogeneity(measure, strata, eff, pooled.estimate)
-    notes = list(eff.notes + data_notes(eff.data))
-    silent = tuple(name for name, says in zip(strata.study, strata.informative, strict=True) if not says)
-    if silent:
-        text = f"{len(silent)} trials without events (or with events alone) say nothing on {measure}: {listed(silent)}."
-        notes.append(Note("no-information", text, silent))
+    q, q_df = _heterogeneity(measure, of, eff, pooled.estimate)
     return StratifiedResult(
         estimate=pooled.estimate, se=se, ci_low=pooled.estimate - half, ci_high=pooled.estimate + half,
         statistic=z, pvalue=math.exp(log_p), log_pvalue=log_p, df=math.inf, pi_low=math.nan, pi_high=math.nan,
@@ -308,17 +248,17 @@ def _result(
         weights=100 * weights / weights.sum(), fitted=np.full(eff.k, pooled.estimate),
         blup=np.full(eff.k, pooled.estimate), blup_se=np.full(eff.k, se), convergence=Convergence(),
         spec=Spec(model="stratified", measure=measure, method=method, test="z", level=level, pi="none"),
-        effects=eff, notes=tuple(notes), k_all=len(strata.study), association=association,
-        breslow_day=homogeneity[0], tarone=homogeneity[1],
+        effects=eff, notes=eff.notes + data_notes(eff.data) + of.silence(measure), k_all=len(of.study),
+        association=association, breslow_day=homogeneity[0], tarone=homogeneity[1],
     )  # fmt: skip
 
 
-def _heterogeneity(measure: str, strata: _Strata, eff: Effects, estimate: float) -> tuple[float, int]:
+def _heterogeneity(measure: str, of: Strata, eff: Effects, estimate: float) -> tuple[float, int]:
     """Q about the pooled effect, over the trials with events (metafor leaves 0/0 out for differences too)."""
-    one, _, three, _ = (cell[strata.informative] for cell in strata.cells)
+    one, _, three, _ = (cell[of.informative] for cell in of.cells)
     events = one + three > 0
     if measure in ("OR", "RR", "RD"):
-        events &= ~((strata.cells[1] + strata.cells[3])[strata.informative] == 0)
+        events &= ~((of.cells[1] + of.cells[3])[of.informative] == 0)
     if measure == "PETO":
         centre = np.average(eff.yi, weights=1 / eff.vi)
         return float(((eff.yi - centre) ** 2 / eff.vi).sum()), eff.k - 1

@@ -12,7 +12,7 @@ from metaan.validate import METHOD, NESTED_TEST, PI, ROBUST, TEST
 if TYPE_CHECKING:
     from metaan.models.results import GlmmResult, PoolResult
 
-__all__ = ["describe", "html", "number", "probability", "reference"]
+__all__ = ["describe", "exact_model", "html", "number", "probability", "reference"]
 
 _PLURAL: Final = {"rate": "rates", "incidence": "rates", "ratio": "ratios"}
 _WORD: Final = {"rate": "rate", "incidence": "rate", "ratio": "ratio"}
@@ -42,6 +42,14 @@ def reference(test: str) -> str:
     return known[test].split(";")[0]
 
 
+def exact_model(likelihood: str | None) -> str:
+    """What the model behind a marginal likelihood is called."""
+    return {
+        "CM.EL": "Conditional exact likelihood, normal random effects (GLMM, CM.EL)",
+        "CM.AL": "Conditional approximate likelihood, normal random effects (GLMM, CM.AL)",
+    }.get(likelihood or "", "Binomial-normal model (GLMM, logit link)")
+
+
 def describe(res: PoolResult) -> str:
     """Text of a result: model, estimate, prediction, heterogeneity, notes."""
     shown = res.back()
@@ -55,7 +63,7 @@ def _head(res: PoolResult) -> list[str]:
     kind = KINDS[spec.measure]
     scale = f", shown as {_PLURAL[kind.scale]}" if res.scale == "display" and kind.scale in _PLURAL else ""
     if spec.model == "glmm":
-        model = f"Binomial-normal model (GLMM, logit link) of {studies}"
+        model = f"{exact_model(spec.likelihood)} of {studies}"
         method = f"Maximum likelihood, {_quadrature(res)}; interval: {_interval(res)}"
     elif spec.model == "stratified":
         model = f"Common-effect meta-analysis of {studies}"
@@ -131,7 +139,8 @@ def _heterogeneity(res: PoolResult) -> list[str]:
         return []
     exact = res.spec.model == "glmm"
     common = res.spec.method == "CE" or res.spec.model == "stratified"
-    what = " (against empirical logits)" if exact else " (from Q)" if common else ""
+    against = f" (against empirical {'logits' if res.spec.measure == 'PLO' else 'effects'})"
+    what = against if exact else " (from Q)" if common else ""
     q = f"{'Wald ' if exact else ''}Q = {res.Q:.2f}, df = {res.Q_df}, p {probability(res.Q_pvalue)}"
     between = "" if res.spec.model == "stratified" else f"tau2 {number(res.tau2)}, tau {number(res.tau)}, "
     lines = [f"Spread      {between}I2 {res.I2:.1f}%{what}, H2 {number(res.H2)}; {q}"]

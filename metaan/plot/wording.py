@@ -34,6 +34,11 @@ _SYMBOLS: Final = {"tau2": "τ²", "tau": "τ", "I2": "I²", "H2": "H²"}
 _OUTCOME: Final = {"toxicity_grade3plus": "Toxicity of grade 3 or worse"}
 # Codes of a GLMM whose counts say nothing about tau2, and what then became of it.
 _NO_TAU2: Final = {"tau2-unbounded": "held at", "separated": "set to"}
+_EXACT: Final = {
+    "binomial": "binomial-normal GLMM (logit link)",
+    "CM.EL": "conditional GLMM, exact likelihood (CM.EL)",
+    "CM.AL": "conditional GLMM, approximate likelihood (CM.AL)",
+}
 _CI: Final = {"profile": "profile-likelihood interval", "likelihood-ratio": "likelihood-ratio interval"}
 
 
@@ -62,7 +67,7 @@ def model_line(res: PoolResult) -> str:
     test = "z" if res.k == 1 else spec.test  # one study: every test falls back to the normal interval
     interval = _CI.get(spec.ci, _TEST[test])
     if isinstance(res, GlmmResult):
-        return f"Model: binomial-normal GLMM (logit link), maximum likelihood; {interval}"
+        return f"Model: {_EXACT[spec.likelihood or 'binomial']}, maximum likelihood; {interval}"
     if spec.model == "stratified":
         return f"Model: common effect, {spec.method.replace('-', '–')} method on {_scale(spec.measure)}; {interval}"
     if spec.method == "CE":
@@ -100,9 +105,12 @@ def glmm_lines(res: PoolResult) -> list[str]:
         return []
     done = _tau2_given(res)
     if done == _NO_TAU2["separated"]:
-        return ["Weights: shares of the total."]
-    weights = "Weights 1/(τ² + 1/[n p(1−p)]), p the shrunken rate: for display, the model itself uses counts."
-    return [weights if done else f"I² from empirical logits (0.5 added at 0 and n). {weights}"]
+        return [f"Weights: shares of the {'total' if res.spec.measure == 'PLO' else 'possible counts'}."]
+    rates = res.spec.measure == "PLO"
+    variance = "1/[n p(1−p)]), p the shrunken rate" if rates else "1/V), V the variance of the count"
+    weights = f"Weights 1/(τ² + {variance}: for display, the model itself uses counts."
+    empirical = "logits (0.5 added at 0 and n)" if rates else "effects (0.5 added where a cell is 0)"
+    return [weights if done else f"I² from empirical {empirical}. {weights}"]
 
 
 def axis_label(res: PoolResult) -> str | None:

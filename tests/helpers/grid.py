@@ -28,9 +28,19 @@ def pairwise() -> dict[str, Any]:
     return _read("pairwise_grid.json")
 
 
+def followup() -> dict[str, Any]:
+    """What is asked after a fit, subgroups and conversions: followup_grid.json."""
+    return _read("followup_grid.json")
+
+
 def nested() -> dict[str, Any]:
     """Multilevel models and robust inference: multilevel_grid.json."""
     return _read("multilevel_grid.json")
+
+
+def conditional() -> dict[str, Any]:
+    """Conditional models of two arms: two_arm_glmm.json."""
+    return _read("two_arm_glmm.json")
 
 
 def values(of: list[float | None]) -> np.ndarray:

@@ -1,0 +1,62 @@
+"""Two arms for `metaan.glmm`: from counts to the likelihood conditional on the events of both arms."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from metaan.core.binomial import Family
+from metaan.core.conditional import Hypergeometric, Shifted
+from metaan.errors import DataError
+from metaan.measures.person_time import TIMES
+from metaan.measures.record import Effects
+from metaan.measures.two_by_two import ARMS
+from metaan.models.glmm_result import Words
+from metaan.models.results import Spec
+from metaan.models.strata import each_trial, strata
+from metaan.validate import FloatArray
+
+__all__ = ["CONDITIONAL", "WORDS", "family", "read_arms"]
+
+CONDITIONAL: Final[dict[str, tuple[str, ...]]] = {"OR": ("CM.EL", "CM.AL"), "IRR": ("CM.EL",)}
+"""Likelihoods of each measure."""
+_SUPPORT: Final = 200_000  # terms of all hypergeometric sums together
+
+
+def _words(ratio: str) -> Words:
+    return Words(
+        common=f"the conditional maximum-likelihood {ratio}, common to all trials",
+        none=f"No trial has more events in the treated arm than it must: the {ratio} is 0",
+        every=f"No trial has more events in the control arm than it must: the {ratio} is infinite",
+        held="Every trial has the fewest or the most treated events that it can have",
+    )
+
+
+WORDS: Final = {"OR": _words("odds ratio"), "IRR": _words("rate ratio")}
+
+
+def read_arms(spec: Spec, columns: dict[str, Any], *, data: Any, study: Any, missing: str) -> tuple[Family, Effects]:
+    """The likelihood of the trials that say something, and their empirical effects for tables and plots."""
+    of = strata(spec.measure, columns, data=data, study=study, missing=missing)
+    if not of.informative.any():
+        raise DataError(f"No trial says anything on {spec.measure}: there are no events, or nothing but events.")
+    eff = each_trial(spec.measure, of)
+    eff = Effects(
+        yi=eff.yi, vi=eff.vi, study=eff.study, measure=eff.measure, data=eff.data, inputs=eff.inputs,
+        notes=eff.notes + of.silence(spec.measure),
+    )  # fmt: skip
+    return family(spec, eff.inputs or {}), eff
+
+
+def family(spec: Spec, inputs: dict[str, FloatArray]) -> Family:
+    """Conditional likelihood of the counts of two arms."""
+    names = ARMS if spec.measure == "OR" else TIMES
+    a, size_t, c, size_c = (np.asarray(inputs[name], dtype=np.float64) for name in names)
+    if spec.measure == "IRR" or spec.likelihood == "CM.AL":
+        return Shifted.from_counts(a, a + c, np.log(size_t / size_c))
+    support = np.minimum(size_t, a + c) - np.maximum(0, a + c - size_c) + 1
+    if support.max() * support.size > _SUPPORT:
+        text = f"model='CM.EL' sums over up to {support.max():g} tables a trial, {support.size} trials: too many"
+        raise DataError(f"{text}. Use model='CM.AL' where events are rare, or pool the log odds ratios.")
+    return Hypergeometric.from_tables(a, size_t, c, size_c)
