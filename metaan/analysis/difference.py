@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Difference", "explain_difference"]
 
+_STILL = 1e-9  # of the interval's width: rounding
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Difference:
@@ -181,8 +183,10 @@ def _notes(a: PoolResult, b: PoolResult, reached: PoolResult, rows: list[dict[st
         return (Note("same", "The two results rest on the same choices."),)
     largest = max(moves, key=lambda row: abs(row["moved"]))
     widest = max(moves, key=lambda row: abs(row["wider"]))
-    text = f"The estimate moves by {number(b.estimate - a.estimate)}, most of all through {largest['choice']}"
-    notes = [Note("summary", f"{text}; the width of the interval most through {widest['choice']}.")]
+    text = "The estimate does not move"
+    if abs(largest["moved"]) > _STILL * (a.ci_high - a.ci_low):
+        text = f"The estimate moves by {number(b.estimate - a.estimate)}, most of all through {largest['choice']}"
+    notes = [Note("summary", f"{text}; the width of the interval changes most through {widest['choice']}.")]
     if not np.isclose(reached.estimate, b.estimate, rtol=1e-8, atol=1e-12):
         notes.append(Note("unexplained", f"{number(b.estimate - reached.estimate)} is left: not from these choices."))
     return tuple(notes)
