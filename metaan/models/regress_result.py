@@ -15,6 +15,7 @@ from metaan.errors import InputError, Note, OptionError
 from metaan.measures.backtransform import display_scale
 from metaan.measures.record import Effects
 from metaan.models.design import Moderators, new_rows
+from metaan.models.permuted import Permuted, permuted
 from metaan.models.regress_text import describe, residual_line
 from metaan.models.results import Spec, _plain
 from metaan.validate import PI, FloatArray, Option, numbers
@@ -257,6 +258,32 @@ class RegressResult:
             gvif = float(np.prod(list(minors)) / np.linalg.det(cor))
             rows.append({"term": term, "df": len(inside), "gvif": gvif, "gvif_root": gvif ** (1 / (2 * len(inside)))})
         return pd.DataFrame(rows)
+
+    def permuted(self, orders: Any) -> Permuted:
+        """Fits with the moderators dealt out anew among the studies: the reference set of a permutation test.
+
+        Parameters
+        ----------
+        orders : array of int, shape (n, k)
+            Each row a rearrangement of 0 ... k - 1: study i gets the moderators of study ``orders[., i]``.
+
+        Returns
+        -------
+        Permuted
+            statistic of shape (n, p), QM and tau2 of shape (n,), all fits in one batch.
+
+        Raises
+        ------
+        InputError
+            A row that is no rearrangement.
+        OptionError
+            ``test="kr"``, cluster-robust or multilevel results.
+
+        References
+        ----------
+        Higgins JPT, Thompson SG (2004). Stat Med 23:1663-1682. doi:10.1002/sim.1752
+        """
+        return permuted(self, orders)
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each coefficient."""
