@@ -27,8 +27,8 @@ figure:             ## the figure of the README, from example 01
 	$(PY) examples/01_response_rates.py
 	cp examples/output/01_electrochemotherapy_lesion_complete.svg docs/forest_electrochemotherapy.svg
 
-reference:          ## reference values again from R (needs Rscript, metafor, metadat, jsonlite)
-	Rscript tests/reference/metafor_grid.R
+reference:          ## reference values again from R (packages: tests/reference/README.md)
+	for f in tests/reference/*_grid.R; do Rscript $$f || exit 1; done
 
 bench:              ## side by side with the peers (needs '.[bench]' and R)
 	for f in benchmarks/bench_*.py; do $(PY) $$f || exit 1; done

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from metaan.errors import Note, OptionError, ZeroCellWarning
+from metaan.errors import DataError, Note, OptionError, ZeroCellWarning, listed
 from metaan.measures.effect_size import effect_size
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
+from metaan.models.design import take
 from metaan.models.glmm import glmm
 from metaan.models.pool import pool
 from metaan.models.results import PoolResult
@@ -38,22 +40,30 @@ class Recipe:
         Options of `metaan.effect_size` for counts.
     rates : mapping or None
         Options of `metaan.glmm`, where the program fits a GLMM to single-arm logit rates by default.
-    differs : tuple of str
-        What the program prints that the recipe does not reproduce.
+    double_zero : bool
+        Whether a trial without events in either arm, or with events alone, enters odds and risk ratios.
+    differs : tuple of (str, tuple of str)
+        What the program prints that the recipe does not reproduce, and the measures of which that is true (all where
+        none are named).
     """
 
     program: str
     pool: Mapping[str, Any]
     effect_size: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({"correction": "only0"}))
     rates: Mapping[str, Any] | None = None
-    differs: tuple[str, ...] = ()
+    double_zero: bool = True
+    differs: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 def _options(**options: Any) -> Mapping[str, Any]:
     return MappingProxyType(options)
 
 
-_Q_FORM: Final = "Its I2 is the Q form: read heterogeneity.I2_Q."
+_Q_FORM: Final = ("Its I2 is the Q form: read heterogeneity.I2_Q.", ())
+_OF_META: Final = (
+    _Q_FORM,
+    ("Where a cell is 0 it adds 0.5 to events and totals, and not to the other cells.", ("RR", "PLN")),
+)
 RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
     {
         "metaan": Recipe(program="metaan", pool=_options()),
@@ -62,26 +72,37 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
             program="R meta 7 (metagen, metabin, metaprop)",
             pool=_options(method="REML", test="z", pi="hts"),
             rates=_options(nodes=7, test="z", pi="hts"),
-            differs=(_Q_FORM,),
+            double_zero=False,
+            differs=_OF_META,
         ),
         "meta8": Recipe(
             program="R meta 8 (metagen, metabin, metaprop)",
             pool=_options(method="REML", test="z", pi="t"),
             rates=_options(nodes=7, test="z", pi="t"),
-            differs=(_Q_FORM,),
+            double_zero=False,
+            differs=_OF_META,
         ),
         "revman": Recipe(
             program="RevMan 5 (inverse variance, random effects)",
             pool=_options(method="DL", test="z", pi="none"),
+            double_zero=False,
             differs=(
                 _Q_FORM,
-                "Its Mantel-Haenszel random-effects analysis takes Q about the Mantel-Haenszel estimate: tau2 differs.",
+                (
+                    "Its Mantel-Haenszel random-effects analysis takes Q about that estimate: tau2 differs.",
+                    ("OR", "RR", "RD"),
+                ),
             ),
         ),
         "stata": Recipe(
             program="Stata 16 and later (meta summarize, predinterval)",
             pool=_options(method="REML", test="z", pi="hts"),
-            differs=("Its user-written metaprop pools Freeman-Tukey rates or another estimand altogether.",),
+            differs=(
+                (
+                    "Its user-written metaprop pools Freeman-Tukey rates or another estimand altogether.",
+                    ("PR", "PLO", "PLN", "PAS", "PFT"),
+                ),
+            ),
         ),
     }
 )
@@ -143,25 +164,39 @@ def reproduce(
     if isinstance(measure, Effects):
         if columns or data is not None or study is not None:
             raise OptionError("Effects that are already computed take no columns, data or study.")
-        return _noted(pool(measure, level=level, **recipe.pool), recipe)
+        return _noted(pool(measure, level=level, **recipe.pool), recipe, measure.measure)
     given: dict[str, Any] = {"data": data, "study": study, "missing": missing}
     if measure == "PLO" and recipe.rates is not None:
-        return _noted(glmm(measure, level=level, **given, **columns, **recipe.rates), recipe)
+        return _noted(glmm(measure, level=level, **given, **columns, **recipe.rates), recipe, measure)
     options = dict(recipe.effect_size)
     if measure in KINDS and "correction" in options and not _takes_counts(columns):
         del options["correction"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ZeroCellWarning)  # the recipe names the correction; the note stays
         eff = effect_size(measure, **given, **options, **columns)
-    return _noted(pool(eff, level=level, **recipe.pool), recipe)
+    if not recipe.double_zero and measure in ("OR", "RR"):
+        eff = _without_double_zeros(eff)
+    return _noted(pool(eff, level=level, **recipe.pool), recipe, measure)
+
+
+def _without_double_zeros(eff: Effects) -> Effects:
+    of = eff.inputs or {}
+    hit, total = (of[f"{kind}_t"] + of[f"{kind}_c"] for kind in ("events", "total"))
+    silent = (hit == 0) | (hit == total)
+    if not silent.any():
+        return eff
+    names = tuple(name for name, gone in zip(eff.study, silent, strict=True) if gone)
+    if silent.all():
+        raise DataError(f"The recipe leaves every trial out: none has both events and non-events ({listed(names)}).")
+    text = f"{len(names)} trials without events, or with events alone, are left out: {listed(names)}."
+    return take(eff, ~silent, (Note("double-zero", text, names),))
 
 
 def _takes_counts(columns: dict[str, Any]) -> bool:
     return any(name.startswith("events") for name in columns)
 
 
-def _noted(res: PoolResult, recipe: Recipe) -> PoolResult:
-    import dataclasses
-
-    text = " ".join((f"By the recipe of {recipe.program}.", *recipe.differs))
+def _noted(res: PoolResult, recipe: Recipe, measure: str) -> PoolResult:
+    differs = (text for text, measures in recipe.differs if not measures or measure in measures)
+    text = " ".join((f"By the recipe of {recipe.program}.", *differs))
     return dataclasses.replace(res, notes=(*res.notes, Note("recipe", text)))

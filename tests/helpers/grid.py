@@ -39,8 +39,8 @@ def nested() -> dict[str, Any]:
 
 
 def conditional() -> dict[str, Any]:
-    """Conditional models of two arms: two_arm_glmm.json."""
-    return _read("two_arm_glmm.json")
+    """Conditional models of two arms: two_arm_grid.json."""
+    return _read("two_arm_grid.json")
 
 
 def values(of: list[float | None]) -> np.ndarray:

@@ -1,10 +1,10 @@
-# Writes two_arm_glmm.json: conditional models of two arms by rma.glmm (OR: CM.EL, CM.AL; IRR: CM.EL).
-# Run from the root of the repository: Rscript tests/reference/two_arm_glmm.R
+# Writes two_arm_grid.json: conditional models of two arms by rma.glmm (OR: CM.EL, CM.AL; IRR: CM.EL).
+# Run from the root of the repository: Rscript tests/reference/two_arm_grid.R
 # Needs: metafor 3.8-1, metadat, lme4, BiasedUrn (Debian: r-cran-metafor r-cran-metadat r-cran-lme4 r-cran-biasedurn).
 
 suppressMessages(library(metafor))
 source("tests/reference/json.R")
-OUT <- "tests/reference/two_arm_glmm.json"
+OUT <- "tests/reference/two_arm_grid.json"
 
 arms <- function(a, n1, c, n2) { keep <- complete.cases(a, n1, c, n2); list(events_t = a[keep], total_t = n1[keep], events_c = c[keep], total_c = n2[keep]) }
 times <- function(d) list(events_t = d$x1i, time_t = d$t1i, events_c = d$x2i, time_c = d$t2i)

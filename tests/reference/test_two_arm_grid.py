@@ -1,4 +1,4 @@
-"""Conditional models of two arms against metafor's rma.glmm 3.8-1: every cell of two_arm_glmm.json.
+"""Conditional models of two arms against metafor's rma.glmm 3.8-1: every cell of two_arm_grid.json.
 
 metafor searches with the default tolerance of its optimiser, so that agreement is to 1e-4 of a standard error; ours
 must be the higher likelihood. README.md in this folder says which cells are exceptions and why.
