@@ -54,6 +54,7 @@ _ROWS = (
     ("pi_low", "PI low", "scale of the result", "lower limit of the prediction interval"),
     ("pi_high", "PI high", "scale of the result", "upper limit of the prediction interval"),
     ("k", "k", "count", "studies pooled"),
+    ("k_all", "k (all)", "count", "trials given, those included that say nothing about the measure"),
     ("tau2", "τ²", "analysis scale squared", "between-study variance of the true effects"),
     ("tau", "τ", "analysis scale", "between-study standard deviation of the true effects"),
     ("I2", "I²", "%", "tau2 as a share of tau2 plus the typical sampling variance"),

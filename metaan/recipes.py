@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from metaan.errors import DataError, Note, OptionError, ZeroCellWarning, listed
 from metaan.measures.effect_size import effect_size
-from metaan.measures.kinds import KINDS
+from metaan.measures.kinds import MEASURES
 from metaan.measures.record import Effects
 from metaan.models.design import take
 from metaan.models.glmm import glmm
 from metaan.models.pool import pool
 from metaan.models.results import PoolResult
-from metaan.validate import Option
+from metaan.validate import MISSING, Option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,6 +108,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
 )
 """Recipes by name. An option that is not named there is metaan's default."""
 
+_FIXED: Final = {"method", "test", "pi", "ci", "nodes", "model", "correction", "add", "variance", "bias", "weights"}
 _AS: Final = Option("reproduce_as", {name: recipe.program for name, recipe in RECIPES.items()}, "metaan")
 
 
@@ -161,15 +162,20 @@ def reproduce(
     0.10745 (0.06430 to 0.17416)
     """
     recipe = RECIPES[_AS.check(reproduce_as)]
+    fixed = sorted(set(columns) & _FIXED)
+    if fixed:
+        raise OptionError(f"The recipe sets {', '.join(fixed)}; use effect_size, pool or glmm to choose.")
+    MISSING.check(missing)
     if isinstance(measure, Effects):
         if columns or data is not None or study is not None:
             raise OptionError("Effects that are already computed take no columns, data or study.")
         return _noted(pool(measure, level=level, **recipe.pool), recipe, measure.measure)
+    MEASURES.check(measure)
     given: dict[str, Any] = {"data": data, "study": study, "missing": missing}
     if measure == "PLO" and recipe.rates is not None:
         return _noted(glmm(measure, level=level, **given, **columns, **recipe.rates), recipe, measure)
     options = dict(recipe.effect_size)
-    if measure in KINDS and "correction" in options and not _takes_counts(columns):
+    if "correction" in options and not _takes_counts(columns):
         del options["correction"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ZeroCellWarning)  # the recipe names the correction; the note stays

@@ -22,6 +22,7 @@ __all__ = [
     "TEST",
     "FloatArray",
     "Option",
+    "check_frame",
     "check_level",
     "column",
     "forbid",
@@ -150,6 +151,9 @@ MISSING: Final = Option(
 )
 
 
+_MISSING: Final = {"NAType", "NaTType"}  # by name: pandas is not imported here
+
+
 def check_level(level: object) -> float:
     """Confidence level as a number in (0.5, 1); 95 and 0.05 raise with a hint."""
     if isinstance(level, bool) or not isinstance(level, (int, float, np.floating, np.integer)):
@@ -167,11 +171,15 @@ def check_level(level: object) -> float:
 
 def column(data: Any, value: Any, name: str) -> Any:
     """Values of one argument: a column of `data` when it is a name, itself otherwise."""
-    if not isinstance(value, str):
+    check_frame(data)
+    number = data is not None and isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not (isinstance(value, str) or number):
         return value
     if data is None:
         raise InputError(f"{name}={value!r} names a column, but no data were given. Pass data= or an array.")
     if value in data.columns:
+        if list(data.columns).count(value) > 1:
+            raise InputError(f"data has several columns {value!r}; rename all but one.")
         return data[value]
     import difflib
 
@@ -179,6 +187,12 @@ def column(data: Any, value: Any, name: str) -> Any:
     close = difflib.get_close_matches(value, known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise InputError(f"{name}={value!r} is not a column of the data. Columns: {', '.join(known)}.{hint}")
+
+
+def check_frame(data: Any) -> None:
+    """Refuse data that are no pandas DataFrame."""
+    if data is not None and not (hasattr(data, "columns") and hasattr(data, "loc")):
+        raise InputError(f"data must be a pandas DataFrame, not {type(data).__name__}. Arrays go into the arguments.")
 
 
 def require_columns(data: Any, needed: Sequence[str], name: str = "trials") -> None:
@@ -198,10 +212,20 @@ def labels(values: Iterable[Any] | None, k: int) -> tuple[str, ...]:
         return tuple(str(i) for i in range(1, k + 1))
     if isinstance(values, str):
         raise InputError(f"study={values!r} must be one label for each study or the name of a column of data.")
-    names = tuple(str(v) for v in values)
-    if len(names) != k:
-        raise InputError(f"study has {len(names)} labels for {k} studies.")
-    return names
+    try:
+        given = list(values)
+    except TypeError as error:
+        raise InputError(f"study={values!r} must be one label for each study or the name of a column.") from error
+    if len(given) != k:
+        raise InputError(f"study has {len(given)} labels for {k} studies.")
+    for i, value in enumerate(given):
+        if _is_missing(value):
+            raise InputError(f"study has no label at position {i + 1}: every study needs one.")
+    return tuple(map(str, given))
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or type(value).__name__ in _MISSING or (isinstance(value, float) and value != value)
 
 
 def numbers(values: Any, name: str) -> FloatArray:
@@ -210,7 +234,10 @@ def numbers(values: Any, name: str) -> FloatArray:
         raise InputError(f"{name} is missing.")
     if isinstance(values, np.ma.MaskedArray):
         values = np.ma.filled(values.astype(np.float64), np.nan)
-    raw = np.asarray(values)
+    try:
+        raw = np.asarray(values)
+    except ValueError as error:
+        raise InputError(f"{name} must be one number for each study: {error}.") from error
     if raw.ndim == 0:
         raw = raw[None]
     if raw.ndim != 1:
@@ -221,13 +248,13 @@ def numbers(values: Any, name: str) -> FloatArray:
 
 
 def _number(value: Any, name: str, position: int) -> float:
-    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+    if value is None or type(value).__name__ in _MISSING:
         return float("nan")
     if isinstance(value, (str, bytes, bool, np.bool_, complex)):
         raise DataError(f"{name} holds {value!r} at position {position + 1}, which is not a number.")
     try:
         return float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{name} holds {value!r} at position {position + 1}, which is not a number.") from error
 
 

@@ -17,12 +17,14 @@ from metaan.models.pool import fit_normal
 from metaan.models.results import PoolResult, Spec
 from metaan.models.stratified import mantel_haenszel, peto
 from metaan.models.text import number
+from metaan.validate import ROBUST
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Difference", "explain_difference"]
 
+_TOGETHER = {"pi": ("pi", "draws", "seed")}
 _STILL = 1e-9  # of the interval's width: rounding
 
 
@@ -93,6 +95,12 @@ def explain_difference(a: PoolResult, b: PoolResult) -> Difference:
             raise InputError(f"explain_difference takes two pooled effects, not {type(res).__name__}.")
         if res.spec.method == "GENQ":
             raise OptionError("explain_difference does not refit method='GENQ', whose weights are the caller's.")
+        if res.spec.test in ROBUST.choices:
+            raise OptionError(
+                "explain_difference does not refit cluster-robust results: compare those before robust()."
+            )
+        if res.effects.inputs is not None and set(res.effects.inputs) == {"n"} and res.effects.measure == "GEN":
+            raise OptionError("explain_difference does not refit pool_by_size, which estimates the variances too.")
     kinds = [KINDS[res.spec.measure] for res in (a, b)]
     if kinds[0].shown != kinds[1].shown:
         raise InputError(
@@ -150,7 +158,8 @@ def _switch(state: _State, to: _State, choice: str) -> _State:
         return _State(to.effects, dataclasses.replace(state.spec, measure=to.effects.measure))
     if choice == "model":
         return _State(state.effects, dataclasses.replace(to.spec, level=state.spec.level))
-    return _State(state.effects, dataclasses.replace(state.spec, **{choice: getattr(to.spec, choice)}))
+    taken = {name: getattr(to.spec, name) for name in _TOGETHER.get(choice, (choice,))}
+    return _State(state.effects, dataclasses.replace(state.spec, **taken))
 
 
 def _refit(state: _State) -> PoolResult:
@@ -160,11 +169,14 @@ def _refit(state: _State) -> PoolResult:
     if spec.model == "stratified":
         return _tables(eff, spec)
     likelihood = None if eff.measure == "PLO" else spec.likelihood
-    return glmm_of(eff, model=likelihood, nodes=spec.nodes, test=spec.test, ci=spec.ci, level=spec.level, pi=spec.pi)
+    ci = "wald" if spec.ci == "likelihood-ratio" else spec.ci  # what the fit itself chose where there is no maximum
+    return glmm_of(eff, model=likelihood, nodes=spec.nodes, test=spec.test, ci=ci, level=spec.level, pi=spec.pi)
 
 
 def _tables(eff: Effects, spec: Spec) -> PoolResult:
     columns: dict[str, Any] = dict(eff.inputs or {})
+    if not columns:
+        raise OptionError(f"The effects have no counts behind them: {spec.method} cannot be fitted to them.")
     if spec.method == "Peto":
         return peto(**columns, study=eff.study, level=spec.level)
     return mantel_haenszel(spec.measure, study=eff.study, level=spec.level, **columns)

@@ -77,7 +77,8 @@ class SubgroupResult:
     k : int
         Studies.
     Q_between, Q_df, Q_df2, Q_pvalue : float
-        Test that the subgroups are equal: chi2 with Q_df (Q_df2 = inf), or F.
+        Test that the subgroups are equal: chi2 with Q_df (Q_df2 = inf), or F with Q_df and Q_df2 (Welch's F where tau2
+        is separate).
     spec : Spec
     effects : Effects
     notes : tuple of Note
@@ -120,7 +121,7 @@ class SubgroupResult:
         Raises
         ------
         InputError
-            An unknown subgroup.
+            An unknown subgroup, or a result on the display scale.
         OptionError
             An unknown adjustment.
 
@@ -139,7 +140,9 @@ class SubgroupResult:
         from statsmodels.stats.multitest import multipletests
 
         ADJUST.check(adjust)
-        if reference is not None and reference not in self.groups:
+        if any(g.scale != "analysis" for g in self.groups.values()):
+            raise InputError("contrasts are made from the result before back(); they are on the display scale anyhow.")
+        if reference is not None and (not isinstance(reference, str) or reference not in self.groups):
             raise InputError(f"reference={reference!r} is not a subgroup. Subgroups: {', '.join(self.groups)}.")
         names = list(self.groups)
         pairs = (
@@ -160,7 +163,11 @@ class SubgroupResult:
         adjusted = f"p-values adjusted by {ADJUST.choices[adjust]}; intervals are not"
         how = "Not adjusted" if adjust == "none" else adjusted
         text = f"{n} comparison{'s' if n > 1 else ''}, {100 * self.spec.level:g}% intervals. {how}."
-        return (Note("multiplicity", text), *(note for note in self.notes if note.code == "not-randomised"))
+        notes = [Note("multiplicity", text)]
+        if KINDS[self.effects.measure].scale in ("rate", "incidence"):
+            text = "p-values are from the analysis scale, limits from those of the two rates"
+            notes.append(Note("two-scales", f"{text}: at the border they can disagree."))
+        return (*notes, *(note for note in self.notes if note.code == "not-randomised"))
 
     def _pair(self, a: str, b: str) -> dict[str, float]:
         one, two = self.groups[a], self.groups[b]
@@ -189,11 +196,17 @@ class SubgroupResult:
             f"{name}{end}": v for name, of in named for end, v in zip(("", "_low", "_high"), of, strict=True)
         } | test
 
+    def _all(self, name: str) -> str:
+        """Name of the row of all studies, which no subgroup has."""
+        while name in self.groups:
+            name += " studies"
+        return name
+
     def to_frame(self) -> pd.DataFrame:
-        """One row for each subgroup and one for all studies, analysis scale."""
+        """One row for each subgroup and one for all studies, named "all"."""
         import pandas as pd
 
-        rows = {**self.groups, "all": self.overall}
+        rows = {**self.groups, self._all("all"): self.overall}
         return pd.concat([g.to_frame().assign(group=name) for name, g in rows.items()]).set_index("group").reset_index()
 
     def studies(self) -> pd.DataFrame:
@@ -205,7 +218,13 @@ class SubgroupResult:
     def back(self) -> SubgroupResult:
         """The same record with every pooled effect on the display scale."""
         groups = {name: g.back() for name, g in self.groups.items()}
-        return dataclasses.replace(self, groups=groups, overall=self.overall.back())
+        turned = tuple(
+            dataclasses.replace(note, text=f"{name}: {note.text}")
+            for name, group in groups.items()
+            for note in group.notes
+            if note.code in ("ft-n", "cut") and group.scale != self.groups[name].scale
+        )
+        return dataclasses.replace(self, groups=groups, overall=self.overall.back(), notes=self.notes + turned)
 
     def to_dict(self) -> dict[str, Any]:
         """Dictionary of plain numbers and text: fit for JSON."""
@@ -218,7 +237,7 @@ class SubgroupResult:
 
     def __str__(self) -> str:
         spec, kind = self.spec, KINDS[self.effects.measure]
-        shown = {name: g.back() for name, g in [*self.groups.items(), ("all studies", self.overall)]}
+        shown = {name: g.back() for name, g in [*self.groups.items(), (self._all("all studies"), self.overall)]}
         model = (
             exact_model(spec.likelihood) if spec.model == "glmm" else f"{spec.method} ({METHOD.choices[spec.method]})"
         )
@@ -228,7 +247,7 @@ class SubgroupResult:
             f"tau2: {model}; intervals: test={spec.test} ({reference_of(spec.test)})",
             "",
         ]
-        tail = [self._test_line(), *(f"- {note}" for note in self.notes)]
+        tail = [self._test_line(), *(f"- {note}" for note in self.back().notes)]
         lines = _rows(shown, spec.level)
         room = max(_LINES - len(head) - len(tail), 3)
         if len(lines) > room:
@@ -240,10 +259,11 @@ class SubgroupResult:
         if math.isnan(self.Q_between):
             return "Between     no test"
         p = probability(self.Q_pvalue)
+        used = f"standard errors of test={self.spec.test}"
         if math.isinf(self.Q_df2):
-            used = f"standard errors of test={self.spec.test}"
             return f"Between     Q = {self.Q_between:.2f}, df = {self.Q_df}, p {p} ({used})"
-        return f"Between     F = {self.Q_between:.2f}, df = {self.Q_df} and {self.Q_df2:.4g}, p {p}"
+        kind = f" (Welch, {used})" if self.regression is None else ""
+        return f"Between     F = {self.Q_between:.2f}, df = {self.Q_df} and {self.Q_df2:.4g}, p {p}{kind}"
 
     def __repr__(self) -> str:
         return f"<SubgroupResult: {self.effects.measure} of {self.k} studies by {self.by}: {listed(self.groups)}>"

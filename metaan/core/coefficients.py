@@ -87,6 +87,8 @@ def joint_test(beta: FloatArray, of: Covariance, contrasts: FloatArray) -> Joint
     """
     m = contrasts.shape[0]
     value, cov = contrasts @ beta, contrasts @ of.cov @ contrasts.T
+    if not (np.isfinite(cov).all() and (np.diagonal(cov) > 0).all()):
+        return JointTest(np.nan, m, np.nan if np.isnan(of.df) else of.df, np.nan)
     wald = float(value @ np.linalg.solve(cov, value))
     if of.clusters is not None:
         eta = hotelling_df(of.clusters, contrasts)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtri
 
+from metaan.core.profile import profile_region
 from metaan.core.roots import bracketed_root
 
 __all__ = ["ESTIMATORS", "Design", "Fit", "at", "log_likelihood", "profile_limits", "q_limits", "trace"]
@@ -180,16 +181,7 @@ def q_limits(data: Design, level: float) -> tuple[FloatArray, FloatArray]:
 
 def profile_limits(data: Design, level: float, *, restricted: bool) -> tuple[FloatArray, FloatArray]:
     """Where the (restricted) log-likelihood is chi2(1)/2 below its maximum."""
-    peak = _maximum(data, restricted=restricted)
-    floor = log_likelihood(data, peak, restricted=restricted) - chdtri(1.0, 1 - level) / 2
-
-    def excess(t: FloatArray) -> FloatArray:
-        return np.asarray(log_likelihood(data, t, restricted=restricted) - floor)
-
-    high, zero = 2 * peak + data.v.max(axis=-1), np.zeros_like(peak)
-    while (excess(high) > 0).any():
-        high = np.where(excess(high) > 0, 2 * high, high)
-    upper = bracketed_root(excess, peak, high, excess(peak), excess(high))
-    at_zero = excess(zero)
-    lower = np.where(at_zero >= 0, 0.0, bracketed_root(excess, zero, peak, at_zero, excess(peak)))
-    return lower, upper
+    return profile_region(
+        lambda t: log_likelihood(data, t, restricted=restricted), _maximum(data, restricted=restricted),
+        data.v.min(axis=-1), _largest(data), level,
+    )  # fmt: skip

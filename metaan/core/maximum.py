@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from metaan.core.wls import Data, Score, dot, score, weighted_mean
 
-__all__ = ["Maximum", "log_likelihood", "maximise"]
+__all__ = ["Maximum", "log_likelihood", "maximise", "upper_bound"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -116,7 +116,7 @@ def _classify(cells: _Cells) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool
     return falling, crossing, settled
 
 
-def _upper_bound(data: Data) -> FloatArray:
+def upper_bound(data: Data) -> FloatArray:
     """No stationary point lies above: a <= S/t^2 and b >= (k-1)/(v_max + t), S the sum of squares about the mean."""
     mean = data.y.sum(axis=0) / data.k
     r = data.y - mean if data.here is None else (data.y - mean) * data.here
@@ -129,7 +129,7 @@ def _grid(data: Data, scale: FloatArray, restricted: bool) -> tuple[_Cells, npt.
     n = scale.shape[0]
     m = _CELLS_ONE if n == 1 else _CELLS_MANY
     fractions = np.arange(m + 1)[:, None] / m
-    t = scale * np.expm1(np.log1p(_upper_bound(data) / scale) * fractions)
+    t = scale * np.expm1(np.log1p(upper_bound(data) / scale) * fractions)
     pieces = score(data.y[:, None], data.v[:, None], t, restricted=restricted)
     owner = np.broadcast_to(np.arange(n), (m, n))
     low = Score(*(x[:-1].ravel() for x in pieces))

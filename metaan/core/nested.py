@@ -163,7 +163,7 @@ def _derivatives(
 
 def maximise(data: Nested, *, restricted: bool) -> tuple[Solution, bool]:
     """Sigma2 >= 0 of the highest (restricted) likelihood found from several starts, and whether the search ended."""
-    spread = max(float(np.var(data.y - data.q @ (data.q.T @ data.y))), 1e-300)
+    spread = _unit(data)
     starts = [np.full(data.levels, spread / data.levels), np.full(data.levels, 1e-3 * spread)]
     for level in range(data.levels if data.levels > 1 else 0):
         start = np.full(data.levels, 0.05 * spread)
@@ -172,6 +172,12 @@ def maximise(data: Nested, *, restricted: bool) -> tuple[Solution, bool]:
     free = np.ones(data.levels, dtype=bool)
     found = [_climb(data, start, free, restricted=restricted) for start in starts]
     return max(found, key=lambda pair: pair[0].loglik)
+
+
+def _unit(data: Nested) -> float:
+    """Scale on which sigma2 lies: spread of the residuals, or a millionth of the sampling variances if that is more."""
+    typical = sum(float(np.einsum("mss->", stack.v)) for stack in data.stacks) / data.y.size
+    return max(float(np.var(data.y - data.q @ (data.q.T @ data.y))), 1e-6 * typical)
 
 
 def _climb(data: Nested, sigma2: FloatArray, free: npt.NDArray[np.bool_], *, restricted: bool) -> tuple[Solution, bool]:
@@ -233,8 +239,8 @@ def profile_limits(
     peak, zero = best.sigma2[level : level + 1], np.zeros(1)
     top, at_zero = excess(peak), excess(zero)
     low = 0.0 if at_zero[0] >= 0 else float(bracketed_root(excess, zero, peak, at_zero, top, tolerance=1e-10)[0])
-    far = np.maximum(2 * peak, best.sigma2.sum() + np.var(data.y))
-    end = 1e8 * far
+    far = np.maximum(2 * peak, best.sigma2.sum() + _unit(data))
+    end = 1e14 * far
     while (beyond := excess(far))[0] > 0:
         far = 4 * far
         if far[0] > end[0]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from scipy.special import chdtri
 
-from metaan.core.maximum import log_likelihood, maximise
+from metaan.core.maximum import log_likelihood, maximise, upper_bound
+from metaan.core.profile import profile_region
 from metaan.core.quadratic_form import tau2_at_q_quantile
-from metaan.core.roots import bracketed_root
 from metaan.core.secular import q_root
 from metaan.core.wls import Data, FloatArray, dot, weighted_mean
 
@@ -44,37 +42,9 @@ def jackson(data: Data, level: float) -> Limits:
 
 
 def profile_likelihood(data: Data, level: float, *, restricted: bool) -> Limits:
-    """Hardy & Thompson 1996: tau2 whose (restricted) log-likelihood is within chi2(1)/2 of the maximum.
-
-    The outermost crossings are taken, so that the interval covers every such tau2 also where the likelihood has two
-    maxima.
-    """
+    """Region within chi2(1)/2 of the maximum of the (restricted) log-likelihood."""
     peak = maximise(data, restricted=restricted).tau2
-    drop = log_likelihood(data, peak, restricted=restricted) - chdtri(1.0, 1 - level) / 2
     scale = data.k / (1 / data.v).sum(axis=0)
-
-    def excess(x: FloatArray) -> FloatArray:
-        return log_likelihood(data, scale * np.expm1(x), restricted=restricted) - drop
-
-    zero, top = np.zeros_like(peak), np.log1p(peak / scale)
-    high = top + 1.0
-    while (excess(high) > 0).any():
-        high = np.where(excess(high) > 0, high + np.maximum(high - top, 1.0), high)
-    upper = _outermost(excess, high, top)
-    lower = np.where(excess(zero) >= 0, 0.0, _outermost(excess, zero, top))
-    return scale * np.expm1(lower), scale * np.expm1(upper)
-
-
-def _outermost(excess: Callable[[FloatArray], FloatArray], outside: FloatArray, inside: FloatArray) -> FloatArray:
-    """First crossing on the way from `outside` to `inside`, looked for on 32 steps and then refined."""
-    a, fa = outside, excess(outside)
-    found = np.zeros(a.shape, dtype=bool)
-    low, high, f_low, f_high = a, inside, fa, np.maximum(excess(inside), 0.0)
-    for fraction in np.arange(1, 32) / 32:
-        b = outside + (inside - outside) * fraction
-        fb = excess(b)
-        first = ~found & (fb >= 0)
-        high, f_high = np.where(first, b, high), np.where(first, fb, f_high)
-        found |= first
-        low, f_low = np.where(found, low, b), np.where(found, f_low, fb)
-    return bracketed_root(excess, low, high, f_low, f_high)
+    return profile_region(
+        lambda t: log_likelihood(data, t, restricted=restricted), peak, scale, upper_bound(data), level
+    )

@@ -20,7 +20,7 @@ from metaan.errors import InputError, Note, OptionError
 from metaan.measures.record import Effects
 from metaan.validate import FloatArray
 
-__all__ = ["Scale", "display_scale"]
+__all__ = ["Scale", "bounded", "display_scale"]
 
 _MEAN_OF: Final[dict[str, Callable[[FloatArray], float]]] = {
     "harmonic": harmonic_mean,
@@ -53,6 +53,11 @@ class Scale:
         if any(y < self.lowest or y > self.highest for y in values):
             return (Note("cut", "A limit beyond the range of a rate was cut at its end."),)
         return ()
+
+
+def bounded(measure: str) -> bool:
+    """Whether values beyond the ends of the analysis scale are cut."""
+    return measure in _RANGE
 
 
 def display_scale(eff: Effects, *, n: float | str | None = None) -> Scale:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaan.errors import Note
+from metaan.errors import DataError, Note
 from metaan.measures.record import complete
 from metaan.validate import MISSING, FloatArray, column, forbid, labels, numbers, same_length
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Columns", "forbid_counts", "read"]
+__all__ = ["Columns", "forbid_counts", "one_unit", "read"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,7 +36,19 @@ def read(names: tuple[str, ...], data: Any, given: dict[str, Any], study: Any, m
     arrays = {name: numbers(column(data, given[name], name), name) for name in names}
     k = same_length(arrays)
     arrays, study_names, rows, notes = complete(arrays, labels(column(data, study, "study"), k), data, missing)
+    one_unit(rows)
     return Columns(values=arrays, study=study_names, data=rows, notes=notes)
+
+
+def one_unit(rows: pd.DataFrame | None) -> None:
+    """Refuse patients and lesions in one analysis: their rates answer different questions."""
+    if rows is None or "unit" not in getattr(rows, "columns", ()):
+        return
+    units = set(rows["unit"].astype(str)) & {"patient", "lesion"}
+    if len(units) > 1:
+        raise DataError(
+            "The rows count patients and lesions: pool one unit at a time, e.g. data[data.unit == 'patient']."
+        )
 
 
 def forbid_counts(columns: Columns, events: str, total: str) -> None:

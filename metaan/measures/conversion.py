@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Final
@@ -77,7 +78,11 @@ def convert_effects(eff: Effects, to: str) -> Effects:
         raise InputError(f"Effects of measure {eff.measure} cannot be converted; those of SMD, OR, COR and ZCOR can.")
     y, v = eff.yi, eff.vi
     if start == to:
-        return eff
+        if eff.measure == to:
+            return eff
+        return dataclasses.replace(
+            eff, measure=to, notes=(*eff.notes, Note("converted", f"{eff.measure} is taken as {to} as it stands."))
+        )
     notes: list[Note] = []
     order = _ORDER.index(start), _ORDER.index(to)
     step = 1 if order[1] > order[0] else -1
@@ -85,9 +90,10 @@ def convert_effects(eff: Effects, to: str) -> Effects:
         one, other = _ORDER[i], _ORDER[i + step]
         if one == "COR":
             forbid(np.abs(y) >= 1, eff.study, "a correlation must lie between -1 and 1", [y])
-        y, v = _STEP[one, other](y, v, _arms(eff, notes) if (one, other) == ("SMD", "COR") else 4.0)
+        y, v = _STEP[one, other](y, v, _arms(eff, notes) if {one, other} == {"SMD", "COR"} else 4.0)
     text = f"Converted from {eff.measure} to {to}: {_ASSUMES[frozenset((start, to))]}."
-    if not (np.isfinite(y).all() and (v > 0).all()):
+    beyond = to == "COR" and bool((np.abs(y) >= 1).any())
+    if beyond or not (np.isfinite(y).all() and (v > 0).all()):
         raise DataError(f"The conversion from {eff.measure} to {to} leaves double precision; rescale.")
     return Effects(
         yi=y, vi=v, study=eff.study, measure=to, data=eff.data, inputs=eff.inputs,
@@ -111,7 +117,7 @@ _STEP: Final[dict[tuple[str, str], Callable[[FloatArray, FloatArray, FloatArray 
     ("OR", "SMD"): lambda y, v, a: (y / _LOGISTIC, v / _LOGISTIC**2),
     ("SMD", "OR"): lambda y, v, a: (y * _LOGISTIC, v * _LOGISTIC**2),
     ("SMD", "COR"): lambda y, v, a: (y / np.sqrt(y**2 + a), a**2 * v / (y**2 + a) ** 3),
-    ("COR", "SMD"): lambda y, v, a: (2 * y / np.sqrt(1 - y**2), 4 * v / (1 - y**2) ** 3),
+    ("COR", "SMD"): lambda y, v, a: (np.sqrt(a) * y / np.sqrt(1 - y**2), a * v / (1 - y**2) ** 3),
     ("COR", "ZCOR"): lambda y, v, a: (np.arctanh(y), v / (1 - y**2) ** 2),
     ("ZCOR", "COR"): lambda y, v, a: (np.tanh(y), v * (1 - np.tanh(y) ** 2) ** 2),
 }

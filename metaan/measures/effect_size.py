@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from metaan.errors import OptionError
 from metaan.measures.continuous import BIAS, CONTINUOUS, VARIANCE, VARIANCES, continuous
 from metaan.measures.correlation import CORRELATION, correlation
@@ -131,7 +133,8 @@ def effect_size(
         CORRECTION.check(correction)
         if measure not in _COUNTS:
             raise OptionError(f"correction={correction!r} is for counts; {measure} has no cells to correct.")
-    if isinstance(add, bool) or not isinstance(add, (int, float)) or not 0 < add < float("inf"):
+    number = isinstance(add, (int, float, np.integer, np.floating)) and not isinstance(add, bool)
+    if not number or not 0 < add < float("inf"):
         raise OptionError(f"add={add!r} must be a positive number; use correction='none' to add nothing.")
     ask = Request(
         measure=measure, data=data, given=columns, study=study, correction=correction, add=float(add),

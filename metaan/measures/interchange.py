@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,8 @@ def from_pymare(dataset: Any, *, study: Any = None, measure: str = "GEN") -> Eff
     Returns
     -------
     Effects
-        Columns of the dataset's design become columns of `data`.
+        Columns of the dataset's design, but for an intercept of ones, become columns of `data` (x0, x1 ... where they
+        have no names), its sample sizes `inputs["n"]`.
 
     Raises
     ------
@@ -54,8 +56,12 @@ def from_pymare(dataset: Any, *, study: Any = None, measure: str = "GEN") -> Eff
         raise InputError(f"The Dataset holds {y.shape[1]} meta-analyses in parallel; give one at a time.")
     names = list(dataset.X_names or [])
     rows: pd.DataFrame | None = None
+    if dataset.X is not None and not names:
+        names = [f"x{i}" for i in range(np.asarray(dataset.X).shape[1])]
     if names:
-        rows = pd.DataFrame(np.asarray(dataset.X, dtype=np.float64), columns=names).drop(
-            columns="intercept", errors="ignore"
-        )
-    return effects(y.ravel(), v.ravel(), study=study, measure=measure, data=rows)
+        rows = pd.DataFrame(np.asarray(dataset.X, dtype=np.float64), columns=names)
+        rows = rows.loc[:, [not (name == "intercept" and (rows[name] == 1).all()) for name in names]]
+    made = effects(y.ravel(), v.ravel(), study=study, measure=measure, data=rows)
+    if dataset.n is None:
+        return made
+    return dataclasses.replace(made, inputs={"n": np.asarray(dataset.n, dtype=np.float64).ravel()})

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from metaan.core.transforms import double_arcsine
-from metaan.errors import DataError, Note
+from metaan.errors import Note
+from metaan.measures.columns import one_unit
 from metaan.measures.correction import added
 from metaan.measures.effective import effective_note, is_effective
 from metaan.measures.record import Effects, complete
@@ -45,7 +46,7 @@ def counts(data: Any, events: Any, total: Any, study: Any, missing: str) -> Coun
     }
     k = same_length(arrays)
     arrays, names, rows, notes = complete(arrays, labels(column(data, study, "study"), k), data, missing)
-    _one_unit(rows)
+    one_unit(rows)
     x, n = arrays["events"], arrays["total"]
     forbid(x < 0, names, "events is negative", [x])
     effective = is_effective(x, n, rows)
@@ -56,17 +57,6 @@ def counts(data: Any, events: Any, total: Any, study: Any, missing: str) -> Coun
     if effective.any():
         notes = (*notes, effective_note(rows, names))
     return Counts(events=x, total=n, study=names, data=rows, notes=notes)
-
-
-def _one_unit(rows: pd.DataFrame | None) -> None:
-    """Refuse patients and lesions in one analysis: their rates answer different questions."""
-    if rows is None or "unit" not in getattr(rows, "columns", ()):
-        return
-    units = set(rows["unit"].astype(str)) & {"patient", "lesion"}
-    if len(units) > 1:
-        raise DataError(
-            "The rows count patients and lesions: pool one unit at a time, e.g. data[data.unit == 'patient']."
-        )
 
 
 def _raw(x: FloatArray, n: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaan.errors import InputError, Note, listed
-from metaan.measures.kinds import READY_MADE
+from metaan.measures.kinds import KINDS, READY_MADE
 from metaan.measures.pymare_api import pymare
 from metaan.validate import MISSING, FloatArray, column, forbid, labels, numbers, same_length
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Effects", "effects"]
+
+_SMALLEST = 1e-90
+_RANGE = 1e150
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,6 +63,7 @@ class Effects:
                 own = np.array(value, dtype=np.float64)
                 own.setflags(write=False)
                 object.__setattr__(self, name, own)
+        self._check()
         if self.inputs is not None:
             copies = {name: np.array(value, dtype=np.float64) for name, value in self.inputs.items()}
             for value in copies.values():
@@ -67,6 +71,17 @@ class Effects:
             object.__setattr__(self, "inputs", copies)
         if self.data is not None:
             object.__setattr__(self, "data", self.data.copy())
+
+    def _check(self) -> None:
+        """Refuse what no model could take: lengths that differ, numbers near the ends of double precision."""
+        sizes = {self.yi.shape, self.vi.shape, (len(self.study),)}
+        if len(sizes) > 1 or self.yi.ndim != 1 or self.measure not in KINDS:
+            raise InputError("Effects need yi, vi, study of one length and a known measure: make them with effects().")
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            usable = (self.vi > _SMALLEST) & (self.vi < 1 / _SMALLEST) & (self.yi**2 < _RANGE * self.vi.min())
+        if not usable.all():
+            text = "yi or its variance is missing, not positive or beyond double precision (vi from 1e-90 to 1e90, yi^2"
+            forbid(~usable, self.study, f"{text} up to 1e150 times the smallest vi); rescale", [self.yi, self.vi])
 
     @property
     def k(self) -> int:
@@ -161,8 +176,6 @@ def effects(
     y, spread = arrays["yi"], arrays[spread_name]
     forbid(~(spread > 0), names, f"{spread_name} must be positive", [spread])
     variance = spread if sei is None else spread**2
-    usable = (variance > 1e-90) & (variance < 1e90) & (np.abs(y) < 1e60)
-    forbid(~usable, names, "yi or its variance is beyond double precision (1e-90 to 1e90); rescale", [y, spread])
     return Effects(yi=y, vi=variance, study=names, measure=measure, data=rows, notes=notes)
 
 
@@ -170,6 +183,8 @@ def complete(
     arrays: dict[str, FloatArray], study: Sequence[str], data: pd.DataFrame | None, missing: str
 ) -> tuple[dict[str, FloatArray], tuple[str, ...], pd.DataFrame | None, tuple[Note, ...]]:
     """Arrays without missing values: refuse or drop the studies that have one; refuse infinities."""
+    if data is not None and len(data) != len(study):
+        raise InputError(f"data has {len(data)} rows for {len(study)} studies: each study needs a row of its own.")
     for name, array in arrays.items():
         forbid(np.isinf(array), study, f"{name} is infinite")
     lacking = np.zeros(len(study), dtype=bool)
@@ -186,5 +201,5 @@ def complete(
     dropped = tuple(s for s, gone in zip(study, lacking, strict=True) if gone)
     note = Note("dropped", f"{len(dropped)} studies left out for missing values: {listed(dropped)}.", dropped)
     kept = tuple(s for s, here in zip(study, keep, strict=True) if here)
-    rows = data.loc[keep] if data is not None and len(data) == len(study) else data
+    rows = None if data is None else data.loc[keep]
     return {name: array[keep] for name, array in arrays.items()}, kept, rows, (note,)

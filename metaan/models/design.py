@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import numbers
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +20,7 @@ from metaan.validate import MISSING, FloatArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Moderators", "moderators", "new_rows", "take"]
+__all__ = ["Moderators", "group_values", "moderators", "new_rows", "rows_of", "take"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,10 +46,14 @@ class Moderators:
     spec: Any
     rows: npt.NDArray[np.intp]
 
+    def __post_init__(self) -> None:
+        self.matrix.setflags(write=False)
+
     @property
     def intercept(self) -> int | None:
         """Column of the intercept, None without one."""
-        return self.names.index("Intercept") if "Intercept" in self.names else None
+        columns = self.terms.get("1", ())
+        return columns[0] if columns else None
 
 
 def take(eff: Effects, keep: Any, notes: tuple[Note, ...] = ()) -> Effects:
@@ -74,6 +81,25 @@ def rows_of(eff: Effects, what: str) -> pd.DataFrame:
     return eff.data
 
 
+def group_values(eff: Effects, by: Any, name: str) -> list[Any]:
+    """One label for each study, none of them missing."""
+    import pandas as pd
+
+    try:
+        values = list(by)
+    except TypeError as error:
+        raise InputError(f"{name}={by!r} must be a column of the data or one label for each study.") from error
+    if len(values) != eff.k:
+        raise InputError(f"{name} has {len(values)} labels for {eff.k} studies.")
+    for value in values:
+        if not pd.api.types.is_scalar(value):
+            raise InputError(f"{name} holds {value!r}, which is no label.")
+    lacking = tuple(study for study, value in zip(eff.study, values, strict=True) if pd.isna(value))
+    if lacking:
+        raise DataError(f"{name} is missing: study {listed(lacking)}.")
+    return values
+
+
 def moderators(eff: Effects, formula: str, missing: str, *, also: Sequence[str] = ()) -> tuple[Effects, Moderators]:
     """Effects of the studies whose moderators, and columns `also` named, are known, and their design matrix.
 
@@ -88,10 +114,15 @@ def moderators(eff: Effects, formula: str, missing: str, *, also: Sequence[str] 
     data = rows_of(eff, "regress")
     parsed = _parse(formula)
     needed = {str(name) for name in parsed.required_variables}
-    used = sorted((needed & set(map(str, data.columns))) | set(also))
-    absent = sorted(needed - set(map(str, data.columns)))
+    known = [name for name in data.columns if isinstance(name, str)]
+    used = sorted((needed & set(known)) | set(also))
+    absent = sorted(needed - set(known))
     if absent:
-        raise InputError(f"formula={formula!r} names {listed(absent)}, not among the columns of the data.")
+        text = "" if set(absent).isdisjoint(map(str, data.columns)) else " (a column's name must be text)"
+        raise InputError(f"formula={formula!r} names {listed(absent)}, not among the columns of the data{text}.")
+    twice = sorted(name for name in used if known.count(name) > 1)
+    if twice:
+        raise InputError(f"data has several columns {listed(twice)}; rename all but one.")
     lacking = np.zeros(eff.k, dtype=bool)
     for name in used:
         lacking |= data[name].isna().to_numpy(dtype=bool)
@@ -105,10 +136,16 @@ def moderators(eff: Effects, formula: str, missing: str, *, also: Sequence[str] 
         note = Note("dropped", f"{len(names)} studies left out because {where} is missing: {listed(names)}.", names)
         eff = take(eff, ~lacking, (note,))
         data = rows_of(eff, "regress")
+    data, unused = _plain(data, needed)
+    eff = eff if not unused else dataclasses.replace(eff, notes=eff.notes + unused)
     made = _matrix(parsed, data, formula)
     matrix = np.array(made.to_numpy(), dtype=np.float64)
     spec = made.model_spec
     terms = {str(term): tuple(int(i) for i in columns) for term, columns in spec.term_indices.items()}
+    if len(set(map(str, made.columns))) < made.shape[1]:
+        raise InputError(
+            f"formula={formula!r} gives two columns of one name: rename the column 'Intercept' of the data."
+        )
     found = Moderators(
         matrix=matrix, names=tuple(map(str, made.columns)), terms=terms, spec=spec, rows=np.flatnonzero(~lacking)
     )
@@ -116,16 +153,44 @@ def moderators(eff: Effects, formula: str, missing: str, *, also: Sequence[str] 
     return eff, found
 
 
+def _plain(data: pd.DataFrame, needed: set[str]) -> tuple[pd.DataFrame, tuple[Note, ...]]:
+    """Moderators as formulaic reads them rightly: text as objects, numbers as numbers, no levels without a study."""
+    import pandas as pd
+
+    rows, notes = data.copy(deep=False), []
+    for name in sorted(needed):
+        column = data[name]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            empty = [str(level) for level in column.cat.categories if not (column == level).any()]
+            if empty:
+                rows[name] = column.cat.remove_unused_categories()
+                notes.append(Note("unused-levels", f"No study has {name} = {listed(empty)}: left out of the design."))
+        elif pd.api.types.is_object_dtype(column.dtype) and all(isinstance(v, numbers.Number) for v in column):
+            if not any(isinstance(v, bool) for v in column):
+                rows[name] = column.astype(np.float64)
+        elif pd.api.types.is_string_dtype(column.dtype):
+            rows[name] = column.astype(object)
+        elif pd.api.types.is_timedelta64_dtype(column.dtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
+            raise InputError(f"Moderator {name!r} is a date or a duration: give a number, such as the year.")
+    return rows, tuple(notes)
+
+
 def _parse(formula: Any) -> Any:
     from formulaic import Formula
     from formulaic.errors import FormulaicError
+    from formulaic.formula import SimpleFormula
 
     if not isinstance(formula, str) or "~" in formula.strip()[1:]:
         raise OptionError(f"formula={formula!r} must be one-sided text such as '~ year + C(therapy)'.")
+    if not formula.strip():
+        raise OptionError("formula is empty; '~ 1' is the model without moderators.")
     try:
-        return Formula(formula)
+        parsed = Formula(formula)
     except FormulaicError as error:
         raise OptionError(f"formula={formula!r} cannot be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(parsed, SimpleFormula):
+        raise OptionError(f"formula={formula!r} must have one part, without '|'.")
+    return parsed
 
 
 def _matrix(source: Any, data: pd.DataFrame, formula: str) -> Any:
@@ -142,7 +207,8 @@ def _check(found: Moderators, eff: Effects) -> None:
     k, p = found.matrix.shape
     if not np.isfinite(found.matrix).all():
         bad = [name for name, column in zip(found.names, found.matrix.T, strict=True) if not np.isfinite(column).all()]
-        raise DataError(f"Moderator {listed(bad)} is infinite or not a number for some study.")
+        where = listed(eff.study[i] for i in np.flatnonzero(~np.isfinite(found.matrix).all(axis=1)))
+        raise DataError(f"Moderator {listed(bad)} is infinite or not a number: study {where}.")
     if p >= k:
         raise DataError(f"{p} coefficients need more than {p} studies; there are {k}. Take terms out of the formula.")
     if p == 0:
@@ -171,10 +237,42 @@ def _dependent(matrix: FloatArray) -> list[int]:
 
 def new_rows(found: Moderators, new: Any, formula: str) -> FloatArray:
     """Design matrix of new rows, made as that of the fit."""
-    import pandas as pd
-
-    frame = new if isinstance(new, pd.DataFrame) else pd.DataFrame(new if isinstance(new, list) else [dict(new)])
+    frame = _new_frame(new)
     absent = sorted(str(v) for v in found.spec.formula.required_variables if str(v) not in frame.columns)
     if absent:
         raise InputError(f"new lacks the column {listed(absent)} of formula={formula!r}.")
-    return np.array(_matrix(found.spec, frame, formula).to_numpy(), dtype=np.float64)
+    for name, levels in _levels(found.spec).items():
+        strange = sorted({str(value) for value in frame[name] if value not in levels})
+        if strange:
+            raise InputError(f"new has {name} = {listed(strange)}; the studies have {listed(map(str, levels))}.")
+    plain = _plain(frame, {str(name) for name in found.spec.formula.required_variables})[0]
+    matrix = np.array(_matrix(found.spec, plain, formula).to_numpy(), dtype=np.float64)
+    if not np.isfinite(matrix).all():
+        raise InputError("new holds a value that is missing or infinite.")
+    return matrix
+
+
+def _levels(spec: Any) -> dict[str, list[Any]]:
+    """Categories of each variable that stands in the formula as a factor by itself."""
+    found = {}
+    for factor, state in spec.factor_contrasts.items():
+        name = re.match(r"^(?:C\()?(\w+)(?:\s*,.*)?\)?$", factor.expr)
+        if name:
+            found[name[1]] = list(state.levels)
+    return found
+
+
+def _new_frame(new: Any) -> pd.DataFrame:
+    """Rows for a prediction: a DataFrame, a mapping for one row, or a list of mappings."""
+    import pandas as pd
+
+    if isinstance(new, pd.DataFrame):
+        return new
+    rows = new if isinstance(new, list) else [new]
+    if not rows or not all(isinstance(row, Mapping) for row in rows):
+        raise InputError(f"new must be a DataFrame, a mapping or a list of mappings, not {type(new).__name__}.")
+    for row in rows:
+        for name, value in row.items():
+            if not pd.api.types.is_scalar(value):
+                raise InputError(f"new has {name} = {value!r}: a mapping is one row. Give a DataFrame for several.")
+    return pd.DataFrame(rows)

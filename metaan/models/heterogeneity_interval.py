@@ -35,7 +35,8 @@ def heterogeneity_interval(res: PoolResult | RegressResult, *, method: str | Non
     Returns
     -------
     pandas.DataFrame
-        Rows tau2, tau, I2 (%) and H2; columns estimate, low, high.
+        Rows tau2, tau, I2 (%) and H2; columns estimate, low, high. ``attrs["notes"]`` holds what `metaan.tau2_interval`
+        says of its limits.
 
     Raises
     ------
@@ -68,9 +69,10 @@ def heterogeneity_interval(res: PoolResult | RegressResult, *, method: str | Non
         raise InputError(f"heterogeneity_interval takes the result of pool, glmm or regress, not {type(res).__name__}.")
     if method == "HT":
         return pd.DataFrame.from_dict(_test_based(res), orient="index", columns=["estimate", "low", "high"])
-    if method is not None and method not in TAU2_INTERVAL.choices:
+    if method is not None and not (isinstance(method, str) and method in TAU2_INTERVAL.choices):
         raise OptionError(f"method={method!r} is not known. Choose one of {', '.join(TAU2_INTERVAL.choices)}, HT.")
-    low, high = tau2_interval(res, method=method)
+    limits = tau2_interval(res, method=method)
+    low, high = limits
     typical = _typical(res)
     rows = {
         "tau2": (res.tau2, low, high),
@@ -78,7 +80,9 @@ def heterogeneity_interval(res: PoolResult | RegressResult, *, method: str | Non
         "I2": (res.I2, *(100 * _share(t, typical) for t in (low, high))),
         "H2": (res.H2, *(1 + t / typical for t in (low, high))),
     }
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "low", "high"])
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "low", "high"])
+    table.attrs["notes"] = [str(note) for note in limits.notes]
+    return table
 
 
 def _typical(res: PoolResult | RegressResult) -> float:

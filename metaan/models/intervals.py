@@ -10,6 +10,7 @@ from metaan.core.linear import Design, profile_limits, q_limits
 from metaan.core.tau2_interval import Limits, biggerstaff_jackson, jackson, profile_likelihood, q_profile
 from metaan.core.wls import Data
 from metaan.errors import InputError, Note, OptionError
+from metaan.models.multilevel_result import MultilevelResult
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
 from metaan.validate import Option
@@ -96,11 +97,14 @@ def tau2_interval(res: PoolResult | RegressResult, *, method: str | None = None)
     >>> round(low, 4), round(high, 3)
     (0.0, 0.39)
     """
+    if isinstance(res, MultilevelResult):
+        raise InputError("A multilevel model has a variance at each level: sigma2_interval gives their intervals.")
     if isinstance(res, RegressResult):
         return _of_regression(res, method)
     if not isinstance(res, PoolResult):
         raise InputError(f"tau2_interval takes a fitted model, not {type(res).__name__}.")
-    method = TAU2_INTERVAL.check(method or ("PL" if res.spec.model == "glmm" else "QP"))
+    usual = "PL" if res.spec.model == "glmm" else "QP"
+    method = TAU2_INTERVAL.check(usual if method is None else method)
     if res.k < 2:
         raise InputError("tau2 has no confidence interval: it needs at least two studies.")
     if res.spec.model == "glmm":
@@ -123,7 +127,7 @@ def tau2_interval(res: PoolResult | RegressResult, *, method: str | None = None)
 
 def _of_regression(fit: RegressResult, method: str | None) -> Tau2Interval:
     """Interval of the residual tau2 of a meta-regression."""
-    method = TAU2_INTERVAL.check(method or "QP")
+    method = TAU2_INTERVAL.check("QP" if method is None else method)
     if fit.spec.method == "CE":
         raise OptionError("A common-effect model has no tau2; fit a random-effects method.")
     if method in ("BJ", "J"):

@@ -14,7 +14,7 @@ from metaan.core.nested import Nested, Solution, apply_inverse, blocks, maximise
 from metaan.errors import DataError, InputError, Note, OptionError, listed
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes
-from metaan.models.design import Moderators, moderators
+from metaan.models.design import Moderators, group_values, moderators
 from metaan.models.multilevel_result import MultilevelResult
 from metaan.models.results import Spec
 from metaan.models.wald import coefficient_fields, moderator_fields
@@ -111,6 +111,7 @@ def multilevel(
     codes = _codes(eff, names)
     v = _sampling(vcov, full, design.rows, eff, codes[0])
     data = blocks(eff.yi, design.matrix, eff.vi if v is None else v, codes)
+    _check_identified(names, codes, data)
     best, converged = maximise(data, restricted=method == "REML")
     return _result(eff, spec, design, (names, codes, v), data, best, converged)
 
@@ -156,11 +157,31 @@ def _codes(eff: Effects, names: tuple[str, ...]) -> tuple[IntArray, ...]:
     return codes
 
 
+def _check_identified(names: tuple[str, ...], codes: tuple[IntArray, ...], data: Nested) -> None:
+    """Refuse a level whose groups the moderators tell apart: nothing is left from which to know its variance."""
+    p = data.q.shape[1]
+    for name, code in zip(names, codes, strict=True):
+        groups = int(code.max()) + 1
+        if groups > p:
+            continue
+        member = (code[:, None] == np.arange(groups)) / np.sqrt(np.bincount(code))
+        left = member - data.q @ (data.q.T @ member)
+        if np.abs(left).max() < 1e-8:
+            text = f"The moderators tell every {name} apart: its variance cannot be estimated"
+            raise DataError(f"{text}. Take {name} out of random=, or a moderator out of the formula.")
+
+
 def _sampling(vcov: Any, full: int, rows: IntArray, eff: Effects, outer: IntArray) -> FloatArray | None:
     """The covariance of the sampling errors of the estimates in use, checked."""
     if vcov is None:
         return None
-    v = np.array(vcov, dtype=np.float64)
+    try:
+        v = np.array(vcov)
+        if v.dtype.kind not in "fiu":
+            raise TypeError(v.dtype)
+        v = v.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"vcov must be a matrix of numbers, not {type(vcov).__name__}.") from error
     if v.shape != (full, full):
         raise OptionError(f"vcov has shape {v.shape}; {full} estimates need ({full}, {full}).")
     v = v[np.ix_(rows, rows)]
@@ -174,7 +195,7 @@ def _sampling(vcov: Any, full: int, rows: IntArray, eff: Effects, outer: IntArra
         )
     if np.linalg.eigvalsh(v)[0] <= 0:
         raise OptionError("vcov is not positive definite.")
-    return (v + v.T) / 2
+    return np.asarray((v + v.T) / 2, dtype=np.float64)
 
 
 def sampling_covariance(eff: Effects, cluster: Any, *, correlation: float) -> FloatArray:
@@ -212,7 +233,10 @@ def sampling_covariance(eff: Effects, cluster: Any, *, correlation: float) -> Fl
     >>> sampling_covariance(eff, "study", correlation=0.5).round(3).tolist()
     [[0.04, 0.02, 0.0], [0.02, 0.04, 0.0], [0.0, 0.0, 0.09]]
     """
-    if isinstance(correlation, bool) or not isinstance(correlation, (int, float)) or not -1 < correlation < 1:
+    if not isinstance(eff, Effects):
+        raise InputError(f"sampling_covariance takes an Effects record, not {type(eff).__name__}.")
+    known = isinstance(correlation, (int, float, np.floating)) and not isinstance(correlation, bool)
+    if not known or not -1 < correlation < 1:
         raise OptionError(f"correlation={correlation!r} must be a number between -1 and 1.")
     of = clusters(eff, cluster)
     largest = int(np.bincount(of).max())
@@ -229,25 +253,17 @@ def cluster_labels(eff: Effects, cluster: Any) -> list[Any]:
     if isinstance(cluster, str):
         known = eff.data is not None and cluster in eff.data.columns and len(eff.data) == eff.k
         if known and eff.data is not None:
-            return list(eff.data[cluster])
+            return group_values(eff, eff.data[cluster], "cluster")
         if cluster != "study":
             raise InputError(f"cluster={cluster!r} is not a column of the data behind the effects.")
         return list(eff.study)
-    values = list(cluster)
-    if len(values) != eff.k:
-        raise InputError(f"cluster has {len(values)} labels for {eff.k} estimates.")
-    return values
+    return group_values(eff, cluster, "cluster")
 
 
 def clusters(eff: Effects, cluster: Any) -> IntArray:
     """Number of the cluster of each estimate, 0 ..., by first appearance."""
-    import pandas as pd
-
-    codes, _ = pd.factorize(pd.Series(cluster_labels(eff, cluster), dtype=object))
-    if (codes < 0).any():
-        gone = tuple(name for name, code in zip(eff.study, codes, strict=True) if code < 0)
-        raise DataError(f"cluster is missing: study {listed(gone)}.")
-    return codes.astype(np.intp)
+    number: dict[Any, int] = {}
+    return np.array([number.setdefault(label, len(number)) for label in cluster_labels(eff, cluster)], dtype=np.intp)
 
 
 def sigma2_interval(fit: MultilevelResult, *, level: float | None = None) -> pd.DataFrame:
@@ -294,14 +310,14 @@ def sigma2_interval(fit: MultilevelResult, *, level: float | None = None) -> pd.
 
 
 def _df(spec: Spec, design: Moderators, codes: tuple[IntArray, ...]) -> FloatArray:
-    """Degrees of freedom of each coefficient (metafor's containment rule)."""
+    """Degrees of freedom of each coefficient (metafor's containment rule), before they are raised to 1."""
     k, p = design.matrix.shape
     counts = np.full(p, k)
     for code in codes if spec.test == "contain" else ():
         first = np.unique(code, return_index=True)[1]
         constant = (design.matrix == design.matrix[first][code]).all(axis=0)
         counts = np.where(constant, np.minimum(counts, len(first)), counts)
-    return np.asarray(np.maximum(counts - p, 1), dtype=np.float64)
+    return np.asarray(counts - p, dtype=np.float64)
 
 
 def _result(
@@ -313,7 +329,8 @@ def _result(
     p, total = len(design.names), float(best.sigma2.sum())
     back = np.linalg.inv(data.r)
     beta, cov = back @ best.gamma, back @ best.cov @ back.T
-    of = Covariance(cov, math.inf, math.nan, np.empty((0, 0)), None if spec.test == "z" else _df(spec, design, codes))
+    df = None if spec.test == "z" else _df(spec, design, codes)
+    of = Covariance(cov, math.inf, math.nan, np.empty((0, 0)), None if df is None else np.maximum(df, 1.0))
     zero = solve(data, np.zeros(data.levels), restricted=True)
     typical, q_df = (eff.k - p) / within_trace(data), eff.k - p
     fitted = design.matrix @ beta
@@ -329,10 +346,18 @@ def _result(
         weights=100 * weighed[:, 0] / weighed[:, 0].sum(),
         leverage=np.einsum("kp,pq,kq->k", data.q, best.cov, weighed[:, 1:]),
         moderators=design, inference=of, spec=spec, effects=eff,
-        notes=eff.notes + data_notes(eff.data) + _notes(names, codes, best, converged, v),
+        notes=eff.notes + data_notes(eff.data) + _notes(names, codes, best, converged, v) + _raised(design, df),
         sigma2=best.sigma2, levels=names, groups=tuple(int(code.max()) + 1 for code in codes), I2_levels=shares,
         codes=codes, vcov=v,
     )  # fmt: skip
+
+
+def _raised(design: Moderators, df: FloatArray | None) -> tuple[Note, ...]:
+    if df is None or (df >= 1).all():
+        return ()
+    few = listed(name for name, value in zip(design.names, df, strict=True) if value < 1)
+    text = f"The groups leave no degrees of freedom for {few}; 1 is used, and its interval is a rough guide"
+    return (Note("df-raised", f"{text} at best."),)
 
 
 def _notes(

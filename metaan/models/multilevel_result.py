@@ -50,6 +50,11 @@ class MultilevelResult(RegressResult):
     codes: tuple[npt.NDArray[np.intp], ...]
     vcov: FloatArray | None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for code in self.codes:
+            code.setflags(write=False)
+
     def components(self) -> pd.DataFrame:
         """Variance components.
 

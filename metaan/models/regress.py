@@ -20,6 +20,8 @@ from metaan.validate import METHOD, PI, TEST, FloatArray, check_level
 
 __all__ = ["regress"]
 
+_EXACT = 1e-26  # of the weighted sum of squares: the effects lie on the regression but for rounding
+
 
 def regress(
     eff: Effects,
@@ -38,7 +40,7 @@ def regress(
     eff : Effects
         From `metaan.effect_size` or `metaan.effects`, made with ``data=``: the formula reads its columns.
     formula : str
-        One-sided, as formulaic reads it: ``"~ year + C(therapy)"``, ``"~ year * unit"``, ``"~ bs(year, df=4)"``;
+        One-sided, as formulaic reads it: ``"~ year + C(therapy)"``, ``"~ year * C(therapy)"``, ``"~ bs(year, df=4)"``;
         ``"~ 0 + C(therapy)"`` leaves the intercept out.
     method : {"REML", "CE", "DL", "HE", "HS", "HSk", "SJ", "ML", "EB", "PM", "PMM", "DLIT", "SJIT"}
         Estimator of the residual between-study variance tau2.
@@ -96,6 +98,8 @@ def regress(
     tau2 = max(float(ESTIMATORS[method](data)[0]), 0.0)
     one = Design(eff.yi, eff.vi, design.matrix)
     fit, plain = at(one, tau2), at(one, 0.0)
+    if float(fit.Q) <= _EXACT * float((fit.w * eff.yi**2).sum()):
+        fit = fit._replace(residual=np.zeros_like(fit.residual))  # rounding errors are no residuals
     of = covariance(fit, test)
     _check_kenward_roger(of, design)
     return _result(eff, spec, design, tau2, (fit, plain), of)
@@ -112,6 +116,8 @@ def _spec(measure: str, formula: str, method: str, test: str, level: float, pi: 
     for name, value in (("test", test), ("pi", pi)):
         if value == "kr" and method != "REML":
             raise OptionError(f"{name}='kr' (Kenward-Roger) is defined for method='REML' only, not for {method!r}.")
+    if pi == "kr" and test != "kr":
+        raise OptionError("pi='kr' needs test='kr': its degrees of freedom are those of Kenward and Roger.")
     return Spec(
         model="regression", measure=measure, method=method, test=test, level=check_level(level), pi=pi, formula=formula
     )
@@ -167,9 +173,15 @@ def _notes(eff: Effects, spec: Spec, tau2: float, fit: Fit) -> tuple[Note, ...]:
     if spec.method != "CE" and tau2 == 0:
         notes.append(Note("tau2-zero", f"Residual tau2 is estimated as 0 by {spec.method}: a common-effect model."))
     p, scale = fit.q.shape[-1], float(fit.Q) / (eff.k - fit.q.shape[-1])
-    if spec.test == "hk" and scale < 1:
+    if scale == 0 and spec.test == "hk":
+        text = "The effects lie exactly on the regression: the Knapp-Hartung standard errors are 0 and not usable."
+        notes.append(Note("identical", f"{text} Use test='z' or 'hk-adhoc'."))
+    elif spec.test == "hk" and scale < 1:
         text = f"Knapp-Hartung scales the variances by {scale:.2g}, below the usual; test='hk-adhoc' never does."
         notes.append(Note("hk-narrow", text))
+    if spec.pi != "none" and (spec.method == "CE" or (spec.pi in ("hts", "hk") and eff.k - p < 2)):
+        why = "the model is a common-effect one" if spec.method == "CE" else f"pi={spec.pi!r} needs k - p of 2 or more"
+        notes.append(Note("no-pi", f"No prediction interval: {why}."))
     if eff.k < 10 * (p - 1):
         text = f"{eff.k} studies for {p - 1} moderators: fewer than ten each, so that chance findings are likely."
         notes.append(Note("few-studies", text))

@@ -102,6 +102,7 @@ class RegressResult:
                 own = np.array(value)
                 own.setflags(write=False)
                 object.__setattr__(self, field.name, own)
+        self.inference.cov.setflags(write=False)
 
     def predict(self, new: Any = None, *, pi: str | None = None, scale: str = "analysis") -> pd.DataFrame:
         """Expected effect for new values of the moderators, with confidence and prediction limits.
@@ -118,7 +119,8 @@ class RegressResult:
         Returns
         -------
         pandas.DataFrame
-            Columns estimate, se, ci_low, ci_high, pi_low, pi_high; the index of `new`.
+            Columns estimate, se, ci_low, ci_high, pi_low, pi_high; the index of `new`. ``attrs["notes"]`` says at which
+            n Freeman-Tukey values were turned back.
 
         Raises
         ------
@@ -130,22 +132,26 @@ class RegressResult:
         import pandas as pd
 
         SCALE.check(scale)
-        kind = PI.check(pi or self.spec.pi)
+        kind = PI.check(self.spec.pi if pi is None else pi)
         x = self.moderators.matrix if new is None else new_rows(self.moderators, new, self.spec.formula or "")
         value = x @ self.estimate
         spread = np.einsum("ip,pq,iq->i", x, self.cov, x)
         df = np.array([self.inference.contrast_df(row) for row in x])
         half = np.array([float(quantile(d, self.spec.level)) for d in df]) * np.sqrt(spread)
         reach = self._prediction(kind, x)
+        notes: tuple[Note, ...] = ()
         columns = {
             "estimate": value, "se": np.sqrt(spread), "ci_low": value - half, "ci_high": value + half,
             "pi_low": value - reach, "pi_high": value + reach,
         }  # fmt: skip
         if scale == "display":
-            turn = display_scale(self.effects).inverse
+            shown = display_scale(self.effects)
+            turn, notes = shown.inverse, shown.notes
             columns = {name: turn(values) for name, values in columns.items()} | {"se": np.full(len(value), np.nan)}
         index = new.index if isinstance(new, pd.DataFrame) else list(self.effects.study) if new is None else None
-        return pd.DataFrame(columns, index=index)
+        table = pd.DataFrame(columns, index=index)
+        table.attrs["notes"] = [str(note) for note in notes]
+        return table
 
     def _prediction(self, kind: str, x: FloatArray) -> FloatArray:
         """Half the width of the prediction interval of each row; NaN where there is none."""
@@ -225,10 +231,9 @@ class RegressResult:
             An unknown name, or none.
         """
         chosen: list[int] = []
-        for name in what:
-            chosen += [self._position(name)] if name in self.names else self.moderators.terms.get(name, ())
-            if name not in self.names and name not in self.moderators.terms:
-                self._position(name)
+        for name in map(str, what):
+            known = name in self.names or name not in self.moderators.terms
+            chosen += [self._position(name)] if known else self.moderators.terms[name]
         if not chosen:
             raise InputError("Name at least one coefficient or term to test.")
         return joint_test(self.estimate, self.inference, np.eye(len(self.names))[sorted(set(chosen))])
@@ -327,12 +332,16 @@ class RegressResult:
         if isinstance(weights, Mapping):
             row = np.zeros(p)
             for name, value in weights.items():
-                row[self._position(name)] = value
-            return row[None]
-        rows = np.atleast_2d(np.asarray(weights, dtype=np.float64))
-        if rows.ndim != 2 or rows.shape[1] != p:
-            raise InputError(f"weights must have {p} columns, one for each of {', '.join(self.names)}.")
-        numbers(rows.ravel(), "weights")
+                row[self._position(name)] = numbers([value], "weights")[0]
+            rows = row[None]
+        else:
+            given = np.asarray(weights)
+            rows = np.atleast_2d(given)
+            if given.dtype.kind not in "fiu" or rows.ndim != 2 or rows.shape[1] != p:
+                raise InputError(f"weights must be numbers in {p} columns, one for each of {', '.join(self.names)}.")
+            rows = rows.astype(np.float64)
+        if not (np.isfinite(rows).all() and (rows != 0).any(axis=1).all()):
+            raise InputError("weights must be finite, and not all 0 in a contrast.")
         return rows
 
     def __str__(self) -> str:

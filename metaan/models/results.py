@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaan.errors import Note
-from metaan.measures.backtransform import Scale, display_scale
+from metaan.measures.backtransform import Scale, bounded, display_scale
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.text import describe, html
@@ -185,7 +185,7 @@ class PoolResult:
         """
         if self.scale == "display":
             return self
-        if n is None and self.spec.measure != "PR" and not KINDS[self.spec.measure].transformed:
+        if n is None and not KINDS[self.spec.measure].transformed and not bounded(self.spec.measure):
             return dataclasses.replace(self, scale="display")
         scale: Scale = display_scale(self.effects, n=n)
         point: dict[str, Any] = {name: scale.inverse_point(getattr(self, name)) for name in _POINTS}

@@ -26,6 +26,7 @@ __all__ = ["robust"]
 
 Fitted = TypeVar("Fitted", PoolResult, RegressResult)
 _FEW: Final = 4.0
+_NOTHING: Final = 1e-20
 
 
 class _White(NamedTuple):
@@ -90,25 +91,31 @@ def robust(res: Fitted, cluster: Any, *, kind: str = "CR2", level: float | None 
     (0.0779, 4.37)
     """
     ROBUST.check(kind)
-    white = _whiten(res, cluster)
+    _check(res)
+    names = cluster_labels(res.effects, cluster)
+    white = _whiten(res, clusters(res.effects, names))
     m, p = int(white.codes.max()) + 1, white.x.shape[1]
     if m <= p:
         raise OptionError(f"{m} clusters cannot give standard errors to {p} coefficients.")
     spec = dataclasses.replace(res.spec, test=kind, level=res.spec.level if level is None else check_level(level))
-    of, names = _covariance(white, kind, m), cluster_labels(res.effects, cluster)
+    of = _covariance(white, kind, m)
     if isinstance(res, PoolResult):
         return _pooled(res, spec, of, _notes(white, names, m, of))
     return _regression(res, spec, of, _notes(white, names, m, of))
 
 
-def _whiten(res: Any, cluster: Any) -> _White:
+def _check(res: Any) -> None:
     if not isinstance(res, (PoolResult, RegressResult)):
         raise InputError(f"robust takes a fitted model, not {type(res).__name__}.")
     if isinstance(res, PoolResult) and (res.spec.model != "normal" or res.scale != "analysis"):
         what = "a result on the display scale" if res.scale != "analysis" else f"model {res.spec.model!r}"
         raise OptionError(f"robust is for the results of pool, regress and multilevel as they are fitted, not {what}.")
+    if res.spec.test in ROBUST.choices:
+        raise OptionError(f"The result is cluster-robust already ({res.spec.test}): take the one before.")
+
+
+def _whiten(res: PoolResult | RegressResult, codes: npt.NDArray[np.intp]) -> _White:
     eff = res.effects
-    codes = clusters(eff, cluster)
     if isinstance(res, PoolResult):
         root = np.sqrt(res.weights)  # any multiple of the weights gives the same covariance
         return _White(root * eff.yi, root[:, None], np.array([res.estimate]), codes)
@@ -147,6 +154,8 @@ def _covariance(white: _White, kind: str, m: int) -> Covariance:
             model_cov=bread[:, :, None], w=one, method="CR2" if kind == "CR2" else "CR0",
         )  # fmt: skip
     cov = np.array(found[:, :, 0]) * (m / (m - 1) if kind == "CR1" else 1.0)
+    unknown = np.diagonal(cov) <= _NOTHING * np.diagonal(bread)  # one cluster alone tells of it: rounding errors
+    cov[unknown] = cov[:, unknown] = math.nan
     if kind == "CR2":
         return Covariance(cov, math.nan, math.nan, np.empty((0, 0)), None, Clusters(white.x, white.codes, bread))
     return Covariance(cov, float(m - p), math.nan, np.empty((0, 0)))
@@ -168,7 +177,7 @@ def _notes(white: _White, cluster: Sequence[str], m: int, of: Covariance) -> tup
     alone = [j for j in range(m) if _full_leverage(white, white.codes == j)]
     if alone:
         labels = listed(cluster[int(np.flatnonzero(white.codes == j)[0])] for j in alone)
-        text = f"Cluster {labels} alone tells of a coefficient, whose robust standard error is too small"
+        text = f"Cluster {labels} alone tells of a coefficient, whose robust standard error is too small, or none"
         notes.append(Note("full-leverage", f"{text}: do not trust it."))
     if m == len(white.y):
         notes.append(Note("robust-single", "Each cluster has one estimate: robust against wrong variances alone."))
@@ -180,11 +189,18 @@ def _pooled(res: PoolResult, spec: Spec, of: Covariance, notes: tuple[Note, ...]
     own: dict[str, Any] = {name: float(value[0]) for name, value in made.items()}
     shrink = res.tau2 / (res.tau2 + res.effects.vi)
     spread = np.sqrt(shrink * res.effects.vi + (1 - shrink) ** 2 * own["se"] ** 2)
-    return dataclasses.replace(res, **own, spec=spec, notes=res.notes + notes, blup_se=spread)
+    return dataclasses.replace(res, **own, spec=spec, notes=_kept(res.notes) + notes, blup_se=spread)
 
 
 def _regression(res: RegressResult, spec: Spec, of: Covariance, notes: tuple[Note, ...]) -> RegressResult:
     fields = coefficient_fields(res.estimate, of, spec.level)
     fields |= moderator_fields(res.estimate, of, res.moderators.intercept)
-    kept = tuple(note for note in res.notes if note.code != "independent-errors")
-    return dataclasses.replace(res, **fields, cov=of.cov, inference=of, spec=spec, notes=kept + notes)
+    return dataclasses.replace(res, **fields, cov=of.cov, inference=of, spec=spec, notes=_kept(res.notes) + notes)
+
+
+def _kept(notes: tuple[Note, ...]) -> tuple[Note, ...]:
+    """Notes that are true of the robust result too."""
+    return tuple(note for note in notes if note.code not in _OF_THE_MODEL)
+
+
+_OF_THE_MODEL: Final = ("independent-errors", "hk-narrow", "hk-common", "identical", "df-raised", "pi-narrow")

@@ -112,14 +112,18 @@ def pool_by_size(
 
 def _components(y: Any, size: Any, method: str) -> tuple[float, float]:
     """tau2 and sigma2, in units in which PyMARE's stopping rule is fine enough."""
-    unit, centre = float(np.std(y)) or 1.0, float(np.mean(y))
+    unit, centre = float(np.std(y)), float(np.mean(y))
+    if unit <= 1e-12 * float(np.abs(y).max()):
+        raise DataError("All effects are equal: nothing tells how large sampling errors are. Give variances instead.")
     estimator = pymare("estimators").SampleSizeBasedLikelihoodEstimator(
         method=method.lower(), weight_scheme="individual", small_sample_correction="wald", xtol=1e-12
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        estimator.fit(((y - centre) / unit)[:, None], size[:, None], np.ones((len(y), 1)))
+        # sizes count relative to one another
+        estimator.fit(((y - centre) / unit)[:, None], (size / size.mean())[:, None], np.ones((len(y), 1)))
     tau2, sigma2 = (float(np.ravel(estimator.params_[name])[0]) * unit**2 for name in ("tau2", "sigma2"))
-    if not sigma2 > 1e-8 * (tau2 + sigma2):
+    sigma2 *= float(size.mean())
+    if not sigma2 / size.mean() > 1e-8 * (tau2 + sigma2 / size.mean()):
         raise ConvergenceError("The likelihood is highest without sampling error (sigma2 = 0): give variances instead.")
     return (tau2 if tau2 > 1e-8 * sigma2 / size.max() else 0.0), sigma2

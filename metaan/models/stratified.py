@@ -144,21 +144,33 @@ def mantel_haenszel(
     0.499
     """
     _MEASURE.check(measure)
-    if not isinstance(continuity, bool):
+    if not isinstance(continuity, (bool, np.bool_)):
         raise OptionError(f"continuity={continuity!r} must be True or False.")
     level = check_level(level)
     of = strata(measure, columns, data=data, study=study, missing=missing)
-    pooled = POOLED[measure](*of.cells)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pooled = POOLED[measure](*of.cells)
     if not (math.isfinite(pooled.estimate) and pooled.variance > 0):
-        raise DataError(
-            f"The Mantel-Haenszel {measure} is not defined: there are no events in one of the arms over all trials."
-        )
+        raise DataError(f"The Mantel-Haenszel {measure} is not defined: {_why_undefined(measure, of)}.")
     test = person_time_test if measure.startswith("I") else cochran_mantel_haenszel
     homogeneity = breslow_day(*of.cells, pooled.estimate) if measure == "OR" else (None, None)
     return _result(
-        measure, of, pooled, level, "Mantel-Haenszel", test(*of.cells, continuity=continuity),
+        measure, of, pooled, level, "Mantel-Haenszel", test(*of.cells, continuity=bool(continuity)),
         homogeneity,
     )  # fmt: skip
+
+
+def _why_undefined(measure: str, of: Strata) -> str:
+    one, _, three, _ = (float(cell.sum()) for cell in of.cells)
+    if not one + three:
+        return "there are no events in any trial"
+    if not measure.startswith("I") and not sum(float(of.cells[i].sum()) for i in (1, 3)):
+        return "everybody has an event in every trial"
+    if measure in ("RD", "IRD"):
+        return "the trials leave it no variance"
+    if not (one and three):
+        return "there are no events in one of the arms over all trials"
+    return "no trial has events in one arm and non-events in the other"
 
 
 def peto(
@@ -244,7 +256,7 @@ def _result(
         estimate=pooled.estimate, se=se, ci_low=pooled.estimate - half, ci_high=pooled.estimate + half,
         statistic=z, pvalue=math.exp(log_p), log_pvalue=log_p, df=math.inf, pi_low=math.nan, pi_high=math.nan,
         k=eff.k, tau2=0.0, tau=0.0, I2=max(0.0, 100 * (q - q_df) / q) if q > 0 else 0.0,
-        H2=q / q_df if q_df else math.nan, Q=q, Q_df=q_df, Q_pvalue=float(chdtrc(q_df, q)) if q_df else 1.0,
+        H2=q / q_df if q_df else 1.0, Q=q, Q_df=q_df, Q_pvalue=float(chdtrc(q_df, q)) if q_df else 1.0,
         weights=100 * weights / weights.sum(), fitted=np.full(eff.k, pooled.estimate),
         blup=np.full(eff.k, pooled.estimate), blup_se=np.full(eff.k, se), convergence=Convergence(),
         spec=Spec(model="stratified", measure=measure, method=method, test="z", level=level, pi="none"),
@@ -262,6 +274,6 @@ def _heterogeneity(measure: str, of: Strata, eff: Effects, estimate: float) -> t
     if measure == "PETO":
         centre = np.average(eff.yi, weights=1 / eff.vi)
         return float(((eff.yi - centre) ** 2 / eff.vi).sum()), eff.k - 1
-    inside = events
-    q = float(((eff.yi - estimate)[inside] ** 2 / eff.vi[inside]).sum())
-    return q, max(int(inside.sum()) - 1, 0)
+    if events.sum() < 2:
+        return 0.0, 0
+    return float(((eff.yi - estimate)[events] ** 2 / eff.vi[events]).sum()), int(events.sum()) - 1
