@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["Columns", "forbid_counts", "one_unit", "read"]
 
 
+_LARGEST = 1e60  # whose square and variance can still be reckoned with
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Columns:
     """Checked columns of k studies: the values by name, each of shape (k,), and what they came with."""
@@ -37,6 +40,8 @@ def read(names: tuple[str, ...], data: Any, given: dict[str, Any], study: Any, m
     k = same_length(arrays)
     arrays, study_names, rows, notes = complete(arrays, labels(column(data, study, "study"), k), data, missing)
     one_unit(rows)
+    for name, array in arrays.items():
+        forbid(np.abs(array) > _LARGEST, study_names, f"{name} is beyond double precision; rescale", [array])
     return Columns(values=arrays, study=study_names, data=rows, notes=notes)
 
 

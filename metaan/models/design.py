@@ -116,6 +116,8 @@ def moderators(eff: Effects, formula: str, missing: str, *, also: Sequence[str] 
     needed = {str(name) for name in parsed.required_variables}
     known = [name for name in data.columns if isinstance(name, str)]
     used = sorted((needed & set(known)) | set(also))
+    if "Intercept" in needed:
+        raise InputError("A moderator cannot be called 'Intercept', the constant's own name: rename the column.")
     absent = sorted(needed - set(known))
     if absent:
         text = "" if set(absent).isdisjoint(map(str, data.columns)) else " (a column's name must be text)"
@@ -142,10 +144,6 @@ def moderators(eff: Effects, formula: str, missing: str, *, also: Sequence[str] 
     matrix = np.array(made.to_numpy(), dtype=np.float64)
     spec = made.model_spec
     terms = {str(term): tuple(int(i) for i in columns) for term, columns in spec.term_indices.items()}
-    if len(set(map(str, made.columns))) < made.shape[1]:
-        raise InputError(
-            f"formula={formula!r} gives two columns of one name: rename the column 'Intercept' of the data."
-        )
     found = Moderators(
         matrix=matrix, names=tuple(map(str, made.columns)), terms=terms, spec=spec, rows=np.flatnonzero(~lacking)
     )

@@ -183,6 +183,7 @@ def _notes(eff: Effects, spec: Spec, tau2: float, fit: Fit) -> tuple[Note, ...]:
         why = "the model is a common-effect one" if spec.method == "CE" else f"pi={spec.pi!r} needs k - p of 2 or more"
         notes.append(Note("no-pi", f"No prediction interval: {why}."))
     if eff.k < 10 * (p - 1):
-        text = f"{eff.k} studies for {p - 1} moderators: fewer than ten each, so that chance findings are likely."
+        many = f"{p - 1} moderators: fewer than ten each" if p > 2 else "a moderator: fewer than ten"
+        text = f"{eff.k} studies for {many}, so that chance findings are likely."
         notes.append(Note("few-studies", text))
     return tuple(notes)

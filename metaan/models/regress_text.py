@@ -70,6 +70,8 @@ def _q_test(fit: RegressResult) -> str:
 def _moderators(fit: RegressResult) -> str:
     if fit.QM_df == 0:
         return "Moderators  none"
+    if math.isnan(fit.QM):
+        return "Moderators  no test"
     p = probability(fit.QM_pvalue)
     if math.isinf(fit.QM_df2):
         return f"Moderators  QM = {fit.QM:.2f}, df = {fit.QM_df}, p {p}"

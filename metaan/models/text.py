@@ -23,6 +23,7 @@ def number(value: float, digits: int = 4) -> str:
     """A number for reading: four significant digits, no exponent where it can be avoided."""
     if math.isnan(value):
         return "none"
+    value += 0.0  # no minus sign before a zero
     if value == 0 or 1e-4 <= abs(value) < 1e5:
         decimals = digits if abs(value) < 1 else max(0, digits - 1 - math.floor(math.log10(abs(value))))
         return f"{value:.{decimals}f}"

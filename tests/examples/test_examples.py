@@ -1,59 +1,12 @@
 """Every example runs without a warning, prints its table and writes its figure."""
 
-import csv
 import math
-import os
 import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from helpers.examples import ROOT, read_rows, table_after
 
-import metaan
-
-ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
-
-
-def read_rows(name):
-    with (ROOT / "studies" / f"{name}.csv").open(encoding="utf-8", newline="") as handle:
-        return list(csv.DictReader(handle))
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Run a copy of an example once, away from the repository; return what it printed and where it wrote."""
-    done = {}
-
-    def once(name):
-        if name not in done:
-            folder = tmp_path_factory.mktemp(name)
-            script = shutil.copy(ROOT / "examples" / f"{name}.py", folder)
-            package = str(Path(metaan.__file__).resolve().parents[1])
-            environment = {
-                **os.environ,
-                "PYTHONPATH": package,
-                "MPLBACKEND": "Agg",
-                "PYTHONIOENCODING": "utf-8",
-            }
-            command = [sys.executable, "-W", "error", script]
-            result = subprocess.run(
-                command,
-                cwd=folder,
-                env=environment,
-                capture_output=True,
-                text=True,
-                encoding="utf-8",
-                check=False,
-            )
-            assert result.returncode == 0, result.stderr
-            assert result.stderr == ""
-            done[name] = result.stdout, folder / "output"
-        return done[name]
-
-    return once
 
 
 def test_there_are_examples():
@@ -79,11 +32,6 @@ def test_an_example_is_short_enough_to_read(path):
     text = path.read_text(encoding="utf-8").split('"""', 2)[2]
     code = [line for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
     assert 20 <= len(code) <= 60
-
-
-def table_after(printed, heading):
-    """Lines of the table that follows a heading, white space reduced to single spaces."""
-    return [" ".join(line.split()) for line in printed.split(heading)[1].split("\n\n")[1].splitlines()]
 
 
 def test_spratt_2014_shows_crude_sums_and_the_closest_recipe(run):
@@ -209,53 +157,3 @@ def test_lesions_and_patients_are_pooled_side_by_side(run):
         assert effective == sorted(effective, reverse=True)
         assert lines[4].startswith(f"patients {patients}")
     assert re.search(r"Quaglino 2008 .* 13 +14\n", printed)  # 13 of 14 patients
-
-
-def tables_of(study_ids, unit):
-    """Complete responses and totals with heat and without, as encoded."""
-    found = []
-    for study in study_ids:
-        rows = [
-            row
-            for row in read_rows("radiotherapy")
-            if (row["study_id"], row["unit"], row["outcome"]) == (study, unit, "complete_response") and row["events"]
-        ]
-        arms = {row["therapy"]: (int(row["events"]), int(row["total"])) for row in rows if row["preferred"] == "yes"}
-        found.append((*arms["radiotherapy_hyperthermia"], *arms["radiotherapy"]))
-    return found
-
-
-@pytest.mark.parametrize(
-    ("unit", "studies"),
-    [("patient", ("perez1986", "vernon1996", "jones2005")), ("lesion", ("scott1984", "gonzalez1986", "lindholm1987"))],
-)
-def test_hyperthermia_trials_by_hand(unit, studies, run):
-    printed, _ = run("07_hyperthermia_trials")
-    part = printed.split(f"Complete response per {unit}")[1]
-    trials = tables_of(studies, unit)
-    assert all(re.search(rf"{a} +{n1} +{c} +{n2}", part) for a, n1, c, n2 in trials)
-    mantel_haenszel = sum(a * (n2 - c) / (n1 + n2) for a, n1, c, n2 in trials) / sum(
-        c * (n1 - a) / (n1 + n2) for a, n1, c, n2 in trials
-    )
-    excess = sum(a - (a + c) * n1 / (n1 + n2) for a, n1, c, n2 in trials)
-    spread = sum(n1 * n2 * (a + c) * (n1 + n2 - a - c) / ((n1 + n2) ** 2 * (n1 + n2 - 1)) for a, n1, c, n2 in trials)
-    difference = sum((a * n2 - c * n1) / (n1 + n2) for a, n1, c, n2 in trials) / sum(
-        n1 * n2 / (n1 + n2) for _, n1, _, n2 in trials
-    )
-    for method, value in (
-        ("OR +Mantel-Haenszel", mantel_haenszel),
-        ("OR +Peto", math.exp(excess / spread)),
-        ("RD +Mantel-Haenszel", difference),
-    ):
-        assert re.search(rf"{method} +{value:.2f} \(", part)
-    assert re.search(r"GLMM, exact \(CM\.EL\), profile +\d", part)
-
-
-def test_hyperthermia_says_what_is_inferred_and_randomised(run):
-    printed, output = run("07_hyperthermia_trials")
-    assert re.search(r"Jones 2005 +rct .* derived +inferred", printed)
-    a, n1, c, n2 = tables_of(["vernon1996"], "patient")[0]
-    crude = a * (n2 - c) / (c * (n1 - a))
-    assert f"the sums alone give {crude:.1f}" in printed
-    assert "2.3" in next(row["notes"] for row in read_rows("radiotherapy") if row["study_id"] == "vernon1996")
-    assert len(list(output.glob("*.svg"))) == 2
