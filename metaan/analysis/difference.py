@@ -132,7 +132,7 @@ def _choices(a: _State, b: _State) -> list[str]:
     chosen = [] if one_model else ["model"]
     if _other_effects(a.effects, b.effects, counts=b.spec.model != "normal"):
         chosen.append("effects")
-    within = ("method", "likelihood", "test", "level", "pi") if one_model else ("level",)
+    within = ("method", "likelihood", "nodes", "ci", "test", "level", "pi") if one_model else ("level",)
     return chosen + [choice for choice in within if getattr(a.spec, choice) != getattr(b.spec, choice)]
 
 

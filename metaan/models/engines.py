@@ -117,10 +117,11 @@ def compare(res: PoolResult | RegressResult) -> Comparison:
             f"Neither PyMARE nor statsmodels fits this: model {res.spec.model!r}, method {res.spec.method!r}."
         )
     ours = _ours(res)
-    return Comparison(
-        table=_table(res, [ours, *witnesses]),
-        notes=tuple(note for w in witnesses for note in _differences(res, ours, w)),
-    )
+    with np.errstate(divide="ignore", invalid="ignore"):  # a standard error of 0
+        return Comparison(
+            table=_table(res, [ours, *witnesses]),
+            notes=tuple(note for w in witnesses for note in _differences(res, ours, w)),
+        )
 
 
 def _witnesses(res: PoolResult | RegressResult) -> list[_Witness]:
@@ -175,10 +176,12 @@ def _statsmodels(res: PoolResult) -> _Witness:
 
     eff, spec = res.effects, res.spec
     more = {"atol": 1e-13, "maxiter": 500} if spec.method in ("PM", "EB") else {}
-    found = combine_effects(
-        eff.yi, eff.vi, method_re="iterated" if more else "chi2", row_names=list(eff.study), use_t=spec.test != "z",
-        alpha=1 - spec.level, **more,
-    )  # fmt: skip
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        found = combine_effects(
+            eff.yi, eff.vi, method_re="iterated" if more else "chi2", row_names=list(eff.study),
+            use_t=spec.test != "z", alpha=1 - spec.level, **more,
+        )  # fmt: skip
     kind = "fe" if spec.method == "CE" else "re"
     scaled = "_hksj" if spec.test == "hk" else ""
     estimate, se = (float(getattr(found, name)) for name in (f"mean_effect_{kind}", f"sd_eff_w_{kind}{scaled}"))
