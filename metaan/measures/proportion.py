@@ -103,7 +103,8 @@ def rates(ask: Request) -> Effects:
         extreme, read.study, ask.correction, ask.add,
         where="events and non-events", hint="use glmm, which needs none",
     )  # fmt: skip
-    yi, vi = _FORMULA[ask.measure](x + extra, n + 2 * extra)
+    with np.errstate(divide="ignore"):  # an `add` too small to count: Effects refuses what is infinite
+        yi, vi = _FORMULA[ask.measure](x + extra, n + 2 * extra)
     return Effects(
         yi=yi, vi=vi, study=read.study, measure=ask.measure,
         events=x, total=n, data=read.data, notes=read.notes + notes,

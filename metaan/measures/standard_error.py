@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.special import logit, stdtrit
 
 from metaan.core.inference import quantile
 from metaan.errors import DataError, Note, OptionError, listed
+from metaan.measures.kinds import KINDS, READY_MADE
 from metaan.measures.record import Effects
 from metaan.validate import FloatArray, Option, check_level, forbid, labels, numbers, same_length
 
@@ -53,6 +54,7 @@ def se_from_ci(
     level: float = 0.95,
     df: Any = math.inf,
     study: Any = None,
+    measure: str | None = None,
 ) -> Effects:
     """Effect sizes and standard errors from printed confidence intervals.
 
@@ -69,6 +71,9 @@ def se_from_ci(
     df : float or array of shape (k,), default inf
         Degrees of freedom where the interval is of t; small trials of means need it.
     study : sequence of k labels, optional
+    measure : str, optional
+        What the estimates are, for labels and back-transformation: HR, OR, RR, ROM, IRR ... on the log scale, RD, MD,
+        SMD ... on the identity. By default GEN, an effect as it stands (PLO on the logit scale).
 
     Returns
     -------
@@ -79,7 +84,7 @@ def se_from_ci(
     Raises
     ------
     OptionError, InputError
-        Unknown scale or level; lengths that differ.
+        Unknown scale or level, a measure that is not on the scale; lengths that differ.
     DataError
         Limits out of order or outside the scale; an estimate outside its interval; df not positive.
 
@@ -99,7 +104,7 @@ def se_from_ci(
     >>> round(float(eff.yi[0]), 4), round(float(eff.vi[0]) ** 0.5, 4)
     (-0.1625, 0.1768)
     """
-    kind = _SCALES[SCALE.check(scale)]
+    kind = _measured(_SCALES[SCALE.check(scale)], scale, measure)
     level = check_level(level)
     arrays = {"low": numbers(low, "low"), "high": numbers(high, "high")}
     if estimate is not None:
@@ -130,6 +135,7 @@ def se_from_pvalue(
     df: Any = math.inf,
     two_sided: bool = True,
     study: Any = None,
+    measure: str | None = None,
 ) -> Effects:
     """Effect sizes and standard errors from printed estimates and p-values.
 
@@ -146,6 +152,9 @@ def se_from_pvalue(
     two_sided : bool, default True
         Whether the p-values are two-sided. A one-sided one is taken to be in the direction of the estimate.
     study : sequence of k labels, optional
+    measure : str, optional
+        What the estimates are, for labels and back-transformation: HR, OR, RR, ROM, IRR ... on the log scale, RD, MD,
+        SMD ... on the identity. By default GEN, an effect as it stands.
 
     Returns
     -------
@@ -155,7 +164,7 @@ def se_from_pvalue(
     Raises
     ------
     OptionError, InputError
-        Unknown scale, lengths that differ.
+        Unknown scale, a measure that is not on it, lengths that differ.
     DataError
         p-values outside (0, 1), an estimate of no effect (its standard error is not determined), df not positive.
 
@@ -176,7 +185,7 @@ def se_from_pvalue(
     """
     if SCALE.check(scale) == "logit":
         raise OptionError("scale='logit': a p-value tests no effect, and a rate has none. Use se_from_ci.")
-    kind = _SCALES[scale]
+    kind = _measured(_SCALES[scale], scale, measure)
     arrays = {"estimate": numbers(estimate, "estimate"), "pvalue": numbers(pvalue, "pvalue")}
     names = labels(study, same_length(arrays))
     _check_scale({"estimate": arrays["estimate"]}, names, kind, scale)
@@ -191,6 +200,20 @@ def se_from_pvalue(
     sides = "two" if two_sided else "one"
     text = f"Standard errors are from {sides}-sided p-values, taken as those of a Wald test ({scale} scale)."
     return _effects(y, se, names, kind, [Note("se-from-p", text)])
+
+
+def _measured(kind: _Scale, scale: str, measure: str | None) -> _Scale:
+    """The scale of a measure, which must be one that is analysed on it."""
+    if measure is None:
+        return kind
+    of = KINDS[READY_MADE.check(measure)]
+    fits = {
+        "identity": not of.transformed, "log": of.scale == "ratio" or measure in ("PLN", "IRLN", "GEN"),
+        "logit": measure in ("PLO", "GEN"),
+    }[scale]  # fmt: skip
+    if not fits:
+        raise OptionError(f"measure={measure!r} ({of.label}) is not on scale={scale!r}.")
+    return replace(kind, measure=measure)
 
 
 def _check_scale(arrays: dict[str, FloatArray], names: tuple[str, ...], kind: _Scale, scale: str) -> None:

@@ -64,7 +64,7 @@ def hazard_ratio_from_ci(hr: Any, low: Any, high: Any, *, level: float = 0.95, s
     >>> round(float(eff.yi[0]), 4), round(float(eff.vi[0]), 4)
     (-0.3567, 0.0295)
     """
-    return se_from_ci(low, high, estimate=hr, scale="log", level=level, study=study)
+    return se_from_ci(low, high, estimate=hr, scale="log", level=level, study=study, measure="HR")
 
 
 def hazard_ratio_from_logrank(

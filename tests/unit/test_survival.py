@@ -192,3 +192,17 @@ def test_every_way_recovers_a_simulated_hazard_ratio():
 def test_bad_survival_data(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_measure_gives_labels_and_the_way_back():
+    eff = metaan.se_from_ci([0.6, 0.5], [1.2, 0.98], estimate=[0.85, 0.7], scale="log", measure="RR")
+    assert eff.measure == "RR"
+    pooled = metaan.pool(eff, method="CE", test="z")
+    assert pooled.back().estimate == pytest.approx(math.exp(pooled.estimate))
+    assert metaan.se_from_pvalue([3.8], [0.008], measure="MD").measure == "MD"
+    assert metaan.hazard_ratio_from_ci([0.7], [0.5], [0.98]).measure == "HR"
+    for scale, measure in (("identity", "OR"), ("log", "RD"), ("logit", "HR")):
+        with pytest.raises(OptionError, match=f"measure='{measure}'.*scale='{scale}'"):
+            metaan.se_from_ci([0.2], [0.4], scale=scale, measure=measure)
+    with pytest.raises(OptionError, match="Choose one of"):
+        metaan.se_from_ci([0.2], [0.4], measure="HAZARD")
