@@ -14,6 +14,7 @@ from metaan.errors import DataError, InputError, OptionError, listed
 __all__ = [
     "CI",
     "CORRECTION",
+    "LIKELIHOOD",
     "METHOD",
     "MISSING",
     "NESTED_TEST",
@@ -78,6 +79,10 @@ METHOD: Final = Option(
     },
     "REML",
 )
+
+LIKELIHOOD: Final = Option(
+    "method", {"REML": "restricted maximum likelihood", "ML": "maximum likelihood"}, "REML"
+)  # fmt: skip
 
 TEST: Final = Option(
     "test",

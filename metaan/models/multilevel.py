@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from metaan.models.design import Moderators, group_values, moderators
 from metaan.models.multilevel_result import MultilevelResult
 from metaan.models.results import Spec
 from metaan.models.wald import coefficient_fields, moderator_fields
-from metaan.validate import NESTED_TEST, FloatArray, Option, check_level
+from metaan.validate import LIKELIHOOD, NESTED_TEST, FloatArray, check_level
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["multilevel", "sampling_covariance", "sigma2_interval"]
 
 IntArray = npt.NDArray[np.intp]
-_METHOD: Final = Option(
-    "method", {"REML": "restricted maximum likelihood", "ML": "maximum likelihood"}, "REML"
-)  # fmt: skip
 
 
 def multilevel(
@@ -102,7 +99,7 @@ def multilevel(
     if not isinstance(eff, Effects):
         raise InputError(f"multilevel takes an Effects record, not {type(eff).__name__}: make one with effect_size.")
     spec = Spec(
-        model="multilevel", measure=eff.measure, method=_METHOD.check(method), test=NESTED_TEST.check(test),
+        model="multilevel", measure=eff.measure, method=LIKELIHOOD.check(method), test=NESTED_TEST.check(test),
         level=check_level(level), pi="t", formula=formula,
     )  # fmt: skip
     names = _levels(random)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,16 +13,12 @@ from metaan.measures.pymare_api import pymare
 from metaan.measures.record import Effects, complete
 from metaan.models.pool import fit_normal, pool_spec
 from metaan.models.results import PoolResult
-from metaan.validate import MISSING, Option, column, forbid, labels, numbers, same_length
+from metaan.validate import LIKELIHOOD, MISSING, column, forbid, labels, numbers, same_length
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["pool_by_size"]
-
-_METHOD: Final = Option(
-    "method", {"REML": "restricted maximum likelihood", "ML": "maximum likelihood"}, "REML"
-)  # fmt: skip
 
 
 def pool_by_size(
@@ -92,7 +88,7 @@ def pool_by_size(
     if test == "kr":
         raise OptionError("test='kr' (Kenward-Roger) needs known sampling variances; choose hk, hk-adhoc, t or z.")
     MISSING.check(missing)
-    _METHOD.check(method)
+    LIKELIHOOD.check(method)
     spec = pool_spec(READY_MADE.default, method, test, level, "t")
     arrays = {name: numbers(column(data, value, name), name) for name, value in (("yi", yi), ("n", n))}
     names = labels(column(data, study, "study"), same_length(arrays))
