@@ -16,6 +16,7 @@ from metaan.models.design import take
 from metaan.models.glmm import glmm
 from metaan.models.pool import pool
 from metaan.models.results import PoolResult
+from metaan.models.text import plural
 from metaan.validate import MISSING, Option
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _options(**options: Any) -> Mapping[str, Any]:
     return MappingProxyType(options)
 
 
-_Q_FORM: Final = ("Its I2 is the Q form: read heterogeneity.I2_Q.", ())
+_Q_FORM: Final = ("Its I2 is the Q form, here {q_form:.1f}%.", ())
 _OF_META: Final = (
     _Q_FORM,
     ("Where a cell is 0 it adds 0.5 to events and totals, and not to the other cells.", ("RR", "PLN")),
@@ -194,7 +195,7 @@ def _without_double_zeros(eff: Effects) -> Effects:
     names = tuple(name for name, gone in zip(eff.study, silent, strict=True) if gone)
     if silent.all():
         raise DataError(f"The recipe leaves every trial out: none has both events and non-events ({listed(names)}).")
-    text = f"{len(names)} trials without events, or with events alone, are left out: {listed(names)}."
+    text = f"Left out, being without events or with events alone: {plural(len(names), 'trial')}, {listed(names)}."
     return take(eff, ~silent, (Note("double-zero", text, names),))
 
 
@@ -203,6 +204,7 @@ def _takes_counts(columns: dict[str, Any]) -> bool:
 
 
 def _noted(res: PoolResult, recipe: Recipe, measure: str) -> PoolResult:
-    differs = (text for text, measures in recipe.differs if not measures or measure in measures)
+    form = res.heterogeneity.I2_Q
+    differs = (text.format(q_form=form) for text, of in recipe.differs if not of or measure in of)
     text = " ".join((f"By the recipe of {recipe.program}.", *differs))
     return dataclasses.replace(res, notes=(*res.notes, Note("recipe", text)))

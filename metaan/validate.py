@@ -22,6 +22,7 @@ __all__ = [
     "ROBUST",
     "TEST",
     "FloatArray",
+    "Frozen",
     "Option",
     "check_frame",
     "check_level",
@@ -57,6 +58,17 @@ class Option:
         close = difflib.get_close_matches(str(value).casefold(), folded, n=1, cutoff=0.4)
         hint = f" Did you mean {folded[close[0]]!r}?" if close else ""
         return f"{self.name}={value!r} is not known. Choose one of {', '.join(self.choices)}.{hint}"
+
+
+class Frozen:
+    """Mixin of records: arrays that come out of a pickle or a copy are as read-only as those that went in."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for value in state.values():
+            for array in value.values() if isinstance(value, dict) else (value,):
+                if isinstance(array, np.ndarray):
+                    array.setflags(write=False)
 
 
 METHOD: Final = Option(

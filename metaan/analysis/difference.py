@@ -36,8 +36,9 @@ class Difference:
     ----------
     table : pandas.DataFrame
         One row for `a`, one for each choice in which `b` differs, in the order in which they are switched: choice, a,
-        b (the settings), estimate, ci_low, ci_high, tau2 after the switch, moved (the change of the estimate by it),
-        wider (the change of the interval's width) and alone (the change of the estimate if only it is switched).
+        b (the settings), estimate, ci_low, ci_high, pi_low, pi_high, tau2 after the switch, moved (the change of the
+        estimate by it), wider (the change of the interval's width) and alone (the change of the estimate if only it is
+        switched).
     notes : tuple of Note
     """
 
@@ -50,7 +51,8 @@ class Difference:
 
     def __str__(self) -> str:
         text = self.table.to_string(index=False, float_format=number, na_rep="")
-        return "\n".join([text, *(f"- {note}" for note in self.notes)])
+        key = "moved, wider: by this step, estimate and width of the confidence interval; alone: estimate, by it alone"
+        return "\n".join([text, f"({key})", *(f"- {note}" for note in self.notes)])
 
 
 def explain_difference(a: PoolResult, b: PoolResult) -> Difference:
@@ -183,10 +185,9 @@ def _tables(eff: Effects, spec: Spec) -> PoolResult:
 
 
 def _row(choice: str, settings: tuple[str, str], res: PoolResult, moves: tuple[float, float, float]) -> dict[str, Any]:
-    return {
-        "choice": choice, "a": settings[0], "b": settings[1], "estimate": res.estimate, "ci_low": res.ci_low,
-        "ci_high": res.ci_high, "tau2": res.tau2, "moved": moves[0], "wider": moves[1], "alone": moves[2],
-    }  # fmt: skip
+    numbers = {name: getattr(res, name) for name in ("estimate", "ci_low", "ci_high", "pi_low", "pi_high", "tau2")}
+    changes = dict(zip(("moved", "wider", "alone"), moves, strict=True))
+    return {"choice": choice, "a": settings[0], "b": settings[1], **numbers, **changes}
 
 
 def _notes(a: PoolResult, b: PoolResult, reached: PoolResult, rows: list[dict[str, Any]]) -> tuple[Note, ...]:
@@ -195,10 +196,14 @@ def _notes(a: PoolResult, b: PoolResult, reached: PoolResult, rows: list[dict[st
         return (Note("same", "The two results rest on the same choices."),)
     largest = max(moves, key=lambda row: abs(row["moved"]))
     widest = max(moves, key=lambda row: abs(row["wider"]))
+    still = _STILL * (a.ci_high - a.ci_low)
     text = "The estimate does not move"
-    if abs(largest["moved"]) > _STILL * (a.ci_high - a.ci_low):
+    if abs(largest["moved"]) > still:
         text = f"The estimate moves by {number(b.estimate - a.estimate)}, most of all through {largest['choice']}"
-    notes = [Note("summary", f"{text}; the width of the interval changes most through {widest['choice']}.")]
+    width = "the confidence interval does not change"
+    if abs(widest["wider"]) > still:
+        width = f"the width of the confidence interval changes most through {widest['choice']}"
+    notes = [Note("summary", f"{text}; {width}.")]
     if not np.isclose(reached.estimate, b.estimate, rtol=1e-8, atol=1e-12):
         notes.append(Note("unexplained", f"{number(b.estimate - reached.estimate)} is left: not from these choices."))
     return tuple(notes)

@@ -56,7 +56,7 @@ class Contrasts:
         return self.table.copy()
 
     def __str__(self) -> str:
-        shown = self.table.dropna(axis=1, how="all").drop(columns=["statistic", "df"], errors="ignore")
+        shown = self.table.dropna(axis=1, how="all").drop(columns=["statistic"], errors="ignore")
         text = shown.to_string(index=False, float_format=number)
         return "\n".join([text, *(f"- {note}" for note in self.notes)])
 
@@ -165,8 +165,12 @@ class SubgroupResult:
         text = f"{n} comparison{'s' if n > 1 else ''}, {100 * self.spec.level:g}% intervals. {how}."
         notes = [Note("multiplicity", text)]
         if KINDS[self.effects.measure].scale in ("rate", "incidence"):
-            text = "p-values are from the analysis scale, limits from those of the two rates"
-            notes.append(Note("two-scales", f"{text}: at the border they can disagree."))
+            text = "p-values are from the analysis scale (Welch), limits from those of the two rates (MOVER)"
+            notes.append(Note("two-scales", f"{text}, which are wider where studies are few: they can disagree."))
+        single = [name for name, g in self.groups.items() if g.k == 1]
+        if single and self.spec.model == "glmm":
+            text = f"One study has no tau2, and a comparison with it no interval and no test: {listed(single)}."
+            notes.append(Note("single-study-group", text))
         return (*notes, *(note for note in self.notes if note.code == "not-randomised"))
 
     def _pair(self, a: str, b: str) -> dict[str, float]:
@@ -176,7 +180,8 @@ class SubgroupResult:
         if self.regression is None:
             pieces = sum(g.se**4 / g.df for g in (one, two) if math.isfinite(g.df))
             df = variance**2 / pieces if pieces > 0 else math.inf
-        usable = math.isfinite(gap) and variance > 0 and math.isfinite(variance)
+        alone = self.spec.model == "glmm" and 1 in (one.k, two.k)  # whose tau2 is not known
+        usable = math.isfinite(gap) and variance > 0 and math.isfinite(variance) and not alone
         statistic = gap / math.sqrt(variance) if usable else math.nan
         half = float(quantile(df, self.spec.level)) * math.sqrt(variance) if usable else math.nan
         test = {"statistic": statistic, "df": df, "pvalue": float(np.exp(log_pvalue(statistic, df)))}
@@ -189,6 +194,8 @@ class SubgroupResult:
             difference = (gap, gap - half, gap + half)
         else:
             limits = [(g.estimate, g.ci_low, g.ci_high) for g in (one.back(), two.back())]
+            if alone:
+                limits = [(estimate, math.nan, math.nan) for estimate, _, _ in limits]
             difference = _difference(*limits)
             ratio = _ratio(*limits) if kind.scale in ("rate", "incidence") else none
         named = zip(("difference", "ratio"), (difference, ratio), strict=True)
@@ -241,19 +248,23 @@ class SubgroupResult:
         model = (
             exact_model(spec.likelihood) if spec.model == "glmm" else f"{spec.method} ({METHOD.choices[spec.method]})"
         )
+        used = reference_of(spec.test, moderators=self.regression is not None)
         head = [
-            f"{len(self.groups)} subgroups of {self.k} studies by {self.by}, {self.tau2} tau2",
+            f"{len(self.groups)} subgroups of {self.k} studies by {self.by}, {self._spread()}",
             f"Measure: {spec.measure} ({kind.label}), shown as {kind.shown.lower()}",
-            f"tau2: {model}; intervals: test={spec.test} ({reference_of(spec.test)})",
+            f"{'Model' if spec.model == 'glmm' else 'tau2'}: {model}; intervals: test={spec.test} ({used})",
             "",
         ]
         tail = [self._test_line(), *(f"- {note}" for note in self.back().notes)]
-        lines = _rows(shown, spec.level)
+        lines = _rows(shown, spec)
         room = max(_LINES - len(head) - len(tail), 3)
         if len(lines) > room:
             lines = [*lines[: room - 2], f"... and {len(lines) - room + 1} more subgroups: see to_frame()", lines[-1]]
         text = [*head, *lines, *tail]
         return "\n".join([*text[: _LINES - 1], " ".join(text[_LINES - 1 :])] if len(text) > _LINES else text)
+
+    def _spread(self) -> str:
+        return "common effects" if self.spec.method == "CE" else f"{self.tau2} tau2"
 
     def _test_line(self) -> str:
         if math.isnan(self.Q_between):
@@ -277,14 +288,15 @@ class SubgroupResult:
 reference_of = reference  # the argument of `contrasts` has the same name
 
 
-def _rows(shown: dict[str, PoolResult], level: float) -> list[str]:
-    width, percent = max(map(len, shown)), f"{100 * level:g}%"
+def _rows(shown: dict[str, PoolResult], spec: Spec) -> list[str]:
+    width, percent = max(map(len, shown)), f"{100 * spec.level:g}%"
     lines = []
     for name, g in shown.items():
         interval = "" if math.isnan(g.pi_low) else f", PI {number(g.pi_low)} to {number(g.pi_high)}"
+        spread = "" if spec.method == "CE" else f", tau2 {number(g.tau2)}"
         lines.append(
             f"{name:<{width}}  k {g.k:>3}  {number(g.estimate)}, {percent} CI {number(g.ci_low)} to "
-            f"{number(g.ci_high)}{interval}, tau2 {number(g.tau2)}"
+            f"{number(g.ci_high)}{interval}{spread}"
         )
     return lines
 

@@ -187,8 +187,8 @@ def _between(groups: dict[str, PoolResult]) -> tuple[JointTest, tuple[Note, ...]
         if math.isfinite(g.estimate) and g.se > 0 and math.isfinite(g.se) and not (exact and g.k == 1)
     }
     out = tuple(name for name in groups if name not in usable)
-    why = " or one study without a tau2" if exact else ""
-    text = f"No finite estimate with a standard error{why} in {listed(out)}: not in the test between subgroups."
+    why = "one study, whose tau2 is not known, or " if exact else ""
+    text = f"Not in the test between subgroups ({why}no finite estimate with a standard error): {listed(out)}."
     notes = (Note("not-in-test", text, out),) if out else ()
     if len(usable) < 2:
         return JointTest(math.nan, 0, math.inf, math.nan), notes
@@ -215,7 +215,8 @@ def _common(eff: Effects, positions: dict[str, Any], column: str, spec: Spec) ->
         row = fit.predict({_COLUMN: name}).iloc[0]
         own |= {"pi_low": float(row["pi_low"]), "pi_high": float(row["pi_high"])}
         notes = tuple(note for note in alone.notes if note.code not in _OF_TAU2)
-        groups[name] = dataclasses.replace(alone, **own, spec=spec, notes=notes)
+        shared = dataclasses.replace(spec, formula=fit.spec.formula)  # whose degrees of freedom the intervals have
+        groups[name] = dataclasses.replace(alone, **own, spec=shared, notes=notes)
     differences = np.column_stack([-np.ones(len(groups) - 1), np.eye(len(groups) - 1)])
     test = joint_test(fit.estimate, fit.inference, differences)
     notes = tuple(note for note in fit.notes if note.code != "few-studies")

@@ -59,9 +59,10 @@ def incidence(ask: Request) -> Effects:
     of = read((INCIDENCE | INCIDENCE_TWO)[ask.measure], ask.data, ask.given, ask.study, ask.missing)
     times(of, arms)
     zero = np.any([of[f"events{arm}"] == 0 for arm in arms], axis=0) & (ask.measure in _CORRECTED)
-    extra, notes = added(
-        zero, of.study, ask.correction, ask.add, where="the events of each arm", hint="pool with mantel_haenszel"
-    )
+    where, hint = "the events", "use IRS or IRFT, which need none"
+    if len(arms) == 2:
+        where, hint = "the events of each arm", "pool with mantel_haenszel or glmm"
+    extra, notes = added(zero, of.study, ask.correction, ask.add, where=where, hint=hint)
     with np.errstate(divide="ignore", invalid="ignore"):
         each = [_ONE[ask.measure](of[f"events{arm}"] + extra, of[f"time{arm}"]) for arm in arms]
         yi = each[0][0] - each[1][0] if len(each) == 2 else each[0][0]

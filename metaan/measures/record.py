@@ -11,7 +11,7 @@ import numpy as np
 from metaan.errors import InputError, Note, listed
 from metaan.measures.kinds import KINDS, READY_MADE
 from metaan.measures.pymare_api import pymare
-from metaan.validate import MISSING, FloatArray, column, forbid, labels, numbers, same_length
+from metaan.validate import MISSING, FloatArray, Frozen, column, forbid, labels, numbers, same_length
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ _RANGE = 1e150
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Effects:
+class Effects(Frozen):
     """Effect sizes of k studies, ready to pool.
 
     Parameters

@@ -5,12 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metaan.errors import Note
+from metaan.measures.record import Effects
 from metaan.names import RECORD
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["data_notes"]
+__all__ = ["data_notes", "repeated"]
+
+
+def repeated(eff: Effects) -> tuple[Note, ...]:
+    """Whether studies come with several estimates, which a model of independent studies takes for so many studies."""
+    if len(set(eff.study)) == eff.k:
+        return ()
+    text = f"{eff.k} estimates of {len(set(eff.study))} studies are taken as independent"
+    return (Note("repeated-studies", f"{text}: see multilevel and robust for estimates that are not."),)
 
 
 def data_notes(data: pd.DataFrame | None) -> tuple[Note, ...]:

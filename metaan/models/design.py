@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from metaan.errors import DataError, InputError, Note, OptionError, listed
 from metaan.measures.record import Effects
-from metaan.validate import MISSING, FloatArray
+from metaan.validate import MISSING, FloatArray, Frozen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ __all__ = ["Moderators", "group_values", "moderators", "new_rows", "rows_of", "t
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Moderators:
+class Moderators(Frozen):
     """A design matrix and where it came from.
 
     Parameters
@@ -94,7 +94,7 @@ def group_values(eff: Effects, by: Any, name: str) -> list[Any]:
     for value in values:
         if not pd.api.types.is_scalar(value):
             raise InputError(f"{name} holds {value!r}, which is no label.")
-    lacking = tuple(study for study, value in zip(eff.study, values, strict=True) if pd.isna(value))
+    lacking = tuple(study for study, value in zip(eff.study, values, strict=True) if pd.isna(value) or value == "")
     if lacking:
         raise DataError(f"{name} is missing: study {listed(lacking)}.")
     return values

@@ -56,9 +56,12 @@ class Comparison:
         return self.table.copy()
 
     def __str__(self) -> str:
-        text = self.table.dropna(axis=1, how="all").to_string(index=False, float_format=lambda v: number(v, 6))
+        text = self.table.dropna(axis=1, how="all").to_string(
+            index=False, float_format=lambda v: number(0.0 if abs(v) < _CLOSE**2 else v, 6)
+        )
         tail = [f"- {note}" for note in self.notes] or ["All agree to 1e-6."]
-        return "\n".join([text, *tail])
+        key = "(difference: of the estimate from metaan's, in metaan's standard errors)"
+        return "\n".join([text, key, *tail])
 
 
 @dataclass(frozen=True)

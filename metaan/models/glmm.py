@@ -121,9 +121,10 @@ def glmm(
     tau2 = 0 refers to the mixture of chi2(0) and chi2(1) in equal parts.
 
     Conventions, since a GLMM has no sampling variances: weights are proportional to 1/(tau2 + 1/K'') with K'' the
-    variance of the count at the shrunken effect (n p (1 - p) for rates), and are for display; Q (Wald type), I2 and H2
-    use the empirical effects and their variances, with 0.5 added where a cell is 0. (metafor's Wald Q leaves such
-    studies out.)
+    variance of the count at the shrunken effect (n p (1 - p) for rates), and are for display; Q, I2 and H2 use the
+    empirical effects and their variances, with 0.5 added where a cell is 0. For rates Q is metafor's Wald test, which
+    leaves such studies out; for two arms it is Cochran's Q of the log ratios, not the Wald test of the conditional
+    model.
 
     Counts at one end in every study leave no finite estimate: the rate is 0 or 1, the ratio 0 or infinite, with a
     likelihood-ratio interval. If every study is at one of its ends, with both kinds present, the likelihood keeps

@@ -24,6 +24,7 @@ from metaan.models.results import Convergence, GlmmResult, Spec
 
 __all__ = ["Words", "fit_exact"]
 
+_OF_ONE: Final = {"wald": "normal (Wald)", "profile": "likelihood-ratio"}
 _PI_LOSS: Final = {"t": 1.0, "hts": 2.0}
 
 
@@ -127,7 +128,8 @@ def _notes(
     if k == 1:
         notes.append(
             Note(
-                "one-study", f"One study: tau2 cannot be estimated and is set to 0; the interval is the {spec.ci} one."
+                "one-study",
+                f"One study: tau2 cannot be estimated and is set to 0; the interval is the {_OF_ONE[spec.ci]} one.",
             )
         )
     elif found.held[0]:

@@ -15,6 +15,8 @@ from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
 from metaan.validate import Option
 
+_COMMON = "A common-effect model has no tau2: fit a random-effects method, or see heterogeneity_interval(method='HT')."
+
 __all__ = ["TAU2_INTERVAL", "Tau2Interval", "tau2_interval"]
 
 TAU2_INTERVAL: Final = Option(
@@ -116,7 +118,7 @@ def tau2_interval(res: PoolResult | RegressResult, *, method: str | None = None)
 
         return _noted(*glmm_tau2_interval(res))
     if res.spec.method == "CE" or res.spec.model == "stratified":
-        raise OptionError("A common-effect model has no tau2; fit a random-effects method.")
+        raise OptionError(_COMMON)
     data = Data.of_one(res.effects.yi, res.effects.vi).column()
     if method == "PL":
         low, high = profile_likelihood(data, res.spec.level, restricted=res.spec.method != "ML")
@@ -129,7 +131,7 @@ def _of_regression(fit: RegressResult, method: str | None) -> Tau2Interval:
     """Interval of the residual tau2 of a meta-regression."""
     method = TAU2_INTERVAL.check("QP" if method is None else method)
     if fit.spec.method == "CE":
-        raise OptionError("A common-effect model has no tau2; fit a random-effects method.")
+        raise OptionError(_COMMON)
     if method in ("BJ", "J"):
         raise OptionError(f"method={method!r} is not defined for a meta-regression; use 'QP' or 'PL'.")
     data = Design(fit.effects.yi[None], fit.effects.vi[None], fit.moderators.matrix[None])

@@ -367,6 +367,8 @@ def _notes(
     if codes[-1].max() + 1 < len(codes[-1]):
         text = f"Several estimates share a {names[-1]}, whose true effects are taken as equal"
         notes.append(Note("no-estimate-level", f"{text}; add /estimate to random= to let them differ."))
+    if v is not None and (v != np.diag(np.diagonal(v))).any():
+        notes.append(Note("vcov", "Sampling errors are correlated as vcov= says."))
     if v is None and codes[0].max() + 1 < len(codes[0]):
         text = "Sampling errors are taken as independent; estimates of the same patients are not"
         notes.append(Note("independent-errors", f"{text}: give vcov= or use metaan.robust."))

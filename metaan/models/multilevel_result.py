@@ -126,8 +126,12 @@ class MultilevelResult(RegressResult):
         return np.asarray(float(quantile(df, self.spec.level)) * np.sqrt(self.tau2 + mean + np.zeros(x.shape[0])))
 
     def __str__(self) -> str:
-        nested = " > ".join(f"{n} {name}" for n, name in zip(self.groups, self.levels, strict=True))
+        nested = " > ".join(f"{name} ({n})" for n, name in zip(self.groups, self.levels, strict=True))
         return describe(self, f"Multilevel model of {self.k} estimates in {nested}", component_lines(self))
+
+    def __repr__(self) -> str:
+        inside = "/".join(self.levels)
+        return f"<MultilevelResult: {self.spec.measure} of {self.k} estimates in {inside}, on {self.spec.formula!r}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Flat dictionary of plain numbers and text: fit for JSON."""

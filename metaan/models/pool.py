@@ -16,7 +16,7 @@ from metaan.core.tau2 import ESTIMATORS, Tau2
 from metaan.core.wls import Data, FloatArray
 from metaan.errors import InputError, Note, OptionError
 from metaan.measures.record import Effects
-from metaan.models.cautions import data_notes
+from metaan.models.cautions import data_notes, repeated
 from metaan.models.results import Convergence, PoolResult, Spec
 from metaan.validate import METHOD, PI, TEST, check_level, forbid, numbers
 
@@ -200,7 +200,7 @@ def _i2_h2(method: str, k: int, tau2: float, q: Cochran) -> tuple[float, float]:
 def _notes(
     eff: Effects, spec: Spec, estimate: Tau2, p: Pieces, half: float, interval: tuple[float, float]
 ) -> tuple[Note, ...]:
-    notes = []
+    notes = [*repeated(eff)]
     if eff.k == 1:
         notes.append(
             Note("one-study", "One study: tau2 cannot be estimated and is set to 0; the interval is the normal one.")

@@ -11,10 +11,11 @@ from metaan.core.coefficients import Covariance, covariance
 from metaan.core.linear import ESTIMATORS, Design, Fit, at, log_likelihood, trace
 from metaan.errors import InputError, Note, OptionError
 from metaan.measures.record import Effects
-from metaan.models.cautions import data_notes
+from metaan.models.cautions import data_notes, repeated
 from metaan.models.design import Moderators, moderators
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import Spec
+from metaan.models.text import plural
 from metaan.models.wald import coefficient_fields, moderator_fields
 from metaan.validate import METHOD, PI, TEST, FloatArray, check_level
 
@@ -45,8 +46,8 @@ def regress(
     method : {"REML", "CE", "DL", "HE", "HS", "HSk", "SJ", "ML", "EB", "PM", "PMM", "DLIT", "SJIT"}
         Estimator of the residual between-study variance tau2.
     test : {"hk", "z", "t", "hk-adhoc", "kr"}
-        Standard errors and reference distribution: Knapp-Hartung (default), normal, t with k - p degrees of freedom,
-        Knapp-Hartung never below the usual, Kenward-Roger (REML only).
+        Standard errors and reference distribution: Hartung-Knapp (default), normal, t with k - p degrees of freedom,
+        Hartung-Knapp never below the usual, Kenward-Roger (REML only).
     level : float, default 0.95
         Level of the intervals, in (0.5, 1).
     pi : {"t", "hts", "z", "simple", "hk", "kr", "none"}
@@ -155,7 +156,7 @@ def _result(
         loglik=float(log_likelihood(Design(eff.yi, eff.vi, design.matrix), tau2, restricted=restricted)),
         fitted=fitted, blup=fitted + shrink * (eff.yi - fitted), weights=100 * fit.w / fit.w.sum(),
         leverage=(fit.q**2).sum(axis=-1), moderators=design, inference=of, spec=spec, effects=eff,
-        notes=eff.notes + data_notes(eff.data) + _notes(eff, spec, tau2, fit),
+        notes=eff.notes + data_notes(eff.data) + _notes(eff, spec, design, tau2, fit),
     )  # fmt: skip
 
 
@@ -168,22 +169,23 @@ def _r2(eff: Effects, spec: Spec, design: Moderators, tau2: float) -> float:
     return 100 * max(0.0, (total - tau2) / total) if total > 0 else math.nan
 
 
-def _notes(eff: Effects, spec: Spec, tau2: float, fit: Fit) -> tuple[Note, ...]:
-    notes = []
+def _notes(eff: Effects, spec: Spec, design: Moderators, tau2: float, fit: Fit) -> tuple[Note, ...]:
+    notes = [*repeated(eff)]
     if spec.method != "CE" and tau2 == 0:
         notes.append(Note("tau2-zero", f"Residual tau2 is estimated as 0 by {spec.method}: a common-effect model."))
     p, scale = fit.q.shape[-1], float(fit.Q) / (eff.k - fit.q.shape[-1])
     if scale == 0 and spec.test == "hk":
-        text = "The effects lie exactly on the regression: the Knapp-Hartung standard errors are 0 and not usable."
+        text = "The effects lie exactly on the regression: the Hartung-Knapp standard errors are 0 and not usable."
         notes.append(Note("identical", f"{text} Use test='z' or 'hk-adhoc'."))
-    elif spec.test == "hk" and scale < 1:
-        text = f"Knapp-Hartung scales the variances by {scale:.2g}, below the usual; test='hk-adhoc' never does."
+    elif spec.test == "hk" and scale < 0.9995:
+        text = f"Hartung-Knapp scales the variances by {scale:.3g}, below the usual; test='hk-adhoc' never does."
         notes.append(Note("hk-narrow", text))
     if spec.pi != "none" and (spec.method == "CE" or (spec.pi in ("hts", "hk") and eff.k - p < 2)):
         why = "the model is a common-effect one" if spec.method == "CE" else f"pi={spec.pi!r} needs k - p of 2 or more"
         notes.append(Note("no-pi", f"No prediction interval: {why}."))
-    if eff.k < 10 * (p - 1):
-        many = f"{p - 1} moderators: fewer than ten each" if p > 2 else "a moderator: fewer than ten"
-        text = f"{eff.k} studies for {many}, so that chance findings are likely."
-        notes.append(Note("few-studies", text))
+    own = p - (design.intercept is not None)
+    if eff.k < 10 * own:
+        beside = " besides the intercept" if design.intercept is not None else ""
+        many = f"{plural(own, 'coefficient')}{beside}: fewer than ten{' each' if own > 1 else ''}"
+        notes.append(Note("few-studies", f"{eff.k} studies for {many}, so that chance findings are likely."))
     return tuple(notes)

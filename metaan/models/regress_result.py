@@ -18,7 +18,7 @@ from metaan.models.design import Moderators, new_rows
 from metaan.models.permuted import Permuted, permuted
 from metaan.models.regress_text import describe, residual_line
 from metaan.models.results import Spec, _plain
-from metaan.validate import PI, FloatArray, Option, numbers
+from metaan.validate import PI, FloatArray, Frozen, Option, numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ SCALE = Option("scale", {"analysis": "as it was fitted", "display": "rates, rati
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class RegressResult:
+class RegressResult(Frozen):
     """Result of `metaan.regress`.
 
     Parameters

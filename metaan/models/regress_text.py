@@ -21,7 +21,7 @@ _LINES: Final = 20
 def describe(fit: RegressResult, title: str, spread: list[str]) -> str:
     """Text of a meta-regression: model, coefficients, spread, tests, notes, in at most twenty lines."""
     spec = fit.spec
-    test = reference(spec.test).replace("k - 1", "k - p")
+    test = reference(spec.test, moderators=True)
     head = [
         f"{title}: {spec.formula}",
         f"Measure: {spec.measure} ({KINDS[spec.measure].label})",
@@ -37,7 +37,7 @@ def _coefficients(fit: RegressResult, room: int) -> list[str]:
     percent = f"{100 * fit.spec.level:g}%"
     lines = [
         f"{name:<{width}}  {number(fit.estimate[i])}, {percent} CI {number(fit.ci_low[i])} to {number(fit.ci_high[i])} "
-        f"(SE {number(fit.se[i])}, p {probability(fit.pvalue[i])})"
+        f"(SE {number(fit.se[i])}, {_statistic(fit, i)}, p {probability(fit.pvalue[i])})"
         for i, name in enumerate(fit.names)
     ]
     if len(lines) <= room:
@@ -45,9 +45,17 @@ def _coefficients(fit: RegressResult, room: int) -> list[str]:
     return [*lines[: room - 1], f"... and {len(lines) - room + 1} more coefficients: to_frame() has them all"]
 
 
+def _statistic(fit: RegressResult, i: int) -> str:
+    if math.isinf(fit.df[i]):
+        return f"z = {number(fit.statistic[i], 3)}"
+    return f"t({fit.df[i]:.4g}) = {number(fit.statistic[i], 3)}"
+
+
 def residual_line(fit: RegressResult) -> str:
     """Residual heterogeneity in one line."""
     share = "" if math.isnan(fit.R2) else f", R2 {fit.R2:.1f}%"
+    if fit.spec.method == "CE":
+        return f"Spread      I2 {fit.I2:.1f}% (from QE); {_q_test(fit)}"
     return (
         f"Spread      residual tau2 {number(fit.tau2)}, tau {number(fit.tau)}, I2 {fit.I2:.1f}%{share}; {_q_test(fit)}"
     )
@@ -73,9 +81,10 @@ def _moderators(fit: RegressResult) -> str:
     if math.isnan(fit.QM):
         return "Moderators  no test"
     p = probability(fit.QM_pvalue)
+    what = "" if fit.moderators.intercept is not None else "all coefficients = 0: "
     if math.isinf(fit.QM_df2):
-        return f"Moderators  QM = {fit.QM:.2f}, df = {fit.QM_df}, p {p}"
-    return f"Moderators  F = {fit.QM:.2f}, df = {fit.QM_df} and {fit.QM_df2:.4g}, p {p}"
+        return f"Moderators  {what}QM = {fit.QM:.2f}, df = {fit.QM_df}, p {p}"
+    return f"Moderators  {what}F = {fit.QM:.2f}, df = {fit.QM_df} and {fit.QM_df2:.4g}, p {p}"
 
 
 def _notes(fit: RegressResult) -> list[str]:

@@ -15,7 +15,7 @@ from metaan.measures.backtransform import Scale, bounded, display_scale
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.text import describe, html
-from metaan.validate import FloatArray
+from metaan.validate import FloatArray, Frozen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,7 @@ class Spec:
     seed: int | None = None
     formula: str | None = None
     likelihood: str | None = None
+    cluster: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,7 @@ class Heterogeneity:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PoolResult:
+class PoolResult(Frozen):
     """Result of `metaan.pool`: one pooled effect.
 
     Numbers stand on the analysis scale; `back` gives the same record on the display scale (rates).
@@ -157,7 +158,7 @@ class PoolResult:
     @cached_property
     def heterogeneity(self) -> Heterogeneity:
         """All measures of heterogeneity in one record."""
-        share = max(0.0, (self.Q - self.Q_df) / self.Q) * 100 if self.Q > 0 else 0.0
+        share = max(0.0, (self.Q - self.Q_df) / self.Q) * 100 if self.Q > 0 else self.Q
         return Heterogeneity(
             tau2=self.tau2, tau=self.tau, I2=self.I2, I2_Q=share,
             H2=self.H2, Q=self.Q, Q_df=self.Q_df, Q_pvalue=self.Q_pvalue,

@@ -97,11 +97,13 @@ def robust(res: Fitted, cluster: Any, *, kind: str = "CR2", level: float | None 
     m, p = int(white.codes.max()) + 1, white.x.shape[1]
     if m <= p:
         raise OptionError(f"{m} clusters cannot give standard errors to {p} coefficients.")
-    spec = dataclasses.replace(res.spec, test=kind, level=res.spec.level if level is None else check_level(level))
+    named = cluster if isinstance(cluster, str) else "the clusters given"
+    level = res.spec.level if level is None else check_level(level)
+    spec = dataclasses.replace(res.spec, test=kind, level=level, cluster=named)
     of = _covariance(white, kind, m)
     if isinstance(res, PoolResult):
-        return _pooled(res, spec, of, _notes(white, names, m, of))
-    return _regression(res, spec, of, _notes(white, names, m, of))
+        return _pooled(res, spec, of, _notes(white, names, named, of))
+    return _regression(res, spec, of, _notes(white, names, named, of))
 
 
 def _check(res: Any) -> None:
@@ -168,8 +170,11 @@ def _full_leverage(white: _White, inside: npt.NDArray[np.bool_]) -> bool:
     return bool(len(rest) < white.x.shape[1] or sizes[-1] < 1e-8 * np.linalg.norm(white.x))
 
 
-def _notes(white: _White, cluster: Sequence[str], m: int, of: Covariance) -> tuple[Note, ...]:
-    notes = []
+def _notes(white: _White, cluster: Sequence[str], by: str, of: Covariance) -> tuple[Note, ...]:
+    m = int(white.codes.max()) + 1
+    sizes = np.bincount(white.codes)
+    each = f"{sizes.min()}" if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
+    notes = [Note("clusters", f"Standard errors are robust by {by}: {m} clusters of {each} estimates.")]
     df = min(of.contrast_df(row) for row in np.eye(white.x.shape[1]))
     if df < _FEW:
         text = f"{m} clusters leave {df:.2g} degrees of freedom, too few for trustworthy p-values"
@@ -203,4 +208,12 @@ def _kept(notes: tuple[Note, ...]) -> tuple[Note, ...]:
     return tuple(note for note in notes if note.code not in _OF_THE_MODEL)
 
 
-_OF_THE_MODEL: Final = ("independent-errors", "hk-narrow", "hk-common", "identical", "df-raised", "pi-narrow")
+_OF_THE_MODEL: Final = (
+    "independent-errors",
+    "hk-narrow",
+    "hk-common",
+    "identical",
+    "df-raised",
+    "pi-narrow",
+    "repeated-studies",
+)

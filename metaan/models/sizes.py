@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -99,11 +101,12 @@ def pool_by_size(
         known = f"{len(y)} studies, n from {size.min():g} to {size.max():g}"
         raise DataError(f"{known}: at least three are needed, not all of one size.")
     tau2, sigma2 = _components(y, size, method)
-    note = Note("sizes-alone", f"No variances were given: they are taken as {sigma2:.4g}/n, estimated with tau2.")
+    text = f"No variances were given: they are taken as {sigma2:.4g}/n, estimated with tau2 and then taken as known"
+    note = Note("sizes-alone", f"{text}; Q would only repeat that fit and is left out.")
     eff = Effects(
         yi=y, vi=sigma2 / size, study=names, measure=spec.measure, data=rows, notes=(*notes, note), inputs={"n": size}
     )
-    return fit_normal(eff, spec, tau2=tau2)
+    return dataclasses.replace(fit_normal(eff, spec, tau2=tau2), Q=math.nan, Q_pvalue=math.nan)
 
 
 def _components(y: Any, size: Any, method: str) -> tuple[float, float]:

@@ -32,7 +32,8 @@ class Strata(NamedTuple):
         silent = tuple(name for name, says in zip(self.study, self.informative, strict=True) if not says)
         if not silent:
             return ()
-        text = f"{len(silent)} trials without events (or with events alone) say nothing on {measure}: {listed(silent)}."
+        many = "1 trial" if len(silent) == 1 else f"{len(silent)} trials"
+        text = f"Without events (or with events alone), nothing is said on {measure} by {many}: {listed(silent)}."
         return (Note("no-information", text, silent),)
 
 
@@ -69,7 +70,11 @@ def each_trial(measure: str, of: Strata) -> Effects:
     counts: dict[str, Any] = dict(zip(names, values, strict=True))
     eff = effect_size(measure, study=study, correction="none" if measure == "PETO" else "only0", **counts)
     shown = tuple(
-        Note("zero-cell-shown", f"For the effects of single trials alone, {note.text}", note.studies)
+        Note(
+            "zero-cell-shown",
+            f"For single trials, Q and I2 (not the pooled effect), {note.text}",
+            note.studies,
+        )
         for note in eff.notes
     )
     return Effects(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from scipy.special import chdtrc, ndtri
@@ -54,6 +54,8 @@ class StratifiedResult(PoolResult):
     ----------
     k_all : int
         Trials given, those included that say nothing about this measure.
+    yates : bool
+        Whether `association` has Yates' correction.
     association : Chi2
         Test of no effect in any trial: Cochran-Mantel-Haenszel, or its analogue for events over time.
     breslow_day, tarone : Chi2 or None
@@ -61,6 +63,7 @@ class StratifiedResult(PoolResult):
     """
 
     k_all: int
+    yates: bool
     association: Chi2
     breslow_day: Chi2 | None
     tarone: Chi2 | None
@@ -78,7 +81,9 @@ class StratifiedResult(PoolResult):
         """
         import pandas as pd
 
-        rows = {"association": self.association, "Breslow-Day": self.breslow_day, "Tarone": self.tarone}
+        person_time, yates = self.spec.measure.startswith("I"), " with Yates' correction" if self.yates else ""
+        first = f"{'person-time' if person_time else 'Cochran-Mantel-Haenszel'}{yates}"
+        rows = {first: self.association, "Breslow-Day": self.breslow_day, "Tarone": self.tarone}
         return pd.DataFrame([{"test": name, **test._asdict()} for name, test in rows.items() if test is not None])
 
 
@@ -127,7 +132,9 @@ def mantel_haenszel(
     -----
     The model assumes one true effect. A trial without events in both arms (or, for OR, in everybody) has no weight for
     a ratio; the effects of single trials, shown beside, have 0.5 added where a cell is 0. Agrees with metafor's
-    ``rma.mh``. Formulas: OR sum(ad/N)/sum(bc/N); RR sum(a n2/N)/sum(c n1/N); RD sum[(a n2 - c n1)/N]/sum(n1 n2/N).
+    ``rma.mh``, but that Yates' correction is at most |O - E| (as in R's ``mantelhaen.test``), so that the test of no
+    effect cannot rise again when O is near E. Formulas: OR sum(ad/N)/sum(bc/N); RR sum(a n2/N)/sum(c n1/N); RD
+    sum[(a n2 - c n1)/N]/sum(n1 n2/N).
 
     References
     ----------
@@ -153,11 +160,9 @@ def mantel_haenszel(
     if not (math.isfinite(pooled.estimate) and pooled.variance > 0):
         raise DataError(f"The Mantel-Haenszel {measure} is not defined: {_why_undefined(measure, of)}.")
     test = person_time_test if measure.startswith("I") else cochran_mantel_haenszel
-    homogeneity = breslow_day(*of.cells, pooled.estimate) if measure == "OR" else (None, None)
-    return _result(
-        measure, of, pooled, level, "Mantel-Haenszel", test(*of.cells, continuity=bool(continuity)),
-        homogeneity,
-    )  # fmt: skip
+    association = test(*of.cells, continuity=bool(continuity))
+    homogeneity = breslow_day(*of.cells, pooled.estimate) if measure == "OR" else ()
+    return _result(measure, of, pooled, level, "Mantel-Haenszel", _Tests(association, bool(continuity), *homogeneity))
 
 
 def _why_undefined(measure: str, of: Strata) -> str:
@@ -239,13 +244,17 @@ def peto(
         of = of._replace(notes=(*of.notes, Note("peto-unbalanced", text, names)))
     pooled = peto_sums(*of.cells)
     association = cochran_mantel_haenszel(*of.cells, continuity=False)
-    return _result("PETO", of, pooled, level, "Peto", association, (None, None))
+    return _result("PETO", of, pooled, level, "Peto", _Tests(association, False))
 
 
-def _result(
-    measure: str, of: Strata, pooled: Pooled, level: float, method: str,
-    association: Chi2, homogeneity: tuple[Chi2 | None, Chi2 | None],
-) -> StratifiedResult:  # fmt: skip
+class _Tests(NamedTuple):
+    association: Chi2
+    yates: bool
+    breslow_day: Chi2 | None = None
+    tarone: Chi2 | None = None
+
+
+def _result(measure: str, of: Strata, pooled: Pooled, level: float, method: str, tests: _Tests) -> StratifiedResult:
     eff = each_trial(measure, of)
     se, weights = math.sqrt(pooled.variance), pooled.weights[of.informative]
     half = float(ndtri((1 + level) / 2)) * se
@@ -260,9 +269,20 @@ def _result(
         weights=100 * weights / weights.sum(), fitted=np.full(eff.k, pooled.estimate),
         blup=np.full(eff.k, pooled.estimate), blup_se=np.full(eff.k, se), convergence=Convergence(),
         spec=Spec(model="stratified", measure=measure, method=method, test="z", level=level, pi="none"),
-        effects=eff, notes=eff.notes + data_notes(eff.data) + of.silence(measure), k_all=len(of.study),
-        association=association, breslow_day=homogeneity[0], tarone=homogeneity[1],
+        effects=eff, notes=eff.notes + data_notes(eff.data) + of.silence(measure) + _without(of, q_df + 1, eff.k),
+        k_all=len(of.study), **tests._asdict(),
     )  # fmt: skip
+
+
+def _without(of: Strata, inside: int, k: int) -> tuple[Note, ...]:
+    """Which trials Q leaves out: those of differences where nobody, or everybody, has an event."""
+    if inside >= k or k < 2:
+        return ()
+    hit, total = of.cells[0] + of.cells[2], of.cells[1] + of.cells[3]
+    names = tuple(name for name, x, rest in zip(of.study, hit, total, strict=True) if x == 0 or rest == 0)
+    return (
+        Note("q-without", f"Q and I2 leave out trials without events, or with events alone: {listed(names)}.", names),
+    )
 
 
 def _heterogeneity(measure: str, of: Strata, eff: Effects, estimate: float) -> tuple[float, int]:

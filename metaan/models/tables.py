@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from metaan.measures.backtransform import display_scale
 from metaan.measures.intervals import INTERVAL, limits
 from metaan.validate import FloatArray
 
@@ -29,8 +30,9 @@ def study_table(res: PoolResult, *, interval: str) -> pd.DataFrame:
             "rate": eff.events / eff.total, "rate_low": low, "rate_high": high,
         }  # fmt: skip
     half = ndtri((1 + res.spec.level) / 2) * np.sqrt(eff.vi)
+    turn = display_scale(eff).inverse if res.scale == "display" else np.asarray
     columns |= {
-        "yi": eff.yi, "vi": eff.vi, "ci_low": eff.yi - half, "ci_high": eff.yi + half,
+        "yi": turn(eff.yi), "vi": eff.vi, "ci_low": turn(eff.yi - half), "ci_high": turn(eff.yi + half),
         "weight": res.weights, "fitted": res.fitted, "blup": res.blup,
     }  # fmt: skip
     return pd.DataFrame(columns)

@@ -10,9 +10,9 @@ from metaan.names import heading
 from metaan.validate import METHOD, NESTED_TEST, PI, ROBUST, TEST
 
 if TYPE_CHECKING:
-    from metaan.models.results import GlmmResult, PoolResult
+    from metaan.models.results import GlmmResult, PoolResult, Spec
 
-__all__ = ["describe", "exact_model", "html", "number", "probability", "reference"]
+__all__ = ["describe", "exact_model", "html", "number", "plural", "prediction", "probability", "reference"]
 
 _PLURAL: Final = {"rate": "rates", "incidence": "rates", "ratio": "ratios"}
 _WORD: Final = {"rate": "rate", "incidence": "rate", "ratio": "ratio"}
@@ -24,9 +24,10 @@ def number(value: float, digits: int = 4) -> str:
     if math.isnan(value):
         return "none"
     value += 0.0  # no minus sign before a zero
-    if value == 0 or 1e-4 <= abs(value) < 1e5:
-        decimals = digits if abs(value) < 1 else max(0, digits - 1 - math.floor(math.log10(abs(value))))
-        return f"{value:.{decimals}f}"
+    if value == 0:
+        return f"{value:.{digits}f}"
+    if 1e-4 <= abs(value) < 1e5:
+        return f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
     return f"{value:.{digits - 1}e}"
 
 
@@ -34,13 +35,32 @@ def probability(pvalue: float) -> str:
     """A p-value with its relation sign: ``= 0.013`` or ``< 0.0001``."""
     if math.isnan(pvalue):
         return "not defined"
-    return "< 0.0001" if pvalue < 1e-4 else f"= {pvalue:.2g}" if pvalue < 0.1 else f"= {pvalue:.2f}"
+    return "< 0.0001" if pvalue < 1e-4 else f"= {pvalue:#.2g}" if pvalue < 0.1 else f"= {pvalue:.2f}"
 
 
-def reference(test: str) -> str:
-    """What a standard error and reference distribution are called."""
+def reference(test: str, *, moderators: bool = False) -> str:
+    """What a standard error and reference distribution are called; with moderators, k - p for k - 1."""
     known = {**TEST.choices, **NESTED_TEST.choices, **ROBUST.choices} | {"t": TEST.choices["t"]}
+    if moderators:
+        known |= {"hk": "Knapp & Hartung 2003", "t": TEST.choices["t"].replace("k - 1", "k - p")}
     return known[test].split(";")[0]
+
+
+def prediction(spec: Spec) -> str:
+    """How a prediction interval is made; degrees of freedom of a regression where that is behind the result."""
+    how = PI.choices[spec.pi]
+    return how if spec.formula is None else how.replace("k - 1", "k - p").replace("k - 2", "k - p - 1")
+
+
+def plural(n: int, one: str) -> str:
+    """A number with its noun."""
+    return f"{n} {one}" if n == 1 else f"{n} {one[:-1]}ies" if one.endswith("y") else f"{n} {one}s"
+
+
+def true_word(measure: str) -> str:
+    """What a true effect of the measure is called."""
+    kind = KINDS[measure]
+    return _WORD.get(kind.scale, kind.shown.lower() if kind.transformed else "effect")
 
 
 def exact_model(likelihood: str | None) -> str:
@@ -60,9 +80,10 @@ def describe(res: PoolResult) -> str:
 
 def _head(res: PoolResult) -> list[str]:
     spec = res.spec
-    studies = "1 study" if res.k == 1 else f"{res.k} studies"
+    studies = plural(res.k, "study")
     kind = KINDS[spec.measure]
-    scale = f", shown as {_PLURAL[kind.scale]}" if res.scale == "display" and kind.scale in _PLURAL else ""
+    shown = _PLURAL.get(kind.scale, f"{kind.shown.lower()}s" if kind.transformed else "")
+    scale = f", shown as {shown}" if res.scale == "display" and shown else ""
     if spec.model == "glmm":
         model = f"{exact_model(spec.likelihood)} of {studies}"
         method = f"Maximum likelihood, {_quadrature(res)}; interval: {_interval(res)}"
@@ -110,9 +131,13 @@ def _effect(res: PoolResult, shown: PoolResult) -> list[str]:
         lines.append(f"{name:<11} {number(shown.estimate)}, {percent} CI {ends}{_median(res)}")
     if not math.isnan(res.pi_low):
         ends = f"{number(shown.pi_low)} to {number(shown.pi_high)}"
-        what = f"true {_WORD.get(kind.scale, 'effect')} of a new study"
+        what = f"true {true_word(res.spec.measure)} of a new study"
         drawn = f", {res.spec.draws} draws, seed {res.spec.seed}" if res.spec.draws else ""
-        lines.append(f"Prediction  {ends} ({percent}, {what}; {PI.choices[res.spec.pi]}{drawn})")
+        how = (
+            PI.choices[res.spec.pi] if res.spec.formula is None else PI.choices[res.spec.pi].replace("k - ", "k - p - ")
+        )
+        how = how.replace("k - p - 1", "k - p").replace("k - p - 2", "k - p - 1")
+        lines.append(f"Prediction  {ends} ({percent}, {what}; {how}{drawn})")
     return lines
 
 
@@ -142,9 +167,10 @@ def _heterogeneity(res: PoolResult) -> list[str]:
     common = res.spec.method == "CE" or res.spec.model == "stratified"
     against = f" (against empirical {'logits' if res.spec.measure == 'PLO' else 'effects'})"
     what = against if exact else " (from Q)" if common else ""
-    q = f"{'Wald ' if exact else ''}Q = {res.Q:.2f}, df = {res.Q_df}, p {probability(res.Q_pvalue)}"
-    between = "" if res.spec.model == "stratified" else f"tau2 {number(res.tau2)}, tau {number(res.tau)}, "
-    lines = [f"Spread      {between}I2 {res.I2:.1f}%{what}, H2 {number(res.H2)}; {q}"]
+    name = ("Wald Q" if res.spec.measure == "PLO" else "Q (inverse variance)") if exact else "Q"
+    q = "" if math.isnan(res.Q) else f"; {name} = {res.Q:.2f}, df = {res.Q_df}, p {probability(res.Q_pvalue)}"
+    between = "" if common else f"tau2 {number(res.tau2)}, tau {number(res.tau)}, "
+    lines = [f"Spread      {between}I2 {res.I2:.1f}%{what}, H2 {number(res.H2)}{q}"]
     if exact and "tau2-unbounded" not in codes:
         fit = cast("GlmmResult", res)
         lines.append(

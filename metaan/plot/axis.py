@@ -16,7 +16,9 @@ from metaan.validate import FloatArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Axis", "make_axis"]
+__all__ = ["XLABEL", "Axis", "make_axis"]
+
+XLABEL: Final = "xlabel"  # key of `DataFrame.attrs` of a table
 
 _HALF: Final = 0.5  # rates that reach beyond this get the whole axis from 0 to 100 %
 _TITLES: Final = {
@@ -101,6 +103,8 @@ def make_axis(table: pd.DataFrame, xlim: tuple[float, float] | None = None) -> A
             ticks = _automatic(finite, is_rate)
         low, high = ticks[0], ticks[-1]
     title, short = _TITLES[scale]
+    if scale == "ratio":
+        short = str(table.attrs.get(XLABEL, short))
     return Axis(
         low=float(low) / factor, high=float(high) / factor, ticks=tuple(float(t) / factor for t in ticks),
         factor=factor, decimals=2 if scale == "ratio" else _decimals(float(high - low), is_rate), title=title,

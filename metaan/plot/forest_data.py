@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from metaan.errors import InputError, OptionError, listed
 from metaan.evidence.explain import explain
-from metaan.measures.backtransform import display_scale
 from metaan.measures.kinds import KINDS
 from metaan.models.results import PoolResult
 from metaan.names import RECORD
+from metaan.plot.axis import XLABEL
 from metaan.plot.wording import (
     axis_label,
     glmm_lines,
@@ -29,11 +29,10 @@ from metaan.validate import Option
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "ROWS", "SORT", "XLABEL", "check_table", "forest_table"]
+__all__ = ["COLUMNS", "ROWS", "SORT", "check_table", "forest_table"]
 
 ROWS: Final = ("study", "pooled", "prediction", "statistics", "note")
 COLUMNS: Final = ("row", "study", "events", "total", "estimate", "low", "high", "weight", "level", "scale")
-XLABEL: Final = "xlabel"  # key of `DataFrame.attrs`
 
 SORT: Final = Option(
     "sort",
@@ -152,11 +151,8 @@ def _studies(shown: PoolResult, interval: str) -> pd.DataFrame:
     if eff.events is not None and eff.total is not None:
         frame = frame.rename(columns={"rate": "estimate", "rate_low": "low", "rate_high": "high"})
     else:
-        turn = display_scale(eff).inverse
         frame = frame.drop(columns=["events", "total"], errors="ignore").assign(
-            estimate=turn(frame["yi"].to_numpy()),
-            low=turn(frame["ci_low"].to_numpy()),
-            high=turn(frame["ci_high"].to_numpy()),
+            estimate=frame["yi"], low=frame["ci_low"], high=frame["ci_high"]
         )
     return frame.assign(row="study")
 

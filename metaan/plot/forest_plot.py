@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from metaan.errors import OptionError
 from metaan.models.results import PoolResult
 from metaan.plot import marks
-from metaan.plot.axis import Axis, make_axis
+from metaan.plot.axis import XLABEL, Axis, make_axis
 from metaan.plot.canvas import new_axes, room, set_axis, take, write
-from metaan.plot.forest_data import XLABEL, check_table, forest_table
+from metaan.plot.forest_data import check_table, forest_table
 from metaan.plot.layout import Layout, Words, arrange, fit
 from metaan.plot.style import current_style
 

@@ -11,8 +11,9 @@ import numpy as np
 from metaan.measures.intervals import INTERVAL
 from metaan.measures.kinds import KINDS
 from metaan.models.results import GlmmResult, PoolResult
+from metaan.models.text import prediction as how_predicted
 from metaan.names import RECORD
-from metaan.validate import PI, ROBUST
+from metaan.validate import ROBUST
 
 __all__ = [
     "axis_label", "glmm_lines", "heterogeneity_line", "interval_lines", "model_line", "pooled_label",
@@ -69,7 +70,8 @@ def model_line(res: PoolResult) -> str:
     if isinstance(res, GlmmResult):
         return f"Model: {_EXACT[spec.likelihood or 'binomial']}, maximum likelihood; {interval}"
     if spec.model == "stratified":
-        return f"Model: common effect, {spec.method.replace('-', '–')} method on {_scale(spec.measure)}; {interval}"
+        shown = KINDS[spec.measure].shown.lower()
+        return f"Model: common {shown}, {spec.method.replace('-', '–')} method; {interval}"
     if spec.method == "CE":
         return f"Model: common effect on {_scale(spec.measure)}; {interval}"
     return f"Model: random effects on {_scale(spec.measure)}, {spec.method} estimate of τ²; {interval}"
@@ -80,14 +82,17 @@ def interval_lines(res: PoolResult, interval: str, *, prediction: bool) -> list[
     lines = []
     if res.effects.events is not None:
         lines.append(f"Intervals of the studies: {INTERVAL.choices[interval]}.")
+    elif res.effects.measure != "GEN":
+        lines.append(f"Intervals of the studies: normal, for {_scale(res.effects.measure)}.")
     if prediction:
-        lines.append(f"Prediction interval: {PI.choices[res.spec.pi].replace(' - ', ' − ')}.")
+        lines.append(f"Prediction interval: {how_predicted(res.spec).replace(' - ', ' − ')}.")
     return [" ".join(lines)] if lines else []
 
 
 def pooled_label(res: PoolResult) -> str:
     """Label of the pooled row: between studies that differ, a back-transformed mean is the median of their rates."""
-    name = {"rate": "rate", "incidence": "rate", "ratio": "ratio"}.get(KINDS[res.spec.measure].scale, "effect")
+    kind = KINDS[res.spec.measure]
+    name = {"rate": "rate", "incidence": "rate", "ratio": kind.shown.lower()}.get(kind.scale, "effect")
     return f"Pooled {name} (median study)" if _of_the_median(res) else f"Pooled {name}"
 
 

@@ -288,7 +288,7 @@ def test_the_record_and_its_text():
     np.testing.assert_allclose(fit.ci_low, fit.estimate - norm.ppf(0.95) * fit.se, rtol=1e-10)
     for res in (fit, metaan.robust(fit, "district")):
         assert len(str(res).splitlines()) <= 20
-        for part in (f"{K} estimates in 11 district", "GEN", "REML", res.spec.test, "~ x", *map(str, res.notes)):
+        for part in (f"{K} estimates in", "11", "school", "GEN", "REML", res.spec.test, "~ x", *map(str, res.notes)):
             assert part in str(res)
         clone = pickle.loads(pickle.dumps(res))
         assert json.dumps(clone.to_dict(), allow_nan=False) == json.dumps(res.to_dict(), allow_nan=False)

@@ -44,6 +44,8 @@ def test_every_result_shows_itself_and_travels(res):
     json.dumps(res.to_dict(), allow_nan=False)
     for other in (pickle.loads(pickle.dumps(res)), copy.deepcopy(res)):
         assert str(other) == str(res)
+        assert not other.effects.yi.flags.writeable
+        assert not getattr(other, "weights", other.effects.vi).flags.writeable
 
 
 def test_effects_that_lie_on_the_regression():

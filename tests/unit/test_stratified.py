@@ -76,8 +76,9 @@ def test_homogeneity_is_that_of_statsmodels():
         assert (found.statistic, found.df, found.pvalue) == pytest.approx(
             (theirs.statistic, 4, theirs.pvalue), rel=1e-8
         )
-    assert res.tests()["test"].tolist() == ["association", "Breslow-Day", "Tarone"]
-    assert mh("RR").tests()["test"].tolist() == ["association"]
+    assert res.tests()["statistic"].tolist() == [t.statistic for t in (res.association, res.breslow_day, res.tarone)]
+    assert res.tests()["test"].tolist()[1:] == ["Breslow-Day", "Tarone"]
+    assert mh("RR").tests()["statistic"].tolist() == [mh("RR").association.statistic]
     assert mh("RR").breslow_day is None
 
 
@@ -103,6 +104,13 @@ def test_pooled_risk_difference_by_hand():
     assert res.estimate == pytest.approx(w @ (A / n1 - C_ / n2) / w.sum(), rel=1e-12)
     np.testing.assert_allclose(res.weights, 100 * w / w.sum(), rtol=1e-12)
     np.testing.assert_allclose(res.Q, ((res.effects.yi - res.estimate) ** 2 / res.effects.vi).sum(), rtol=1e-12)
+
+
+def test_each_estimate_is_the_weighted_mean_of_the_trials():
+    for measure in ("OR", "RR", "RD", "IRR", "IRD"):
+        res, own = mh(measure).back(), metaan.effect_size(measure, **columns(measure))
+        each = own.yi if measure.endswith("D") else np.exp(own.yi)
+        assert res.estimate == pytest.approx(np.average(each, weights=res.weights), rel=1e-10)
 
 
 def test_patients_as_person_time():
