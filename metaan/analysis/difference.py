@@ -203,7 +203,9 @@ def _notes(a: PoolResult, b: PoolResult, reached: PoolResult, rows: list[dict[st
     width = "the confidence interval does not change"
     if abs(widest["wider"]) > still:
         width = f"the width of the confidence interval changes most through {widest['choice']}"
-    notes = [Note("summary", f"{text}; {width}.")]
+    moved = not np.allclose((a.pi_low, a.pi_high), (b.pi_low, b.pi_high), rtol=1e-9, atol=0, equal_nan=True)
+    beyond = "; the prediction interval does" if moved and "does not" in width else ""
+    notes = [Note("summary", f"{text}; {width}{beyond}.")]
     if not np.isclose(reached.estimate, b.estimate, rtol=1e-8, atol=1e-12):
         notes.append(Note("unexplained", f"{number(b.estimate - reached.estimate)} is left: not from these choices."))
     return tuple(notes)
