@@ -50,7 +50,7 @@ def test_risks():
     res = metaan.mantel_haenszel("OR", **TOLBUTAMIDE, level=0.90, continuity=False)
     agree(res, "0.3387 -0.1731 0.8505 0.3474 0.5556", ratio=True)
     tests = res.tests().set_index("test")
-    assert [printed("1.1914"), printed("0.2750")] == list(tests.loc["association", ["statistic", "pvalue"]])
+    assert [printed("1.1914"), printed("0.2750")] == list(tests.loc["Cochran-Mantel-Haenszel", ["statistic", "pvalue"]])
     assert [printed("0.3489"), printed("0.5547")] == list(tests.loc["Tarone", ["statistic", "pvalue"]])
     shown = res.back()
     assert [printed("1.40"), printed("0.84"), printed("2.34")] == [shown.estimate, shown.ci_low, shown.ci_high]
