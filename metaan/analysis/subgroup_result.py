@@ -177,7 +177,12 @@ class SubgroupResult:
         one, two = self.groups[a], self.groups[b]
         gap, variance = one.estimate - two.estimate, one.se**2 + two.se**2
         df = one.df
-        if self.regression is None:
+        if self.regression is not None:
+            names = list(self.groups)
+            df = self.regression.inference.contrast_df(
+                np.eye(len(names))[names.index(a)] - np.eye(len(names))[names.index(b)]
+            )
+        else:
             pieces = sum(g.se**4 / g.df for g in (one, two) if math.isfinite(g.df))
             df = variance**2 / pieces if pieces > 0 else math.inf
         alone = self.spec.model == "glmm" and 1 in (one.k, two.k)  # whose tau2 is not known
@@ -316,9 +321,13 @@ def _ratio(one: Limits, two: Limits) -> Limits:
     (a, a_low, a_high), (b, b_low, b_high) = one, two
     if not b > 0:
         return math.nan, math.nan, math.nan
-    spread_low = (a * b) ** 2 - a_low * b_high * (2 * a - a_low) * (2 * b - b_high)
+    if not all(map(math.isfinite, (a_low, a_high, b_low, b_high))):
+        return a / b, math.nan, math.nan
+    below = a_low * b_high * (2 * a - a_low) * (2 * b - b_high)
     spread_high = (a * b) ** 2 - a_high * b_low * (2 * a - a_high) * (2 * b - b_low)
-    below, above = b_high * (2 * b - b_high), b_low * (2 * b - b_low)
-    low = (a * b - math.sqrt(max(spread_low, 0.0))) / below if below else math.nan
+    above = b_low * (2 * b - b_low)
+    # the usual form, ab less the root over b_high (2b - b_high), is 0/0 where b_high = 2b
+    root = a * b + math.sqrt(max((a * b) ** 2 - below, 0.0))
+    low = a_low * (2 * a - a_low) / root if root > 0 else 0.0
     high = (a * b + math.sqrt(max(spread_high, 0.0))) / above if above > 0 else math.inf
     return a / b, low, high

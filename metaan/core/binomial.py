@@ -82,6 +82,10 @@ class Family(Protocol):
     def variance(self) -> FloatArray:
         """Their sampling variances, (k, n)."""
 
+    @property
+    def alike(self) -> bool:
+        """Whether the largest counts have the same log odds in all studies, as those of binomials without offset."""
+
     def take(self, index: Index) -> Family:
         """The meta-analyses of `index`."""
 
@@ -113,6 +117,11 @@ class Binomial(NamedTuple):
         constant = (gammaln(N + 1) - gammaln(x + 1) - gammaln(N - x + 1)).sum(axis=0)
         hit, miss = x + 0.5, N - x + 0.5
         return cls(x, N, constant, np.log(hit / miss), 1 / hit + 1 / miss)
+
+    @property
+    def alike(self) -> bool:
+        """Binomials without offset are."""
+        return True
 
     def take(self, index: Index) -> Binomial:
         """The meta-analyses of `index`."""

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import xlogy
 
 from metaan.core.binomial import Family, Nodes, Value, evaluate, gauss_hermite, trapezoid
 from metaan.core.wls import FloatArray
@@ -22,7 +23,7 @@ IntArray = npt.NDArray[np.intp]
 BoolArray = npt.NDArray[np.bool_]
 
 TAU_HELD: Final = 10.0
-"""tau when every study is at 0 or n: the likelihood then keeps rising, towards a limit, as tau grows."""
+"""tau when every study is at 0 or n and the likelihood is highest, a limit, for tau without bound."""
 
 _SCAN: Final = np.array([0.08, 0.25, 0.6, 1.2, 2.5])  # multiples of the spread of the empirical log odds
 _SCAN_NODES: Final = 9  # Gauss-Hermite: enough to rank starts
@@ -54,7 +55,7 @@ class BinomialFit(NamedTuple):
     separated: BoolArray
     """No events at all or nothing but events: mu is infinite."""
     held: BoolArray
-    """Every study at 0 or n, both kinds present: tau is held at TAU_HELD."""
+    """Every study at 0 or n, both kinds present, and no finite tau has a higher likelihood: held at TAU_HELD."""
     identified: BoolArray
     """Whether tau is: not for one study, nor for single observations, which tell the mean rate alone."""
 
@@ -90,8 +91,10 @@ def _fit(b: Family) -> BinomialFit:
     total = b.x.sum(axis=0)
     separated = (total == 0) | (total == b.N.sum(axis=0))
     extreme = ((b.x == 0) | (b.x == b.N)).all(axis=0)
-    identified = (b.N > 1).any(axis=0) & ((b.N > 0).sum(axis=0) > 1)
-    held = extreme & ~separated & identified
+    several = (b.N > 0).sum(axis=0) > 1
+    identified = ((b.N > 1).any(axis=0) | (not b.alike)) & several
+    # binomials alike: E p^N <= E p, so that no likelihood exceeds its limit for tau without bound
+    held = extreme & ~separated & identified & b.alike
     zero, score = _zero_is_maximum(b, mu0, separated)
     searched = ~separated & ~held & identified
     result = BinomialFit(
@@ -105,9 +108,19 @@ def _fit(b: Family) -> BinomialFit:
         owner, mu, tau = _starts(b.take(index), loglik0[index], zero[index], score[index])
         if owner.size:
             _keep_best(result, index, zero, index[owner], _polish(b.take(index[owner]), mu, tau))
+    if not b.alike:
+        beyond = (result.loglik < _limit(b)) | (result.tau > TAU_HELD)  # so far out quadrature is no proof either
+        held |= extreme & ~separated & identified & beyond
     if held.any():
         _hold(result, b, np.flatnonzero(held))
     return result
+
+
+def _limit(b: Family) -> FloatArray:
+    """Log-likelihood for tau without bound, where every count is at an end: that of k yes-or-no observations."""
+    here = b.N > 0
+    k, hits = here.sum(axis=0), (here & (b.x == b.N)).sum(axis=0)
+    return np.asarray(xlogy(hits, hits / k) + xlogy(k - hits, 1 - hits / k))
 
 
 def _zero_is_maximum(b: Family, mu0: FloatArray, separated: BoolArray) -> tuple[BoolArray, FloatArray]:
@@ -311,7 +324,8 @@ def covariance(value: Value) -> FloatArray:
 
 
 def _hold(result: BinomialFit, b: Family, index: IntArray) -> None:
-    """Fit mu with tau held: every study is at 0 or n."""
+    """Fit mu with tau held: every study is at 0 or n, and the likelihood highest for tau without bound."""
+    result.held[index] = True
     tau = np.full(index.size, TAU_HELD)
     mu, at, nodes = maximise_mu(b.take(index), result.mu_common[index], tau)
     result.mu[index], result.tau[index], result.loglik[index], result.nodes[index] = mu, tau, at.loglik, nodes

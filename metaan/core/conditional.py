@@ -58,6 +58,14 @@ class Hypergeometric(NamedTuple):
         spread = np.sum([1 / cell for cell in cells], axis=0)
         return cls(x[:, None], N[:, None], np.array([constant]), effect[:, None], spread[:, None], log_weight)
 
+    @property
+    def alike(self) -> bool:
+        """Only where every count is 0 or 1, with the same odds."""
+        single = self.N[:, 0] == 1
+        if self.N.max() > 1 or not single.any():
+            return False
+        return bool(np.ptp(self.log_weight[single, 1] - self.log_weight[single, 0]) <= 1e-12)
+
     def take(self, index: Index) -> Hypergeometric:
         """The columns of `index`."""
         return self._replace(
@@ -129,6 +137,11 @@ class Shifted(NamedTuple):
     def variance(self) -> FloatArray:
         """Their sampling variances."""
         return self.base.variance
+
+    @property
+    def alike(self) -> bool:
+        """Where all trials that say something have one offset."""
+        return bool(np.ptp(self.offset[self.N[:, 0] > 0]) <= 1e-12)
 
     def take(self, index: Index) -> Shifted:
         """The columns of `index`, all with the same offsets."""

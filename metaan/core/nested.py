@@ -23,6 +23,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 _STEPS: Final = 300
 _SMALL: Final = 1e-13
+_SCAN: Final = 46
 
 
 class Stack(NamedTuple):
@@ -169,6 +170,11 @@ def maximise(data: Nested, *, restricted: bool) -> tuple[Solution, bool]:
         start = np.full(data.levels, 0.05 * spread)
         start[level] = spread
         starts.append(start)
+    if data.levels == 1:  # every local maximum of a scan, as in a regression
+        grid = spread * np.concatenate([[0.0], np.logspace(-6, 3, _SCAN)])
+        height = np.array([solve(data, grid[i : i + 1], restricted=restricted).loglik for i in range(len(grid))])
+        edge = np.concatenate([[-np.inf], height, [-np.inf]])
+        starts += [grid[i : i + 1] for i in np.flatnonzero((edge[1:-1] >= edge[:-2]) & (edge[1:-1] >= edge[2:]))]
     free = np.ones(data.levels, dtype=bool)
     found = [_climb(data, start, free, restricted=restricted) for start in starts]
     return max(found, key=lambda pair: pair[0].loglik)

@@ -35,7 +35,8 @@ VARIANCE: Final = Option(
     "variance",
     {
         "LS": "large-sample variance",
-        "LS2": "large-sample variance of the uncorrected effect times the squared correction (Borenstein 2009)",
+        "LS2": "large-sample variance of the uncorrected effect times the squared correction (Borenstein 2009); for "
+        "SMDH with n in place of n - 1 and the corrected effect",
         "UB": "unbiased estimate of the variance",
         "HO": "one standard deviation for both arms",
         "AV": "large-sample variance at the average effect of all studies",
@@ -109,10 +110,10 @@ def _standardised_unequal(of: Columns, variance: str, bias: str) -> Pair:
     u1, u2 = a.s1**2, a.s2**2
     c = hedges_factor(a.n1 + a.n2 - 2, bias)
     g = c * (a.m1 - a.m2) / np.sqrt((u1 + u2) / 2)
-    if variance == "LS2":
-        spread = u1 / a.n1 + u2 / a.n2
-        return g, g**2 * spread / (2 * (u1 + u2) ** 2) + 2 * spread / (u1 + u2)
     f1, f2 = a.n1 - 1, a.n2 - 1
+    if variance == "LS2":
+        scale = (u1 + u2) / 2
+        return g, (u1 / a.n1 + u2 / a.n2) / scale + g**2 * (u1**2 / a.n1 + u2**2 / a.n2) / (8 * scale**2)
     at = g**2 * (u1**2 / f1 + u2**2 / f2) / (2 * (u1 + u2) ** 2)
     return g, c**2 * (at + (u1 / f1 + u2 / f2) / ((u1 + u2) / 2))
 

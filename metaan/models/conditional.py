@@ -15,13 +15,14 @@ from metaan.measures.two_by_two import ARMS
 from metaan.models.glmm_result import Words
 from metaan.models.results import Spec
 from metaan.models.strata import each_trial, strata
-from metaan.validate import FloatArray
+from metaan.validate import FloatArray, forbid
 
 __all__ = ["CONDITIONAL", "WORDS", "family", "read_arms"]
 
 CONDITIONAL: Final[dict[str, tuple[str, ...]]] = {"OR": ("CM.EL", "CM.AL"), "IRR": ("CM.EL",)}
 """Likelihoods of each measure."""
-_SUPPORT: Final = 200_000  # terms of all hypergeometric sums together
+_SUPPORT: Final = 400_000  # terms of the table of hypergeometric sums
+_LARGEST: Final = 1e6  # events beyond which rounding of the log-likelihood hides its curvature
 
 
 def _words(ratio: str) -> Words:
@@ -46,17 +47,18 @@ def read_arms(spec: Spec, columns: dict[str, Any], *, data: Any, study: Any, mis
         yi=eff.yi, vi=eff.vi, study=eff.study, measure=eff.measure, data=eff.data, inputs=eff.inputs,
         notes=eff.notes + of.silence(spec.measure),
     )  # fmt: skip
-    return family(spec, eff.inputs or {}), eff
+    return family(spec, eff.inputs or {}, eff.study), eff
 
 
-def family(spec: Spec, inputs: dict[str, FloatArray]) -> Family:
+def family(spec: Spec, inputs: dict[str, FloatArray], study: tuple[str, ...]) -> Family:
     """Conditional likelihood of the counts of two arms."""
     names = ARMS if spec.measure == "OR" else TIMES
     a, size_t, c, size_c = (np.asarray(inputs[name], dtype=np.float64) for name in names)
+    forbid(a + c > _LARGEST, study, "glmm takes up to a million events a trial; pool the log ratios instead", [a + c])
     if spec.measure == "IRR" or spec.likelihood == "CM.AL":
         return Shifted.from_counts(a, a + c, np.log(size_t / size_c))
     support = np.minimum(size_t, a + c) - np.maximum(0, a + c - size_c) + 1
     if support.max() * support.size > _SUPPORT:
-        text = f"model='CM.EL' sums over up to {support.max():g} tables a trial, {support.size} trials: too many"
+        text = f"model='CM.EL' has up to {support.max():g} terms a trial and {support.size} trials: too many"
         raise DataError(f"{text}. Use model='CM.AL' where events are rare, or pool the log odds ratios.")
     return Hypergeometric.from_tables(a, size_t, c, size_c)

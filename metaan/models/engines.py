@@ -178,7 +178,7 @@ def _statsmodels(res: PoolResult) -> _Witness:
     from statsmodels.stats.meta_analysis import combine_effects
 
     eff, spec = res.effects, res.spec
-    more = {"atol": 1e-13, "maxiter": 500} if spec.method in ("PM", "EB") else {}
+    more = {"atol": 1e-9, "maxiter": 500} if spec.method in ("PM", "EB") else {}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         found = combine_effects(

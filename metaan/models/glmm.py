@@ -127,8 +127,8 @@ def glmm(
     model.
 
     Counts at one end in every study leave no finite estimate: the rate is 0 or 1, the ratio 0 or infinite, with a
-    likelihood-ratio interval. If every study is at one of its ends, with both kinds present, the likelihood keeps
-    rising with tau, which is held at 10. Both are noted.
+    likelihood-ratio interval. If every study is at one of its ends, with both kinds present, the likelihood may be
+    highest for tau without bound (for rates it always is): tau is then held at 10. Both are noted.
 
     References
     ----------
@@ -224,4 +224,4 @@ def _family(res: PoolResult) -> Family:
     eff = res.effects
     if res.spec.measure == "PLO":
         return Binomial.from_counts(np.asarray(eff.events)[:, None], np.asarray(eff.total)[:, None])
-    return family(res.spec, eff.inputs or {})
+    return family(res.spec, eff.inputs or {}, eff.study)

@@ -134,7 +134,7 @@ def _notes(
         )
     elif found.held[0]:
         text = (
-            f"{words.held}: the likelihood keeps rising towards a limit as tau grows, so tau has no finite estimate "
+            f"{words.held}: the likelihood is highest, a limit, as tau grows, so tau has no finite estimate "
             f"and is held at {TAU_HELD:g}. These data do not determine the effect in the median study; the Wald "
             "interval and the likelihood are those at the held tau."
         )

@@ -174,6 +174,9 @@ def _notes(eff: Effects, spec: Spec, design: Moderators, tau2: float, fit: Fit) 
     if spec.method != "CE" and tau2 == 0:
         notes.append(Note("tau2-zero", f"Residual tau2 is estimated as 0 by {spec.method}: a common-effect model."))
     p, scale = fit.q.shape[-1], float(fit.Q) / (eff.k - fit.q.shape[-1])
+    if spec.method == "CE" and spec.test in ("hk", "hk-adhoc"):
+        text = "Hartung-Knapp with a common effect scales the variance by QE/(k - p), which no model assumes."
+        notes.append(Note("hk-common", text))
     if scale == 0 and spec.test == "hk":
         text = "The effects lie exactly on the regression: the Hartung-Knapp standard errors are 0 and not usable."
         notes.append(Note("identical", f"{text} Use test='z' or 'hk-adhoc'."))

@@ -112,6 +112,8 @@ def _check(res: Any) -> None:
     if isinstance(res, PoolResult) and (res.spec.model != "normal" or res.scale != "analysis"):
         what = "a result on the display scale" if res.scale != "analysis" else f"model {res.spec.model!r}"
         raise OptionError(f"robust is for the results of pool, regress and multilevel as they are fitted, not {what}.")
+    if res.spec.method == "GENQ":
+        raise OptionError("robust takes its weights from the model; those of method='GENQ' are the caller's.")
     if res.spec.test in ROBUST.choices:
         raise OptionError(f"The result is cluster-robust already ({res.spec.test}): take the one before.")
 
