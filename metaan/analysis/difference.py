@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Difference", "explain_difference"]
 
-_TOGETHER = {"pi": ("pi", "draws", "seed")}
+_TOGETHER = {"pi": ("pi", "draws", "seed"), "nodes": ("nodes", "ci")}
 _STILL = 1e-9  # of the interval's width: rounding
 
 
@@ -132,10 +132,21 @@ def _choices(a: _State, b: _State) -> list[str]:
     """Choices that differ, in the order in which they are switched; estimator and test belong to a change of model."""
     one_model = a.spec.model == b.spec.model
     chosen = [] if one_model else ["model"]
-    if _other_effects(a.effects, b.effects, counts=b.spec.model != "normal"):
+    if not _own_measure(a, b) and _other_effects(a.effects, b.effects, counts=b.spec.model != "normal"):
         chosen.append("effects")
     within = ("method", "likelihood", "nodes", "ci", "test", "level", "pi") if one_model else ("level",)
-    return chosen + [choice for choice in within if getattr(a.spec, choice) != getattr(b.spec, choice)]
+    chosen += [choice for choice in within if _settings(a.spec, choice) != _settings(b.spec, choice)]
+    return [choice for choice in chosen if choice != "ci" or "nodes" not in chosen]  # which is switched with them
+
+
+def _own_measure(a: _State, b: _State) -> bool:
+    """Whether a change of model brings its measure along: counts are modelled as logits or log ratios alone."""
+    return a.spec.model != b.spec.model and a.effects.measure != b.effects.measure
+
+
+def _settings(spec: Spec, choice: str) -> tuple[Any, ...]:
+    """What belongs to a choice: a bootstrap interval has draws and a seed."""
+    return tuple(getattr(spec, name) for name in _TOGETHER.get(choice, (choice,)))
 
 
 def _other_effects(a: Effects, b: Effects, *, counts: bool) -> bool:
@@ -159,7 +170,8 @@ def _switch(state: _State, to: _State, choice: str) -> _State:
     if choice == "effects":
         return _State(to.effects, dataclasses.replace(state.spec, measure=to.effects.measure))
     if choice == "model":
-        return _State(state.effects, dataclasses.replace(to.spec, level=state.spec.level))
+        effects = to.effects if _own_measure(state, to) else state.effects
+        return _State(effects, dataclasses.replace(to.spec, level=state.spec.level))
     taken = {name: getattr(to.spec, name) for name in _TOGETHER.get(choice, (choice,))}
     return _State(state.effects, dataclasses.replace(state.spec, **taken))
 
@@ -181,7 +193,9 @@ def _tables(eff: Effects, spec: Spec) -> PoolResult:
         raise OptionError(f"The effects have no counts behind them: {spec.method} cannot be fitted to them.")
     if spec.method == "Peto":
         return peto(**columns, study=eff.study, level=spec.level)
-    return mantel_haenszel(spec.measure, study=eff.study, level=spec.level, **columns)
+    return mantel_haenszel(
+        "OR" if spec.measure == "PETO" else spec.measure, study=eff.study, level=spec.level, **columns
+    )
 
 
 def _row(choice: str, settings: tuple[str, str], res: PoolResult, moves: tuple[float, float, float]) -> dict[str, Any]:

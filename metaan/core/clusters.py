@@ -14,11 +14,28 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Clusters(NamedTuple):
-    """A whitened design, x of shape (k, p) with x'x = bread^-1, and the cluster of each of its rows."""
+    """What the tests need of each of m clusters, shapes (m, p, p); h_j = (I - H_j)^(-1/2) x_j.
 
-    x: FloatArray
-    codes: npt.NDArray[np.intp]
-    bread: FloatArray
+    The design x is whitened and orthonormal; the root is a pseudo-inverse where a cluster alone tells of a coefficient.
+    """
+
+    norms: FloatArray
+    """h_j'h_j."""
+    scores: FloatArray
+    """x_j'h_j."""
+
+    @classmethod
+    def of_design(cls, x: FloatArray, codes: npt.NDArray[np.intp]) -> Clusters:
+        """From the design, (k, p), and the cluster of each of its rows."""
+        norms, scores = [], []
+        for rows in np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1]):
+            part = x[rows]
+            evals, evecs = np.linalg.eigh(np.eye(len(part)) - part @ part.T)
+            root = np.where(evals > _FULL, np.maximum(evals, _FULL) ** -0.5, 0.0)
+            half = (evecs * root) @ (evecs.T @ part)
+            norms.append(half.T @ half)
+            scores.append(part.T @ half)
+        return cls(np.array(norms), np.array(scores))
 
 
 def hotelling_df(of: Clusters, contrasts: FloatArray) -> float:
@@ -26,23 +43,22 @@ def hotelling_df(of: Clusters, contrasts: FloatArray) -> float:
 
     Pustejovsky & Tipton 2018 ("HTZ"): under the working model the covariance estimate V is treated as Wishart with
     eta = m (m + 1)/sum over s, t of Var(V_st), V scaled to expectation 1. For m = 1 it is Satterthwaite's
-    (tr S)^2/tr(S^2), S_jl = d_jl |b_j|^2 - t_j' M t_l with b_j = (I - H_j)^(-1/2) x_j M c and t_j = x_j' b_j. The root
-    is a pseudo-inverse where a cluster alone tells of a coefficient; V is then too small, and S knows by how much.
+    (tr S)^2/tr(S^2), S_jl = d_jl |b_j|^2 - t_j't_l with b_j = h_j c and t_j = x_j'b_j. Sums over pairs of clusters are
+    squares of sums, so that time and memory are in proportion to their number.
     """
-    norms, scores = [], []
-    for j in range(int(of.codes.max()) + 1):
-        x = of.x[of.codes == j]
-        evals, evecs = np.linalg.eigh(np.eye(len(x)) - x @ of.bread @ x.T)
-        root = np.where(evals > _FULL, np.maximum(evals, _FULL) ** -0.5, 0.0)
-        b = (evecs * root) @ (evecs.T @ (x @ of.bread @ contrasts.T))
-        norms.append(b.T @ b)
-        scores.append(x.T @ b)
-    t = np.array(scores)
-    inner = -np.einsum("jps,pq,lqt->jlst", t, of.bread, t, optimize=True)
-    inner[range(len(t)), range(len(t))] += np.array(norms)
-    values, vectors = np.linalg.eigh(np.einsum("jjst->st", inner))
-    scale = (vectors / np.sqrt(values)) @ vectors.T
-    inner = scale @ inner @ scale
-    square = np.einsum("jlss,jltt->", inner, inner) + np.einsum("jlst,jlts->", inner, inner)
+    norms = np.einsum("sp,jpq,tq->jst", contrasts, of.norms, contrasts)
+    t = np.einsum("jpq,sq->jps", of.scores, contrasts)
+    values, vectors = np.linalg.eigh((norms - np.einsum("jps,jpt->jst", t, t)).sum(axis=0))
+    scale = vectors / np.sqrt(values)
+    norms, t = scale.T @ norms @ scale, t @ scale
+    own = np.einsum("jps,jpt->jst", t, t)
+    left = norms - own
+
+    def traces(a: FloatArray) -> float:
+        """Sum over clusters of (tr a_j)^2 + tr(a_j^2)."""
+        return float((np.einsum("jss->j", a) ** 2).sum() + np.einsum("jst,jts->", a, a))
+
+    pairs = np.einsum("jps,jqt->psqt", t, t)
+    every = float((pairs**2).sum() + np.einsum("psqt,ptqs->", pairs, pairs))
     m = contrasts.shape[0]
-    return float(m * (m + 1) / square)
+    return float(m * (m + 1) / (every - traces(own) + traces(left)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,34 +14,64 @@ from metaan.core.linear import Fit
 __all__ = ["Covariance", "JointTest", "covariance", "joint_test"]
 
 FloatArray = npt.NDArray[np.float64]
+_NOTHING: Final = 1e-13
 
 
 class Covariance(NamedTuple):
-    """Covariance of the coefficients and what their reference distribution needs."""
+    """Covariance of the coefficients and what their reference distribution needs.
 
-    cov: FloatArray
+    All in the basis in which the (weighted) design is orthonormal, x = q r: with columns as unequal as 1, a year and
+    its square the covariance of the coefficients themselves has too few digits left to compute with.
+    """
+
+    inner: FloatArray
+    """Covariance of r beta, (p, p)."""
+    r: FloatArray
+    """Triangular factor of the design, (p, p)."""
     df: float
     """Degrees of freedom of every contrast (inf: normal); NaN where each contrast has its own (Kenward-Roger)."""
-    information: float
+    information: float = np.nan
     """Expected information on tau2; NaN unless Kenward-Roger."""
-    squared: FloatArray
-    """x'W W x of Kenward-Roger; empty otherwise."""
+    squared: FloatArray | None = None
+    """q'W q of Kenward-Roger."""
     each: FloatArray | None = None
     """Degrees of freedom of each coefficient, where they differ: a contrast has the smallest of those it uses."""
     clusters: Clusters | None = None
-    """Whitened design of a CR2 covariance, whose degrees of freedom depend on the contrast."""
+    """Clusters of a CR2 covariance, whose degrees of freedom depend on the contrast."""
+    robust: bool = False
+    """Whether the covariance is cluster-robust."""
+
+    @property
+    def cov(self) -> FloatArray:
+        """Covariance of the coefficients, (p, p); NaN where the data do not tell it."""
+        back = np.linalg.inv(self.r)
+        cov = back @ self.inner @ back.T
+        unknown = np.isnan(self.spread(np.eye(len(cov))))
+        cov[unknown] = cov[:, unknown] = np.nan
+        return np.asarray((cov + cov.T) / 2)
+
+    def turned(self, contrasts: FloatArray) -> FloatArray:
+        """Contrasts of the coefficients, (..., p), as contrasts of r beta."""
+        return np.asarray(np.linalg.solve(self.r.T, contrasts.T).T)
+
+    def spread(self, contrasts: FloatArray) -> FloatArray:
+        """Variance of each of the contrasts, shape (m, p) to (m,); NaN where a single cluster tells of one."""
+        c = self.turned(contrasts)
+        variance = np.einsum("mp,pq,mq->m", c, self.inner, c)
+        if self.robust:  # what is left are rounding errors of the model's own variance
+            variance = np.where(variance > _NOTHING * (c**2).sum(axis=1), variance, np.nan)
+        return np.asarray(variance)
 
     def contrast_df(self, contrast: FloatArray) -> float:
         """Degrees of freedom of one linear combination of the coefficients, shape (p,)."""
         if self.clusters is not None:
-            return hotelling_df(self.clusters, contrast[None])
+            return hotelling_df(self.clusters, self.turned(contrast[None]))
         if self.each is not None:
             return float(self.each[contrast != 0].min(initial=np.inf))
-        if not np.isnan(self.df):
+        if self.squared is None:
             return self.df
-        spread = contrast @ self.cov @ contrast
-        through = contrast @ self.cov @ self.squared @ self.cov @ contrast
-        return float(2 * self.information * (spread / through) ** 2)
+        c = self.turned(contrast) @ self.inner
+        return float(2 * self.information * (c @ self.turned(contrast) / (c @ self.squared @ c)) ** 2)
 
 
 class JointTest(NamedTuple):
@@ -57,41 +87,41 @@ def covariance(fit: Fit, test: str) -> Covariance:
     """Covariance at tau2 under the kind of inference `test`; `fit` is of one data set.
 
     Hartung-Knapp multiplies (x'W x)^-1 by Q/(k - p) (Knapp & Hartung 2003). Kenward & Roger 1997 for one variance
-    parameter: Phi + 2 Phi (X'W^3 X - X'W^2 X Phi X'W^2 X) Phi/I with I the expected information of REML; as in
-    `metaan.pool` the adjusted covariance also stands in the degrees of freedom.
+    parameter: Phi + 2 Phi (X'W^3 X - X'W^2 X Phi X'W^2 X) Phi/I with I the expected information of REML. A single
+    contrast has the adjusted covariance in its degrees of freedom too, as in `metaan.pool`; joint tests are those of
+    the paper.
     """
-    phi, df = fit.cov, float(fit.q.shape[-2] - fit.q.shape[-1])
-    nothing = np.empty((0, 0))
-    if test == "z":
-        return Covariance(phi, np.inf, np.nan, nothing)
+    p, df = fit.q.shape[-1], float(fit.q.shape[-2] - fit.q.shape[-1])
     if test == "kr":
-        return _kenward_roger(fit, phi)
+        return _kenward_roger(fit)
     scale = float(fit.Q) / df
-    factor = {"t": 1.0, "hk": scale, "hk-adhoc": max(scale, 1.0)}[test]
-    return Covariance(phi * factor, df, np.nan, nothing)
+    factor = {"z": 1.0, "t": 1.0, "hk": scale, "hk-adhoc": max(scale, 1.0)}[test]
+    return Covariance(np.eye(p) * factor, fit.r, np.inf if test == "z" else df)
 
 
-def _kenward_roger(fit: Fit, phi: FloatArray) -> Covariance:
-    x = (fit.q @ fit.r) / np.sqrt(fit.w)[:, None]
-    squared, cubed = (x.T @ (fit.w[:, None] ** power * x) for power in (2, 3))
-    inner = phi @ squared
-    information = float((fit.w**2).sum() - 2 * np.trace(phi @ cubed) + np.trace(inner @ inner)) / 2
-    adjusted = phi + 2 * phi @ (cubed - squared @ phi @ squared) @ phi / information
-    return Covariance((adjusted + adjusted.T) / 2, np.nan, information, squared)
+def _kenward_roger(fit: Fit) -> Covariance:
+    one = np.eye(fit.q.shape[-1])  # Phi in this basis
+    squared, cubed = (fit.q.T @ (fit.w[:, None] ** power * fit.q) for power in (1, 2))
+    information = float((fit.w**2).sum() - 2 * np.trace(cubed) + np.trace(squared @ squared)) / 2
+    adjusted = one + 2 * (cubed - squared @ squared) / information
+    return Covariance((adjusted + adjusted.T) / 2, fit.r, np.nan, information, squared)
 
 
 def joint_test(beta: FloatArray, of: Covariance, contrasts: FloatArray) -> JointTest:
-    """Test contrasts @ beta = 0, contrasts of shape (m, p) and full rank.
+    """Test contrasts @ beta = 0, contrasts of shape (m, p) and full rank; NaN where there is no test.
 
-    For Kenward-Roger the statistic is scaled and the second degrees of freedom are those of their paper of 1997.
+    For Kenward-Roger the statistic is scaled and the second degrees of freedom are those of their paper of 1997, with
+    no test where these are 2 or less.
     """
     m = contrasts.shape[0]
-    value, cov = contrasts @ beta, contrasts @ of.cov @ contrasts.T
-    if not (np.isfinite(cov).all() and (np.diagonal(cov) > 0).all()):
-        return JointTest(np.nan, m, np.nan if np.isnan(of.df) else of.df, np.nan)
+    nothing = JointTest(np.nan, m, np.nan if np.isnan(of.df) else of.df, np.nan)
+    if not (of.spread(contrasts) > 0).all():
+        return nothing
+    basis = np.linalg.qr(of.turned(contrasts).T)[0]  # the same hypothesis, well conditioned
+    value, cov = basis.T @ (of.r @ beta), basis.T @ of.inner @ basis
     wald = float(value @ np.linalg.solve(cov, value))
     if of.clusters is not None:
-        eta = hotelling_df(of.clusters, contrasts)
+        eta = hotelling_df(of.clusters, basis.T)
         df2 = eta - m + 1
         if df2 <= 0:
             return JointTest(np.nan, m, df2, np.nan)
@@ -102,20 +132,21 @@ def joint_test(beta: FloatArray, of: Covariance, contrasts: FloatArray) -> Joint
         return JointTest(wald / m, m, df2, float(fdtrc(m, df2, wald / m)))
     if np.isinf(of.df):
         return JointTest(wald, m, np.inf, float(chdtrc(m, wald)))
-    if not np.isnan(of.df):
+    if of.squared is None:
         return JointTest(wald / m, m, of.df, float(fdtrc(m, of.df, wald / m)))
-    scale, df2 = _kenward_roger_df(of, contrasts, cov)
+    scale, df2 = (1.0, of.contrast_df(contrasts[0])) if m == 1 else _kenward_roger_df(of.information, of.squared, basis)
+    if not (scale > 0 and df2 > (0 if m == 1 else 2)):
+        return nothing
     f = scale * wald / m
     return JointTest(f, m, df2, float(fdtrc(m, df2, f)))
 
 
-def _kenward_roger_df(of: Covariance, contrasts: FloatArray, cov: FloatArray) -> tuple[float, float]:
-    m = contrasts.shape[0]
-    if m == 1:
-        return 1.0, of.contrast_df(contrasts[0])
-    through = np.linalg.solve(cov, contrasts @ of.cov @ of.squared @ of.cov @ contrasts.T)
-    a1 = np.trace(through) ** 2 / of.information
-    a2 = np.trace(through @ through) / of.information
+def _kenward_roger_df(information: float, squared: FloatArray, basis: FloatArray) -> tuple[float, float]:
+    """Scale and second degrees of freedom of a joint test: Theta is the projection on the basis, Phi the identity."""
+    m = basis.shape[1]
+    through = basis.T @ squared @ basis
+    a1 = np.trace(through) ** 2 / information
+    a2 = np.trace(through @ through) / information
     b = (a1 + 6 * a2) / (2 * m)
     g = ((m + 1) * a1 - (m + 4) * a2) / ((m + 2) * a2)
     c1, c2, c3 = (c / (3 * m + 2 * (1 - g)) for c in (g, m - g, m + 2 - g))

@@ -85,7 +85,7 @@ def log_likelihood(data: Design, tau2: FloatArray | float, *, restricted: bool) 
     deviance = -np.log(fit.w).sum(axis=-1) + fit.Q
     if not restricted:
         return np.asarray(-(k * np.log(2 * np.pi) + deviance) / 2)
-    _, plain = np.linalg.slogdet(np.swapaxes(data.x, -1, -2) @ data.x)
+    plain = 2 * np.log(np.abs(np.diagonal(np.linalg.qr(data.x, mode="r"), axis1=-2, axis2=-1))).sum(axis=-1)
     weighted = 2 * np.log(np.abs(np.diagonal(fit.r, axis1=-2, axis2=-1))).sum(axis=-1)
     return np.asarray(-(df * np.log(2 * np.pi) - plain + deviance + weighted) / 2)
 

@@ -185,7 +185,9 @@ def se_from_pvalue(
     """
     if SCALE.check(scale) == "logit":
         raise OptionError("scale='logit': a p-value tests no effect, and a rate has none. Use se_from_ci.")
-    kind = _measured(_SCALES[scale], scale, measure)
+    kind = _measured(_SCALES[scale], scale, measure, testing=True)
+    if not isinstance(two_sided, (bool, np.bool_)):
+        raise OptionError(f"two_sided={two_sided!r} must be True or False.")
     arrays = {"estimate": numbers(estimate, "estimate"), "pvalue": numbers(pvalue, "pvalue")}
     names = labels(study, same_length(arrays))
     _check_scale({"estimate": arrays["estimate"]}, names, kind, scale)
@@ -202,11 +204,13 @@ def se_from_pvalue(
     return _effects(y, se, names, kind, [Note("se-from-p", text)])
 
 
-def _measured(kind: _Scale, scale: str, measure: str | None) -> _Scale:
+def _measured(kind: _Scale, scale: str, measure: str | None, *, testing: bool = False) -> _Scale:
     """The scale of a measure, which must be one that is analysed on it."""
     if measure is None:
         return kind
     of = KINDS[READY_MADE.check(measure)]
+    if scale != "logit" and (of.scale in ("rate", "incidence") or of.null is None) and testing:
+        raise OptionError(f"measure={measure!r}: a p-value tests no effect, and {of.label} has none. Use se_from_ci.")
     fits = {
         "identity": not of.transformed, "log": of.scale == "ratio" or measure in ("PLN", "IRLN", "GEN"),
         "logit": measure in ("PLO", "GEN"),

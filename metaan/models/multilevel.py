@@ -325,9 +325,9 @@ def _result(
     names, codes, v = parts
     p, total = len(design.names), float(best.sigma2.sum())
     back = np.linalg.inv(data.r)
-    beta, cov = back @ best.gamma, back @ best.cov @ back.T
+    beta = back @ best.gamma
     df = None if spec.test == "z" else _df(spec, design, codes)
-    of = Covariance(cov, math.inf, math.nan, np.empty((0, 0)), None if df is None else np.maximum(df, 1.0))
+    of = Covariance(best.cov, data.r, math.inf, each=None if df is None else np.maximum(df, 1.0))
     zero = solve(data, np.zeros(data.levels), restricted=True)
     typical, q_df = (eff.k - p) / within_trace(data), eff.k - p
     fitted = design.matrix @ beta
@@ -335,7 +335,7 @@ def _result(
     own = eff.vi * best.u if v is None else v @ best.u
     shares = 100 * best.sigma2 / (total + typical)
     return MultilevelResult(
-        estimate=beta, **coefficient_fields(beta, of, spec.level), names=design.names, cov=cov,
+        estimate=beta, **coefficient_fields(beta, of, spec.level), names=design.names, cov=of.cov,
         **moderator_fields(beta, of, design.intercept),
         R2=math.nan, QE=zero.Q, QE_df=q_df, QE_pvalue=float(chdtrc(q_df, zero.Q)),
         k=eff.k, tau2=total, tau=math.sqrt(total), I2=float(shares.sum()), H2=(total + typical) / typical,

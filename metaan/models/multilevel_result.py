@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metaan.core.inference import quantile
-from metaan.core.nested import apply_inverse, blocks
+from metaan.core.nested import apply_inverse, blocks, solve
 from metaan.errors import OptionError
 from metaan.models.regress_result import RegressResult
 from metaan.models.regress_text import component_lines, describe
@@ -87,7 +87,7 @@ class MultilevelResult(RegressResult):
         data = blocks(eff.yi, self.moderators.matrix, eff.vi if self.vcov is None else self.vcov, self.codes)
         u = apply_inverse(data, self.sigma2, (eff.yi - self.fitted)[:, None])[:, 0]
         weighed = apply_inverse(data, self.sigma2, data.q)
-        inner = data.r @ self.cov @ data.r.T
+        inner = solve(data, self.sigma2, restricted=True).cov
         parts = []
         for i, code in enumerate(self.codes):
             n, s2 = self.groups[i], float(self.sigma2[i])
@@ -122,7 +122,7 @@ class MultilevelResult(RegressResult):
         df = {"t": free, "hts": free}.get(kind, np.inf)
         if df <= 0:
             return np.full(x.shape[0], np.nan)
-        mean = 0 if kind == "simple" else np.einsum("ip,pq,iq->i", x, self.cov, x)
+        mean = 0 if kind == "simple" else self.inference.spread(x)
         return np.asarray(float(quantile(df, self.spec.level)) * np.sqrt(self.tau2 + mean + np.zeros(x.shape[0])))
 
     def __str__(self) -> str:

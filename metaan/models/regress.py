@@ -128,7 +128,7 @@ def _check_kenward_roger(of: Covariance, design: Moderators) -> None:
     if not math.isnan(of.df):
         return
     for contrast, name in zip(np.eye(len(design.names)), design.names, strict=True):
-        df = of.contrast_df(contrast) if np.isfinite(of.cov).all() else math.nan
+        df = of.contrast_df(contrast) if np.isfinite(of.inner).all() else math.nan
         if not df > 0.5:
             text = f"Kenward-Roger leaves {df:.2g} degrees of freedom for {name}, too few for an interval"
             raise OptionError(f"{text}: the studies are too few or too unequal. Use test='hk'.")
@@ -148,15 +148,20 @@ def _result(
         i2, h2 = 100 * tau2 / (tau2 + typical), (tau2 + typical) / typical
     shrink = tau2 / (tau2 + eff.vi)
     restricted = spec.method != "ML"
+    joint = moderator_fields(fit.beta, of, design.intercept)
+    notes = eff.notes + data_notes(eff.data) + _notes(eff, spec, design, tau2, fit)
+    if spec.test == "kr" and joint["QM_df"] > 1 and math.isnan(joint["QM"]):
+        text = "Kenward-Roger leaves a joint test of the moderators too few degrees of freedom: there is none."
+        notes += (Note("kr-no-test", text),)
     return RegressResult(
         estimate=fit.beta, **coefficient_fields(fit.beta, of, spec.level), names=design.names, cov=of.cov,
-        **moderator_fields(fit.beta, of, design.intercept),
+        **joint,
         R2=_r2(eff, spec, design, tau2), QE=q, QE_df=q_df, QE_pvalue=float(chdtrc(q_df, q)),
         k=eff.k, tau2=tau2, tau=math.sqrt(tau2), I2=i2, H2=h2,
         loglik=float(log_likelihood(Design(eff.yi, eff.vi, design.matrix), tau2, restricted=restricted)),
         fitted=fitted, blup=fitted + shrink * (eff.yi - fitted), weights=100 * fit.w / fit.w.sum(),
         leverage=(fit.q**2).sum(axis=-1), moderators=design, inference=of, spec=spec, effects=eff,
-        notes=eff.notes + data_notes(eff.data) + _notes(eff, spec, design, tau2, fit),
+        notes=notes,
     )  # fmt: skip
 
 

@@ -102,7 +102,7 @@ class RegressResult(Frozen):
                 own = np.array(value)
                 own.setflags(write=False)
                 object.__setattr__(self, field.name, own)
-        self.inference.cov.setflags(write=False)
+        self.inference.inner.setflags(write=False)
 
     def predict(self, new: Any = None, *, pi: str | None = None, scale: str = "analysis") -> pd.DataFrame:
         """Expected effect for new values of the moderators, with confidence and prediction limits.
@@ -135,7 +135,7 @@ class RegressResult(Frozen):
         kind = PI.check(self.spec.pi if pi is None else pi)
         x = self.moderators.matrix if new is None else new_rows(self.moderators, new, self.spec.formula or "")
         value = x @ self.estimate
-        spread = np.einsum("ip,pq,iq->i", x, self.cov, x)
+        spread = self.inference.spread(x)
         df = np.array([self.inference.contrast_df(row) for row in x])
         half = np.array([float(quantile(d, self.spec.level)) for d in df]) * np.sqrt(spread)
         reach = self._prediction(kind, x)
@@ -164,13 +164,13 @@ class RegressResult(Frozen):
             return nothing
         w = 1 / (self.effects.vi + self.tau2)
         root = np.sqrt(w)[:, None] * self.moderators.matrix
-        usual = np.einsum("ip,pq,iq->i", x, np.linalg.inv(root.T @ root), x)
+        usual = (np.linalg.solve(np.linalg.qr(root)[1].T, x.T) ** 2).sum(axis=0)
         free = self.QE_df
         if kind == "hk":
             residual = self.effects.yi - self.fitted
             usual = usual * float(w @ residual**2) / free
         if kind == "kr":
-            usual = np.einsum("ip,pq,iq->i", x, self.cov, x)
+            usual = self.inference.spread(x)
             df = np.array([self.inference.contrast_df(row) for row in x]) - 1
         else:
             df = np.full(x.shape[0], {"t": free, "hts": free - 1, "hk": free - 1}.get(kind, np.inf), dtype=np.float64)
@@ -200,7 +200,7 @@ class RegressResult(Frozen):
 
         rows = []
         for row in self._rows(weights):
-            value, se = float(row @ self.estimate), float(np.sqrt(row @ self.cov @ row))
+            value, se = float(row @ self.estimate), float(np.sqrt(self.inference.spread(row[None])[0]))
             df = self.inference.contrast_df(row)
             half, t = float(quantile(df, self.spec.level)) * se, value / se if se > 0 else np.nan
             rows.append(

@@ -16,7 +16,7 @@ __all__ = ["coefficient_fields", "moderator_fields"]
 
 def coefficient_fields(beta: FloatArray, of: Covariance, level: float) -> dict[str, Any]:
     """Fields se, limits, statistic, p-values and df, arrays of shape (p,)."""
-    se = np.sqrt(np.diagonal(of.cov))
+    se = np.sqrt(of.spread(np.eye(len(beta))))
     df = np.array([of.contrast_df(row) for row in np.eye(len(beta))])
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = beta / se

@@ -55,6 +55,8 @@ def test_effect_size(name):
         if name.endswith("AV"):  # every variance has the mean of yi in it
             assert np.abs(vi / eff.vi - 1).max() < 1e-5
             vi = eff.vi
+    if name.endswith("SMDH/LS2"):  # depends on the unit in metafor 3.8: test_numerics.py, README.md
+        vi = eff.vi
     np.testing.assert_allclose(eff.yi, yi[defined], rtol=CLOSED, atol=1e-13)
     np.testing.assert_allclose(eff.vi, vi[defined], rtol=CLOSED)
 

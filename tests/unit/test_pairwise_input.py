@@ -309,3 +309,22 @@ def test_two_peaks_have_the_outermost_profile_limits():
             found = metaan.tau2_interval(res, method="PL")
             assert found[0] == pytest.approx(low, abs=5e-6)
             assert found[1] == pytest.approx(high, abs=5e-4)
+
+
+def test_differences_between_models_of_counts():
+    """Peto and Mantel-Haenszel; rates by another measure and by likelihood; nodes with the interval; seeds."""
+    rates = {"events": [0, 3, 1, 4], "total": [20, 44, 28, 30]}
+    exact = metaan.glmm("PLO", **rates)
+    raw = metaan.pool(metaan.effect_size("PR", **rates, correction="only0"))
+    for a, b in (
+        (metaan.peto(**ARMS), TABLES),
+        (TABLES, metaan.peto(**ARMS)),
+        (raw, exact),
+        (exact, raw),
+        (metaan.glmm("PLO", **rates, nodes=7), metaan.glmm("PLO", **rates, ci="profile")),
+    ):
+        why = metaan.explain_difference(a, b)
+        assert why.table["moved"].sum() == pytest.approx(b.back().estimate - a.back().estimate, abs=1e-12)
+        assert "unexplained" not in codes(why)
+    one, other = (metaan.pool(EFF, pi="bootstrap", draws=200, seed=seed) for seed in (1, 2))
+    assert "prediction interval does" in str(metaan.explain_difference(one, other))

@@ -273,7 +273,7 @@ def test_unknown_values_of_other_options():
         metaan.regress(EFF, "~ x", level=95)
 
 
-@pytest.mark.parametrize("part", ["estimate", "cov", "weights", "leverage", "moderators.matrix", "inference.cov"])
+@pytest.mark.parametrize("part", ["estimate", "cov", "weights", "leverage", "moderators.matrix", "inference.inner"])
 def test_the_record_cannot_be_changed(part):
     fit = metaan.regress(EFF, FULL)
     with pytest.raises(dataclasses.FrozenInstanceError):
