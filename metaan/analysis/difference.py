@@ -101,7 +101,7 @@ def explain_difference(a: PoolResult, b: PoolResult) -> Difference:
             raise OptionError(
                 "explain_difference does not refit cluster-robust results: compare those before robust()."
             )
-        if res.effects.inputs is not None and set(res.effects.inputs) == {"n"} and res.effects.measure == "GEN":
+        if any(note.code == "sizes-alone" for note in res.notes):
             raise OptionError("explain_difference does not refit pool_by_size, which estimates the variances too.")
     kinds = [KINDS[res.spec.measure] for res in (a, b)]
     if kinds[0].shown != kinds[1].shown:

@@ -178,10 +178,7 @@ class SubgroupResult:
         gap, variance = one.estimate - two.estimate, one.se**2 + two.se**2
         df = one.df
         if self.regression is not None:
-            names = list(self.groups)
-            df = self.regression.inference.contrast_df(
-                np.eye(len(names))[names.index(a)] - np.eye(len(names))[names.index(b)]
-            )
+            df = self.regression.inference.contrast_df(np.array([float(n == a) - float(n == b) for n in self.groups]))
         else:
             pieces = sum(g.se**4 / g.df for g in (one, two) if math.isfinite(g.df))
             df = variance**2 / pieces if pieces > 0 else math.inf

@@ -181,8 +181,8 @@ def _bracket(falling: Callable[[FloatArray], FloatArray], start: FloatArray) -> 
     ends = []
     for sign in (-1.0, 1.0):
         step = np.ones_like(start)
-        while ((sign * falling(start + sign * step) > 0) & (step < _WIDEST)).any():
-            step = np.where(sign * falling(start + sign * step) > 0, 2 * step, step)
+        while ((short := sign * falling(start + sign * step) > 0) & (step < _WIDEST)).any():
+            step = np.where(short, 2 * step, step)
         ends.append(start + sign * step)
     return ends[0], ends[1]
 

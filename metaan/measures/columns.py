@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaan.errors import DataError, Note
+from metaan.errors import DataError, Note, OptionError
 from metaan.measures.record import complete
 from metaan.validate import MISSING, FloatArray, column, forbid, labels, numbers, same_length
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Columns", "forbid_counts", "one_unit", "read"]
+__all__ = ["Columns", "forbid_counts", "one_unit", "read", "require"]
 
 
 _LARGEST = 1e60  # whose square and variance can still be reckoned with
@@ -54,6 +54,16 @@ def one_unit(rows: pd.DataFrame | None) -> None:
         raise DataError(
             "The rows count patients and lesions: pool one unit at a time, e.g. data[data.unit == 'patient']."
         )
+
+
+def require(measure: str, needed: tuple[str, ...], given: dict[str, Any]) -> None:
+    """Refuse columns that a measure does not take, and the absence of those that it needs."""
+    beside = [name for name in given if name not in needed]
+    if not beside and all(given.get(name) is not None for name in needed):
+        return
+    names = (" and " if len(needed) == 2 else ", ").join(f"{name}=" for name in needed)
+    told = f" It does not take {', '.join(beside)}." if beside else ""
+    raise OptionError(f"measure={measure!r} needs {names}.{told}")
 
 
 def forbid_counts(columns: Columns, events: str, total: str) -> None:

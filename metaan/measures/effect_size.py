@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from metaan.errors import OptionError
+from metaan.measures.columns import require
 from metaan.measures.continuous import BIAS, CONTINUOUS, VARIANCE, VARIANCES, continuous
 from metaan.measures.correlation import CORRELATION, correlation
 from metaan.measures.kinds import MEASURES
@@ -110,7 +111,8 @@ def effect_size(
 
     SMD is c (m1 - m2)/s with s the pooled SD and c = Gamma(f/2)/[sqrt(f/2) Gamma((f-1)/2)], f = n1 + n2 - 2; variance
     1/n1 + 1/n2 + SMD^2/(2N). ZCOR is artanh r, variance 1/(n - 3). IRLN is log(x/t), 1/x; comparisons over time are
-    differences of two. All agree with metafor's ``escalc``.
+    differences of two. All agree with metafor's ``escalc`` (3.8), but for variance "LS2" of SMDH, which there depends
+    on the unit.
 
     References
     ----------
@@ -152,11 +154,7 @@ def _check_columns(measure: str, columns: dict[str, Any]) -> None:
             close = difflib.get_close_matches(name, needed, n=1)
             hint = f" Did you mean {close[0]}=?" if close else ""
             raise OptionError(f"{name}= is not known. measure={measure!r} takes {', '.join(needed)}.{hint}")
-    absent = [name for name in needed if columns.get(name) is None]
-    beside = [name for name, value in columns.items() if value is not None and name not in needed]
-    if absent or beside:
-        told = f" It does not take {', '.join(beside)}." if beside else ""
-        raise OptionError(f"measure={measure!r} needs {', '.join(f'{name}=' for name in needed)}.{told}")
+    require(measure, needed, {name: value for name, value in columns.items() if value is not None})
 
 
 def _variance(measure: str, variance: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Final
 
 import numpy as np
@@ -43,10 +44,7 @@ def read_arms(spec: Spec, columns: dict[str, Any], *, data: Any, study: Any, mis
     if not of.informative.any():
         raise DataError(f"No trial says anything on {spec.measure}: there are no events, or nothing but events.")
     eff = each_trial(spec.measure, of)
-    eff = Effects(
-        yi=eff.yi, vi=eff.vi, study=eff.study, measure=eff.measure, data=eff.data, inputs=eff.inputs,
-        notes=eff.notes + of.silence(spec.measure),
-    )  # fmt: skip
+    eff = dataclasses.replace(eff, notes=eff.notes + of.silence(spec.measure))
     return family(spec, eff.inputs or {}, eff.study), eff
 
 

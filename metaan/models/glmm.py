@@ -11,6 +11,7 @@ from metaan.core.binomial import Binomial, Family
 from metaan.core.binomial_fit import fit
 from metaan.core.binomial_profile import tau_limits
 from metaan.errors import OptionError
+from metaan.measures.columns import require
 from metaan.measures.proportion import Counts, counts
 from metaan.measures.record import Effects
 from metaan.models.conditional import CONDITIONAL, WORDS, family, read_arms
@@ -98,7 +99,7 @@ def glmm(
         What to do with a study that has a missing count; dropping is noted.
     **columns : array of shape (k,) or column name
         PLO: events, total, whole numbers with 0 <= events <= total and 1 <= total <= 5,000,000. OR: events_t, total_t,
-        events_c, total_c. IRR: events_t, time_t, events_c, time_c.
+        events_c, total_c. IRR: events_t, time_t, events_c, time_c. Two arms: at most a million events a trial.
 
     Returns
     -------
@@ -146,7 +147,8 @@ def glmm(
     if measure != "PLO":
         of, eff = read_arms(spec, columns, data=data, study=study, missing=missing)
         return fit_exact(of, eff, spec, WORDS[measure])
-    read = _rates(columns, data, study, missing)
+    require(measure, ("events", "total"), columns)
+    read = counts(data, columns["events"], columns["total"], study, missing)
     forbid(
         read.total > _LARGEST, read.study, "glmm takes totals up to 5 million; pool the logits instead", [read.total]
     )
@@ -172,15 +174,6 @@ def _spec(measure: str, model: str | None, nodes: Any, test: str, ci: str, level
         pi=PI.check(pi), ci=CI.check(ci), nodes=None if nodes is None else int(nodes),
         likelihood="binomial" if measure == "PLO" else model or MODEL.default,
     )  # fmt: skip
-
-
-def _rates(columns: dict[str, Any], data: Any, study: Any, missing: str) -> Counts:
-    needed = ("events", "total")
-    beside = [name for name in columns if name not in needed]
-    if beside or any(columns.get(name) is None for name in needed):
-        told = f" It does not take {', '.join(beside)}." if beside else ""
-        raise OptionError(f"measure='PLO' needs events= and total=.{told}")
-    return counts(data, columns["events"], columns["total"], study, missing)
 
 
 def _effects(read: Counts) -> Effects:

@@ -62,12 +62,14 @@ def _refit(fit: RegressResult, rows: npt.NDArray[np.intp]) -> Permuted:
     data = Design(np.tile(eff.yi, (len(rows), 1)), np.tile(eff.vi, (len(rows), 1)), fit.moderators.matrix[rows])
     tau2 = np.maximum(ESTIMATORS[spec.method](data), 0.0)
     found = at(data, tau2)
-    scale = {"z": np.ones_like(tau2), "t": np.ones_like(tau2)}.get(spec.test, found.Q / data.df)
-    cov = found.cov * (np.maximum(scale, 1.0) if spec.test == "hk-adhoc" else scale)[:, None, None]
+    inflated = found.Q / data.df
+    scale = {"hk": inflated, "hk-adhoc": np.maximum(inflated, 1.0)}.get(spec.test, np.ones_like(tau2))
+    variance = np.diagonal(found.cov, axis1=1, axis2=2) * scale[:, None]
     keep = [i for i in range(len(fit.names)) if i != fit.moderators.intercept]
     joint = np.full(len(rows), np.nan)
-    if keep:
-        beta = found.beta[:, keep, None]
-        wald = (np.swapaxes(beta, 1, 2) @ np.linalg.solve(cov[:, keep][:, :, keep], beta))[:, 0, 0]
+    if keep:  # in the orthonormal basis of the design, as `joint_test`
+        basis = np.linalg.qr(np.swapaxes(np.linalg.inv(found.r)[:, keep], 1, 2))[0]
+        value = np.swapaxes(basis, 1, 2) @ (found.r @ found.beta[..., None])
+        wald = (value[..., 0] ** 2).sum(axis=1) / scale
         joint = wald if spec.test == "z" else wald / len(keep)
-    return Permuted(found.beta / np.sqrt(np.diagonal(cov, axis1=1, axis2=2)), joint, tau2)
+    return Permuted(found.beta / np.sqrt(variance), joint, tau2)

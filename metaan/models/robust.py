@@ -26,15 +26,23 @@ __all__ = ["robust"]
 
 Fitted = TypeVar("Fitted", PoolResult, RegressResult)
 _FEW: Final = 4.0
+_LOST: Final = 1e-10  # smallest eigenvalue of what a cluster leaves of the orthonormal design
 
 
 class _White(NamedTuple):
-    """A fit in units in which its model has independent errors of variance 1."""
+    """A fit in units in which its model has independent errors of variance 1, its design orthonormal: x = q r."""
 
     y: FloatArray
-    x: FloatArray
-    beta: FloatArray
+    q: FloatArray
+    r: FloatArray
+    gamma: FloatArray
+    """r times the coefficients."""
     codes: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, y: FloatArray, x: FloatArray, beta: FloatArray, codes: npt.NDArray[np.intp]) -> _White:
+        q, r = np.linalg.qr(x)
+        return cls(y, q, r, r @ beta, codes)
 
 
 def robust(res: Fitted, cluster: Any, *, kind: str = "CR2", level: float | None = None) -> Fitted:
@@ -94,7 +102,7 @@ def robust(res: Fitted, cluster: Any, *, kind: str = "CR2", level: float | None 
     _check(res)
     names = cluster_labels(res.effects, cluster)
     white = _whiten(res, clusters(res.effects, names))
-    m, p = int(white.codes.max()) + 1, white.x.shape[1]
+    m, p = int(white.codes.max()) + 1, white.q.shape[1]
     if m <= p:
         raise OptionError(f"{m} clusters cannot give standard errors to {p} coefficients.")
     named = cluster if isinstance(cluster, str) else "the clusters given"
@@ -122,11 +130,11 @@ def _whiten(res: PoolResult | RegressResult, codes: npt.NDArray[np.intp]) -> _Wh
     eff = res.effects
     if isinstance(res, PoolResult):
         root = np.sqrt(res.weights)  # any multiple of the weights gives the same covariance
-        return _White(root * eff.yi, root[:, None], np.array([res.estimate]), codes)
+        return _White.of(root * eff.yi, root[:, None], np.array([res.estimate]), codes)
     x = res.moderators.matrix
     if not isinstance(res, MultilevelResult):
         root = 1 / np.sqrt(eff.vi + res.tau2)
-        return _White(root * eff.yi, root[:, None] * x, res.estimate, codes)
+        return _White.of(root * eff.yi, root[:, None] * x, res.estimate, codes)
     return _whiten_nested(res, codes)
 
 
@@ -144,30 +152,30 @@ def _whiten_nested(res: MultilevelResult, codes: npt.NDArray[np.intp]) -> _White
         lower = np.linalg.cholesky(block)
         y[rows] = np.linalg.solve(lower, eff.yi[rows])
         x[rows] = np.linalg.solve(lower, res.moderators.matrix[rows])
-    return _White(y, x, res.estimate, codes)
+    return _White.of(y, x, res.estimate, codes)
 
 
 def _covariance(white: _White, kind: str, m: int) -> Covariance:
-    q, r = np.linalg.qr(white.x)
-    p = q.shape[1]
+    p = white.q.shape[1]
     one = np.ones((len(white.y), 1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # few clusters: noted in the result
         found = pymare("stats").cluster_robust_cov(
-            white.y[:, None], one, q, (r @ white.beta)[:, None], white.codes, tau2=0.0, small_sample=kind == "CR1p",
+            white.y[:, None], one, white.q, white.gamma[:, None], white.codes, tau2=0.0, small_sample=kind == "CR1p",
             model_cov=np.eye(p)[:, :, None], w=one, method="CR2" if kind == "CR2" else "CR0",
         )  # fmt: skip
     inner = np.array(found[:, :, 0]) * (m / (m - 1) if kind == "CR1" else 1.0)
     if kind == "CR2":
-        return Covariance(inner, r, math.nan, clusters=Clusters.of_design(q, white.codes), robust=True)
-    return Covariance(inner, r, float(m - p), robust=True)
+        return Covariance(inner, white.r, math.nan, clusters=Clusters.of_design(white.q, white.codes), robust=True)
+    return Covariance(inner, white.r, float(m - p), robust=True)
 
 
-def _full_leverage(white: _White, inside: npt.NDArray[np.bool_]) -> bool:
-    """Whether the design loses a column without the rows of one cluster."""
-    rest = white.x[~inside]
-    sizes = np.linalg.svd(rest, compute_uv=False)
-    return bool(len(rest) < white.x.shape[1] or sizes[-1] < 1e-8 * np.linalg.norm(white.x))
+def _full_leverage(white: _White) -> list[int]:
+    """Clusters without whose rows the design would lose a column."""
+    outer = np.zeros((int(white.codes.max()) + 1, white.q.shape[1], white.q.shape[1]))
+    np.add.at(outer, white.codes, white.q[:, :, None] * white.q[:, None, :])
+    left = np.linalg.eigvalsh(np.eye(outer.shape[1]) - outer)[:, 0]
+    return [int(j) for j in np.flatnonzero(left < _LOST)]
 
 
 def _notes(white: _White, cluster: Sequence[str], by: str, of: Covariance) -> tuple[Note, ...]:
@@ -175,11 +183,11 @@ def _notes(white: _White, cluster: Sequence[str], by: str, of: Covariance) -> tu
     sizes = np.bincount(white.codes)
     each = f"{sizes.min()}" if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
     notes = [Note("clusters", f"Standard errors are robust by {by}: {m} clusters of {each} estimates.")]
-    df = min(of.contrast_df(row) for row in np.eye(white.x.shape[1]))
+    df = min(of.contrast_df(row) for row in np.eye(white.q.shape[1]))
     if df < _FEW:
         text = f"{m} clusters leave {df:.2g} degrees of freedom, too few for trustworthy p-values"
         notes.append(Note("robust-few", f"{text} (Tipton 2015 asks for at least 4)."))
-    alone = [j for j in range(m) if _full_leverage(white, white.codes == j)]
+    alone = _full_leverage(white)
     if alone:
         labels = listed(cluster[int(np.flatnonzero(white.codes == j)[0])] for j in alone)
         text = f"Cluster {labels} alone tells of a coefficient, whose robust standard error is too small, or none"

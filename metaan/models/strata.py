@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from metaan.errors import Note, OptionError, listed
-from metaan.measures.columns import read
+from metaan.errors import Note, listed
+from metaan.measures.columns import read, require
 from metaan.measures.effect_size import effect_size
 from metaan.measures.person_time import TIMES, times
 from metaan.measures.record import Effects
@@ -40,10 +40,7 @@ class Strata(NamedTuple):
 def strata(measure: str, columns: dict[str, Any], *, data: Any, study: Any, missing: str) -> Strata:
     """Read the columns that the measure takes."""
     needed = TIMES if measure.startswith("I") else ARMS
-    beside, absent = [n for n in columns if n not in needed], [n for n in needed if columns.get(n) is None]
-    if beside or absent:
-        told = f" It does not take {', '.join(beside)}." if beside else ""
-        raise OptionError(f"measure={measure!r} needs {', '.join(f'{name}=' for name in needed)}.{told}")
+    require(measure, needed, columns)
     if measure.startswith("I"):
         of = read(TIMES, data, columns, study, missing)
         times(of)

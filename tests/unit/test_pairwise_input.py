@@ -328,3 +328,14 @@ def test_differences_between_models_of_counts():
         assert "unexplained" not in codes(why)
     one, other = (metaan.pool(EFF, pi="bootstrap", draws=200, seed=seed) for seed in (1, 2))
     assert "prediction interval does" in str(metaan.explain_difference(one, other))
+
+
+def test_effects_with_sample_sizes_are_not_taken_for_sizes_alone():
+    """PyMARE's datasets carry n beside their variances; pool_by_size has no variances to refit with."""
+    with_sizes = metaan.from_pymare(metaan.Effects(yi=EFF.yi, vi=EFF.vi, study=EFF.study, measure="GEN",
+                                                   inputs={"n": np.arange(10.0, 16)}).to_pymare())  # fmt: skip
+    why = metaan.explain_difference(metaan.pool(with_sizes), metaan.pool(with_sizes, method="DL"))
+    assert why.table["choice"].tolist() == ["start", "method"]
+    sizes = metaan.pool_by_size(Y, [200, 150, 100, 20, 10, 400])
+    with pytest.raises(OptionError, match="pool_by_size"):
+        metaan.explain_difference(sizes, sizes)
