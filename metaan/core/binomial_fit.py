@@ -124,15 +124,20 @@ def _limit(b: Family) -> FloatArray:
 
 
 def _zero_is_maximum(b: Family, mu0: FloatArray, separated: BoolArray) -> tuple[BoolArray, FloatArray]:
-    """Whether tau2 = 0 is a local maximum, and the score of tau2 there: sum [(x - K')^2 - K'']/2."""
-    mean, noise = b.slope(np.broadcast_to(np.where(separated, 0.0, mu0), b.x.shape))
-    score = ((b.x - mean) ** 2 - noise).sum(axis=0)
+    """Whether tau2 = 0 is a local maximum, and the score of tau2 there: sum [score^2 - information]/2."""
+    slope, noise = b.slope(np.broadcast_to(np.where(separated, _any_rate(b), mu0), b.x.shape))
+    score = (slope**2 - noise).sum(axis=0)
     return score <= 1e-12 * noise.sum(axis=0), score
+
+
+def _any_rate(b: Family) -> float:
+    """An eta at which the likelihood exists."""
+    return min(0.0, b.top - 1.0)
 
 
 def _common_covariance(b: Family, mu0: FloatArray) -> FloatArray:
     finite = np.isfinite(mu0)
-    information = b.slope(np.broadcast_to(np.where(finite, mu0, 0.0), b.x.shape))[1].sum(axis=0)
+    information = b.slope(np.broadcast_to(np.where(finite, mu0, _any_rate(b)), b.x.shape))[1].sum(axis=0)
     cov = np.full((mu0.shape[0], 2, 2), np.nan)
     cov[:, 0, 0] = np.where(finite, 1 / information, np.inf)
     return cov
@@ -239,7 +244,7 @@ class _State(NamedTuple):
     at: Value
 
     def keep(self, go: BoolArray) -> _State:
-        grid = Nodes(self.grid.u[..., go], self.grid.log_weight[..., go])
+        grid = self.grid._replace(u=self.grid.u[..., go], log_weight=self.grid.log_weight[..., go])
         at = Value(*(x[go] for x in self.at))
         return _State(self.column[go], self.b.take(go), self.mu[go], self.tau[go], self.damping[go], grid, at)
 
@@ -270,7 +275,8 @@ def _advance(state: _State, d_mu: FloatArray, d_tau: FloatArray, short: bool, no
     tau = moved(state.tau, d_tau)
     grid = state.grid if short else trapezoid(state.b, mu, tau, nodes)
     trial = evaluate(state.b, mu, tau, grid)
-    rounding = 1e-11 * np.abs(state.at.loglik) + 1e-15 * state.b.N.sum(axis=0)
+    size = np.where(np.isfinite(state.b.N), state.b.N, state.b.x).sum(axis=0)
+    rounding = 1e-11 * np.abs(state.at.loglik) + 1e-15 * size
     better = trial.loglik >= state.at.loglik - rounding
     relaxed = np.where(state.damping > 1e-3, state.damping / 10, 0.0)
     return _State(

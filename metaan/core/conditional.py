@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy.special import gammaln
 
-from metaan.core.binomial import Binomial, Cumulants, Family, Index, common_log_likelihood
+from metaan.core.binomial import Binomial, Family, Index, Terms, common_log_likelihood
 from metaan.core.roots import bracketed_root
 from metaan.core.wls import FloatArray
 
@@ -73,7 +73,18 @@ class Hypergeometric(NamedTuple):
             variance=self.variance[:, index],
         )  # fmt: skip
 
-    def cumulants(self, eta: FloatArray) -> Cumulants:
+    @property
+    def top(self) -> float:
+        """There is none."""
+        return np.inf
+
+    def terms(self, eta: FloatArray) -> Terms:
+        """x eta - log sum w_j exp(j eta), x less the mean of j, variance of j."""
+        x = self.x if eta.ndim == 2 else self.x[:, None]
+        value, mean, variance = self.cumulants(eta)
+        return Terms(x * eta - value, x - mean, variance)
+
+    def cumulants(self, eta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Logarithm of the sum of w_j exp(j eta), mean and variance of j."""
         k, terms = self.log_weight.shape
         flat = eta.reshape(k, -1)
@@ -90,12 +101,12 @@ class Hypergeometric(NamedTuple):
             value[part] = top + np.log(total)
             mean[part] = (p * j).sum(axis=1)
             variance[part] = (p * (j - mean[part, None]) ** 2).sum(axis=1)
-        return Cumulants(*(part.reshape(eta.shape) for part in (value, mean, variance)))
+        return value.reshape(eta.shape), mean.reshape(eta.shape), variance.reshape(eta.shape)
 
     def slope(self, eta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Mean and variance."""
-        of = self.cumulants(eta)
-        return of.mean, of.variance
+        """x less the mean of j, and its variance."""
+        of = self.terms(eta)
+        return of.score, of.information
 
     def common(self) -> tuple[FloatArray, FloatArray]:
         """Conditional maximum-likelihood effect and its log-likelihood."""
@@ -125,8 +136,8 @@ class Shifted(NamedTuple):
 
     @property
     def constant(self) -> FloatArray:
-        """What the log-likelihood has besides x eta - K."""
-        return np.asarray(self.base.constant + (self.base.x * self.offset).sum(axis=0))
+        """What the log-likelihood has besides `terms`."""
+        return self.base.constant
 
     @property
     def logit(self) -> FloatArray:
@@ -147,12 +158,17 @@ class Shifted(NamedTuple):
         """The columns of `index`, all with the same offsets."""
         return Shifted(self.base.take(index), self.offset)
 
-    def cumulants(self, eta: FloatArray) -> Cumulants:
+    @property
+    def top(self) -> float:
+        """There is none."""
+        return np.inf
+
+    def terms(self, eta: FloatArray) -> Terms:
         """Those of the binomial at eta plus the offset."""
-        return self.base.cumulants(eta + (self.offset if eta.ndim == 2 else self.offset[:, None]))
+        return self.base.terms(eta + (self.offset if eta.ndim == 2 else self.offset[:, None]))
 
     def slope(self, eta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Mean and variance."""
+        """Those of the binomial at eta plus the offset."""
         return self.base.slope(eta + self.offset)
 
     def common(self) -> tuple[FloatArray, FloatArray]:
@@ -165,7 +181,7 @@ def _common(b: Family) -> tuple[FloatArray, FloatArray]:
     total, largest = b.x.sum(axis=0), b.N.sum(axis=0)
 
     def score(mu: FloatArray) -> FloatArray:
-        return np.asarray(total - b.slope(np.broadcast_to(mu, b.x.shape))[0].sum(axis=0))
+        return np.asarray(b.slope(np.broadcast_to(mu, b.x.shape))[0].sum(axis=0))
 
     start = (b.logit / b.variance).sum(axis=0) / (1 / b.variance).sum(axis=0)
     low, high = _bracket(score, start)
