@@ -27,6 +27,7 @@ from metaan.core.wls import FloatArray
 __all__ = [
     "Binomial",
     "Family",
+    "Integrand",
     "Moments",
     "Nodes",
     "Terms",
@@ -43,6 +44,7 @@ __all__ = [
 
 _ROOT: Final = float(np.log(2 * np.pi) / 2)
 _DROP: Final = 34.0  # exp(-34) = 2e-15
+_OUT: Final = 40.0  # standard deviations beyond which nothing counts
 _MODE_STEPS: Final = 60
 _EDGE_STEPS: Final = 3
 _FARTHEST: Final = float(np.sqrt(2 * _DROP)) + 0.1
@@ -61,7 +63,29 @@ class Terms(NamedTuple):
     """score^2 - information, the second derivative of the likelihood over the likelihood, where it can cancel."""
 
 
-class Family(Protocol):
+class Integrand(Protocol):
+    """A log-concave likelihood of eta for each study, with what the quadrature needs."""
+
+    @property
+    def logit(self) -> FloatArray:
+        """Empirical effects, where searches start, (k, n) or what broadcasts with it."""
+
+    @property
+    def variance(self) -> FloatArray:
+        """Their sampling variances."""
+
+    @property
+    def top(self) -> float:
+        """Value of eta beyond which the rate stays 1; infinite where there is none."""
+
+    def terms(self, eta: FloatArray) -> Terms:
+        """Log-likelihood and derivatives at eta of shape (k, n) or (k, nodes, n)."""
+
+    def slope(self, eta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Derivative of the log-likelihood and minus the second one at eta of shape (k, n)."""
+
+
+class Family(Integrand, Protocol):
     """Counts x in 0 ... N whose log-likelihood is a concave function of eta and a constant: n meta-analyses of k studies.
 
     The steps below rely on a curvature that changes by a factor of about e over one unit of eta.
@@ -80,29 +104,11 @@ class Family(Protocol):
         """What the log-likelihood has besides, summed over studies, (n,)."""
 
     @property
-    def logit(self) -> FloatArray:
-        """Empirical effects, where searches start, (k, n)."""
-
-    @property
-    def variance(self) -> FloatArray:
-        """Their sampling variances, (k, n)."""
-
-    @property
     def alike(self) -> bool:
         """Whether the largest counts have the same log odds in all studies, as those of binomials without offset."""
 
-    @property
-    def top(self) -> float:
-        """Value of eta beyond which the rate stays 1; infinite where there is none."""
-
     def take(self, index: Index) -> Family:
         """The meta-analyses of `index`."""
-
-    def terms(self, eta: FloatArray) -> Terms:
-        """Log-likelihood and derivatives at eta of shape (k, n) or (k, nodes, n)."""
-
-    def slope(self, eta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Derivative of the log-likelihood and minus the second one at eta of shape (k, n)."""
 
     def common(self) -> tuple[FloatArray, FloatArray]:
         """Effect and log-likelihood, (n,), of the model with tau2 = 0; an effect is infinite where all x are 0 or N."""
@@ -196,7 +202,7 @@ class Moments(NamedTuple):
     sd: FloatArray
 
 
-def mode(b: Family, mu: FloatArray, tau: FloatArray, *, tolerance: float = 0.05) -> tuple[FloatArray, FloatArray]:
+def mode(b: Integrand, mu: FloatArray, tau: FloatArray, *, tolerance: float = 0.05) -> tuple[FloatArray, FloatArray]:
     """Mode of the integrand in u and the standard deviation that its curvature gives, shape (k, n).
 
     Newton's method from the precision-weighted mean of prior and empirical log odds; the log-concave integrand has
@@ -214,7 +220,7 @@ def mode(b: Family, mu: FloatArray, tau: FloatArray, *, tolerance: float = 0.05)
     squared = tau * tau
     top = _top(b, mu, tau)
     if top is not None:
-        u = np.where(u >= top, top - np.minimum(1 / tau, 1.0), u)
+        u = np.where(u >= top, top - np.minimum(longest, 1.0), u)
     curvature = np.ones_like(u)
     for _ in range(_MODE_STEPS):
         score, information = b.slope(mu + tau * u)
@@ -229,26 +235,31 @@ def mode(b: Family, mu: FloatArray, tau: FloatArray, *, tolerance: float = 0.05)
     return u, 1 / np.sqrt(curvature)
 
 
-def _top(b: Family, mu: FloatArray, tau: FloatArray) -> FloatArray | None:
+def _top(b: Integrand, mu: FloatArray, tau: FloatArray) -> FloatArray | None:
     """Upper end of u, shape (k, n); None without one."""
     if np.isinf(b.top):
         return None
-    with np.errstate(divide="ignore"):
-        return np.broadcast_to((b.top - mu) / tau, b.x.shape)
+    end = np.where(tau > 0, (b.top - mu) / np.where(tau > 0, tau, 1.0), _OUT)
+    return np.minimum(end, _OUT) + np.zeros_like(b.logit)
 
 
-def _edges(b: Family, mu: FloatArray, tau: FloatArray, u: FloatArray, sd: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _spread_out(mu: FloatArray) -> FloatArray:
+    """Means of the data sets, or of each study, (k, n), with an axis for the nodes."""
+    return mu if mu.ndim == 1 else mu[:, None]
+
+
+def _edges(b: Integrand, mu: FloatArray, tau: FloatArray, u: FloatArray, sd: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Distances left and right of the mode at which the log integrand has dropped by _DROP, from above.
 
     The drop is convex in the distance and at least distance^2/2, so Newton's steps, from the first one on, stay
     beyond the edge.
     """
     side = np.array([-1.0, 1.0])[:, None]
-    u, sd = u[:, None], sd[:, None]
+    end = _top(b, mu, tau)
+    u, sd, mu = u[:, None], sd[:, None], _spread_out(mu)
     distance = np.repeat(sd * np.sqrt(2 * _DROP), 2, axis=1)
     top = b.terms(mu + tau * u).value - u * u / 2
     farthest: FloatArray | float = _FARTHEST
-    end = _top(b, mu, tau)
     if end is not None:
         room = end - u[:, 0]
         farthest = np.minimum(np.stack([np.full_like(room, _FARTHEST), room], axis=1), _FARTHEST)
@@ -265,7 +276,7 @@ def _edges(b: Family, mu: FloatArray, tau: FloatArray, u: FloatArray, sd: FloatA
     return distance[:, 0], distance[:, 1]
 
 
-def trapezoid(b: Family, mu: FloatArray, tau: FloatArray, nodes: int) -> Nodes:
+def trapezoid(b: Integrand, mu: FloatArray, tau: FloatArray, nodes: int) -> Nodes:
     """Equally spaced nodes over the range of the integrand; an odd number, so that every second one is a rule too.
 
     Where eta has a top the nodes are those of Clenshaw and Curtis.
@@ -309,7 +320,7 @@ def _hermite(nodes: int) -> tuple[FloatArray, FloatArray]:
     return z, np.log(w) + z * z / 2
 
 
-def gauss_hermite(b: Family, mu: FloatArray, tau: FloatArray, nodes: int, *, tolerance: float = 1e-11) -> Nodes:
+def gauss_hermite(b: Integrand, mu: FloatArray, tau: FloatArray, nodes: int, *, tolerance: float = 1e-11) -> Nodes:
     """Adaptive Gauss-Hermite nodes: centred on the mode, scaled by the curvature (Pinheiro & Bates 1995)."""
     z, log_w = _hermite(nodes)
     u, sd = mode(b, mu, tau, tolerance=tolerance)
@@ -324,7 +335,7 @@ def _posterior(
 
     What lies beyond the top, where a study that has nothing but events has likelihood 1, is missing from the weights.
     """
-    eta = mu[:, None] + tau * at.u if mu.ndim == 2 else mu + tau * at.u
+    eta = _spread_out(mu) + tau * at.u
     of = b.terms(eta)
     log_f = of.value - at.u * at.u / 2 + at.log_weight
     top = log_f.max(axis=1)
@@ -374,7 +385,7 @@ def _bend(b: Family, end: FloatArray, tau: FloatArray, loglik: FloatArray) -> Fl
     """What the bend of the likelihood at the top adds to its second derivative: its slope there falls to 0 at once."""
     missed = b.N - b.x
     slope = np.where(missed == 0, b.x, np.where(missed == 1, -1.0, 0.0))
-    return np.asarray(-slope * np.exp(-end * end / 2 - _ROOT - loglik) / tau)
+    return np.asarray(-slope * np.exp(-end * end / 2 - _ROOT - loglik) / np.maximum(tau, 1e-300))
 
 
 def evaluate(b: Family, mu: FloatArray, tau: FloatArray, at: Nodes) -> Value:

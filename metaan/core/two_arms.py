@@ -1,0 +1,270 @@
+"""Two arms of each study with normal random effects: unconditional likelihoods as `Model`s of mixed.py.
+
+The treated arm of study i has eta = alpha_i + theta_i/2, the control arm alpha_i - theta_i/2, and theta_i is normal with
+mean x_i'beta and standard deviation tau. The alpha_i are fixed (`FixedStudies`) or normal too (`RandomStudies`; Stijnen
+et al. 2010).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import numpy as np
+from scipy.special import gammaln
+
+from metaan.core.binomial import Terms, trapezoid
+from metaan.core.links import LINKS
+from metaan.core.mixed import At
+from metaan.core.wls import FloatArray
+
+__all__ = ["Arms", "FixedStudies", "RandomStudies"]
+
+_SIDE: Final = np.array([0.5, -0.5])
+_NEAR: Final = 1e-3  # to an end of eta from which on the log-likelihood is continued by its second-order expansion
+_RULES: Final = (9, 15, 25, 41, 61, 91, 131)
+_NEWTON: Final = 40
+
+
+class Arms(NamedTuple):
+    """Counts of the treated and the control arm, shape (k, 2)."""
+
+    x: FloatArray
+    other: FloatArray
+    """Non-events, or time for a Poisson rate."""
+    link: str
+
+    @property
+    def constant(self) -> float:
+        """What the log-likelihood has besides `terms`."""
+        if self.link == "poisson":
+            scale = np.where(self.x > 0, self.x * np.log(self.other), 0.0)
+            return float((scale - gammaln(self.x + 1)).sum())
+        n = self.x + self.other
+        return float((gammaln(n + 1) - gammaln(self.x + 1) - gammaln(self.other + 1)).sum())
+
+    def empirical(self) -> tuple[FloatArray, FloatArray]:
+        """Link of each arm's rate with 0.5 added to both counts, and its sampling variance, (k, 2)."""
+        if self.link == "poisson":
+            return np.log(self.x + 0.5) - np.log(self.other), 1 / (self.x + 0.5)
+        p = (self.x + 0.5) / (self.x + self.other + 1)
+        link = LINKS[self.link]
+        return link.of_rate(p), link.derivative(p) ** 2 * p * (1 - p) / (self.x + self.other + 1)
+
+    def terms(self, arm: int, eta: FloatArray) -> Terms:
+        """Log-likelihood of an arm at eta, (k, ...), continued beyond the ends of the link."""
+        shape = (-1, *[1] * (eta.ndim - 1))
+        link = LINKS[self.link]
+        x, other = self.x[:, arm].reshape(shape), self.other[:, arm].reshape(shape)
+        if np.isinf(link.low) and np.isinf(link.high):
+            return link.terms(x, other, eta)
+        at = np.clip(eta, link.low + _NEAR, link.high - _NEAR)
+        of, d = link.terms(x, other, at), eta - at
+        return Terms(of.value + of.score * d - of.information * d * d / 2, of.score - of.information * d, of.information)
+
+    def beyond(self, eta: FloatArray) -> FloatArray:
+        """1 where eta is no value of the link, else 0."""
+        link = LINKS[self.link]
+        return np.asarray(((eta <= link.low) | (eta >= link.high)) * 1.0)
+
+
+class _Pair(NamedTuple):
+    """Both arms as an `Integrand` in theta, at alpha of shape (k, n)."""
+
+    arms: Arms
+    alpha: FloatArray
+    logit: FloatArray
+    variance: FloatArray
+
+    @property
+    def top(self) -> float:
+        return np.inf
+
+    def both(self, theta: FloatArray) -> tuple[list[FloatArray], list[Terms]]:
+        alpha = self.alpha if theta.ndim == 2 else self.alpha[:, None]
+        eta = [alpha + side * theta for side in _SIDE]
+        return eta, [self.arms.terms(j, e) for j, e in enumerate(eta)]
+
+    def terms(self, eta: FloatArray) -> Terms:
+        of = self.both(eta)[1]
+        return Terms(
+            of[0].value + of[1].value, (of[0].score - of[1].score) / 2, (of[0].information + of[1].information) / 4
+        )
+
+    def slope(self, eta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        of = self.terms(eta)
+        return of.score, of.information
+
+
+class FixedStudies(NamedTuple):
+    """UM.FS: parameters alpha_1 ... alpha_k, beta, tau; x is (k, p)."""
+
+    arms: Arms
+    x: FloatArray
+
+    @property
+    def spreads(self) -> tuple[int, ...]:
+        """tau, the last parameter."""
+        return (sum(self.x.shape),)
+
+    def at(self, theta: FloatArray, level: int) -> At:
+        """Evaluate at theta of shape (n, k + p + 1)."""
+        (k, p), n = self.x.shape, theta.shape[0]
+        tau = theta[:, -1]
+        mean = self.x @ theta[:, k:-1].T
+        y, v = self.arms.empirical()
+        pair = _Pair(self.arms, theta[:, :k].T, (y[:, :1] - y[:, 1:]), v.sum(axis=1, keepdims=True))
+        grid = trapezoid(pair, mean, tau, 32 * 2**level + 1)
+        eta, of = pair.both(mean[:, None] + tau * grid.u)
+        log_f = of[0].value + of[1].value - grid.u**2 / 2 + grid.log_weight
+        top = log_f.max(axis=1)
+        weight = np.exp(log_f - top[:, None])
+        total = weight.sum(axis=1)
+        weight /= total[:, None]
+        loglik = (top + np.log(total)).sum(axis=0) - k * np.log(2 * np.pi) / 2 + self.arms.constant
+        slope, curve = _moments(of, grid.u, weight)
+        gradient = np.concatenate([slope[0], self.x.T @ slope[1], slope[2].sum(axis=0)[None]])
+        hessian = np.zeros((n, k + p + 1, k + p + 1))
+        studies = np.arange(k)
+        hessian[:, studies, studies] = curve[0, 0].T
+        hessian[:, :k, k:-1] = np.einsum("kn,kp->nkp", curve[0, 1], self.x)
+        hessian[:, :k, -1] = curve[0, 2].T
+        hessian[:, k:-1, k:-1] = np.einsum("kn,ka,kb->nab", curve[1, 1], self.x, self.x)
+        hessian[:, k:-1, -1] = curve[1, 2].T @ self.x
+        hessian[:, -1, -1] = curve[2, 2].sum(axis=0)
+        i, j = np.tril_indices(k + p + 1, -1)
+        hessian[:, i, j] = hessian[:, j, i]
+        doubt = np.abs(2 * weight[:, ::2].sum(axis=1) - 1).max(axis=0)
+        return At(loglik, gradient.T, hessian, doubt)
+
+    def outside(self, theta: FloatArray) -> float:
+        """Largest posterior probability, over studies, of a rate beyond the ends of the link, at theta of shape (q,)."""
+        k = self.x.shape[0]
+        y, v = self.arms.empirical()
+        pair = _Pair(self.arms, theta[:k, None], y[:, :1] - y[:, 1:], v.sum(axis=1, keepdims=True))
+        mean, tau = (self.x @ theta[k:-1])[:, None], theta[-1:]
+        grid = trapezoid(pair, mean, tau, 257)
+        eta, of = pair.both(mean[:, None] + tau * grid.u)
+        log_f = of[0].value + of[1].value - grid.u**2 / 2
+        weight = np.exp(log_f - log_f.max(axis=1, keepdims=True))
+        weight /= weight.sum(axis=1, keepdims=True)
+        beyond = np.maximum(self.arms.beyond(eta[0]), self.arms.beyond(eta[1]))
+        return float((weight * beyond).sum(axis=1).max())
+
+
+def _moments(of: list[Terms], u: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Gradient (3, k, n) and Hessian (3, 3, k, n) of each study's log-likelihood in alpha, mean and tau (Louis 1982)."""
+    s = [of[0].score + of[1].score, (of[0].score - of[1].score) / 2]
+    a, b = of[0].information, of[1].information
+    info = [[a + b, (a - b) / 2], [(a - b) / 2, (a + b) / 4]]
+    parts = [(s[0], 0, None), (s[1], 1, None), (u * s[1], 1, u)]
+    slope = np.array([np.einsum("kqn,kqn->kn", weight, part[0]) for part in parts])
+    curve = np.empty((3, 3, *slope.shape[1:]))
+    for i, (vi, ki, ui) in enumerate(parts):
+        for j, (vj, kj, uj) in enumerate(parts[: i + 1]):
+            w = info[ki][kj] * (1.0 if ui is None else ui) * (1.0 if uj is None else uj)
+            curve[i, j] = np.einsum("kqn,kqn->kn", weight, vi * vj - w) - slope[i] * slope[j]
+            curve[j, i] = curve[i, j]
+    return slope, curve
+
+
+class RandomStudies(NamedTuple):
+    """UM.RS: parameters alpha, beta, sigma, tau; alpha_i and theta_i independent."""
+
+    arms: Arms
+    x: FloatArray
+
+    @property
+    def spreads(self) -> tuple[int, ...]:
+        """sigma and tau."""
+        p = self.x.shape[1]
+        return (p + 1, p + 2)
+
+    def at(self, theta: FloatArray, level: int) -> At:
+        """Evaluate at theta of shape (n, p + 3) by adaptive Gauss-Hermite quadrature in two dimensions."""
+        rough = self.loglik(theta, _RULES[level])
+        at = self._at(theta, _RULES[min(level + 1, len(_RULES) - 1)])
+        return at._replace(doubt=1e3 * np.abs(at.loglik - rough))
+
+    def loglik(self, theta: FloatArray, nodes: int) -> FloatArray:
+        """Log-likelihood alone, by nodes^2 nodes a study."""
+        return self._integral(theta, nodes)[0]
+
+    def _integral(
+        self, theta: FloatArray, nodes: int
+    ) -> tuple[FloatArray, FloatArray, tuple[FloatArray, FloatArray], list[Terms]]:
+        """Log-likelihood (n,), posterior weights of the nodes, the nodes and the terms there, (k, nodes^2, n)."""
+        p = self.x.shape[1]
+        alpha, (sigma, tau) = theta[:, 0], theta[:, p + 1 :].T
+        mean = self.x @ theta[:, 1 : p + 1].T
+        w, u, root = self._mode(alpha, mean, sigma, tau)
+        z1, z2, log_weight = _product(nodes)
+        at = (
+            w[:, None] + root[0][:, None] * z1[None, :, None],
+            u[:, None] + root[1][:, None] * z1[None, :, None] + root[2][:, None] * z2[None, :, None],
+        )
+        base, effect = alpha + sigma * at[0], mean[:, None] + tau * at[1]
+        of = [self.arms.terms(j, base + side * effect) for j, side in enumerate(_SIDE)]
+        log_f = of[0].value + of[1].value - (at[0] ** 2 + at[1] ** 2) / 2 + log_weight[None, :, None]
+        log_f = log_f + np.log(root[0] * root[2])[:, None]
+        top = log_f.max(axis=1)
+        weight = np.exp(log_f - top[:, None])
+        total = weight.sum(axis=1)
+        loglik = (top + np.log(total)).sum(axis=0) - len(w) * np.log(2 * np.pi) + self.arms.constant
+        return loglik, weight / total[:, None], at, of
+
+    def _mode(
+        self, alpha: FloatArray, mean: FloatArray, sigma: FloatArray, tau: FloatArray
+    ) -> tuple[FloatArray, FloatArray, tuple[FloatArray, FloatArray, FloatArray]]:
+        """Mode of the integrand and the lower triangular root of the inverse curvature there, (k, n) each."""
+        y, v = self.arms.empirical()
+        base, spread = y.mean(axis=1, keepdims=True), v.sum(axis=1, keepdims=True)
+        w = np.broadcast_to(sigma * (base - alpha) / (sigma**2 + spread / 4), mean.shape)
+        u = tau * (y[:, :1] - y[:, 1:] - mean) / (tau**2 + spread)
+        longest = 1 / np.maximum(np.maximum(sigma, tau), 1e-3)
+        for _ in range(_NEWTON):
+            of = [self.arms.terms(j, alpha + sigma * w + side * (mean + tau * u)) for j, side in enumerate(_SIDE)]
+            a, b = of[0].information, of[1].information
+            g1 = sigma * (of[0].score + of[1].score) - w
+            g2 = tau * (of[0].score - of[1].score) / 2 - u
+            h11, h12, h22 = 1 + sigma**2 * (a + b), sigma * tau * (a - b) / 2, 1 + tau**2 * (a + b) / 4
+            det = h11 * h22 - h12 * h12
+            d1, d2 = (h22 * g1 - h12 * g2) / det, (h11 * g2 - h12 * g1) / det
+            size = np.maximum(np.abs(d1), np.abs(d2))
+            factor = np.minimum(1.0, longest / np.maximum(size, 1e-300))
+            w, u = w + factor * d1, u + factor * d2
+            if (d1 * g1 + d2 * g2).max() < 1e-20:
+                break
+        first = np.sqrt(h22 / det)
+        second = -h12 / det / first
+        return w, u, (first, second, 1 / np.sqrt(h22))
+
+    def _at(self, theta: FloatArray, nodes: int) -> At:
+        p, n = self.x.shape[1], theta.shape[0]
+        loglik, weight, (w, u), of = self._integral(theta, nodes)
+        s = [of[0].score + of[1].score, (of[0].score - of[1].score) / 2]
+        a, b = of[0].information, of[1].information
+        info = [[a + b, (a - b) / 2], [(a - b) / 2, (a + b) / 4]]
+        factor: list[FloatArray | float] = [1.0, 1.0, w, u]
+        kind = [0, 1, 0, 1]
+        parts = [f * s[j] for f, j in zip(factor, kind, strict=True)]
+        slope = np.array([(weight * part).sum(axis=1) for part in parts])
+        curve = np.empty((4, 4, *slope.shape[1:]))
+        for i in range(4):
+            for j in range(i + 1):
+                inner = parts[i] * parts[j] - info[kind[i]][kind[j]] * factor[i] * factor[j]
+                curve[i, j] = curve[j, i] = (weight * inner).sum(axis=1) - slope[i] * slope[j]
+        design = np.zeros((4, self.x.shape[0], p + 3))
+        design[0, :, 0], design[1, :, 1 : p + 1], design[2, :, p + 1], design[3, :, p + 2] = 1, self.x, 1, 1
+        gradient = np.einsum("ikn,ikq->nq", slope, design)
+        hessian = np.einsum("ijkn,ikq,jkr->nqr", curve, design, design, optimize=True)
+        return At(loglik, gradient, hessian, np.zeros(n))
+
+
+@lru_cache(maxsize=16)
+def _product(nodes: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Product of two Gauss-Hermite rules, and the logarithms of weights over the density's exponential."""
+    z, weight = np.polynomial.hermite_e.hermegauss(nodes)
+    one, two = np.repeat(z, nodes), np.tile(z, nodes)
+    log_weight = np.log(weight) + z * z / 2
+    return one, two, np.repeat(log_weight, nodes) + np.tile(log_weight, nodes)
