@@ -248,7 +248,9 @@ def _spread_out(mu: FloatArray) -> FloatArray:
     return mu if mu.ndim == 1 else mu[:, None]
 
 
-def _edges(b: Integrand, mu: FloatArray, tau: FloatArray, u: FloatArray, sd: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _edges(
+    b: Integrand, mu: FloatArray, tau: FloatArray, u: FloatArray, sd: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Distances left and right of the mode at which the log integrand has dropped by _DROP, from above.
 
     The drop is convex in the distance and at least distance^2/2, so Newton's steps, from the first one on, stay

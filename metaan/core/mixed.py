@@ -300,5 +300,3 @@ def _without(face: FloatArray, own: npt.NDArray[np.bool_]) -> FloatArray:
     """Projections that hold, for each row, the standard deviations marked in it."""
     keep = np.where(own, 0.0, 1.0)
     return face[None] * keep[:, :, None] * keep[:, None, :]
-
-

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from metaan.core.binomial import Family, by_study, trapezoid
+from metaan.core.binomial import Family, by_study, gauss_hermite, log_likelihood, trapezoid
 from metaan.core.mixed import At, Mixed, maximise
 from metaan.core.wls import FloatArray
 
@@ -41,6 +41,13 @@ class Regression(NamedTuple):
         hessian[:, p, p] = of.tau_tau.sum(axis=0)
         loglik = np.where(inside, of.loglik.sum(axis=0) + b.constant, np.nan)
         return At(loglik, gradient, hessian, of.doubt.max(axis=0))
+
+    def loglik(self, theta: FloatArray, nodes: int) -> FloatArray:
+        """Log-likelihood alone, (n,), by adaptive Gauss-Hermite nodes."""
+        n, p = theta.shape[0], self.x.shape[1]
+        b = self.b.take(np.zeros(n, dtype=np.intp))
+        mean, tau = self.x @ theta[:, :p].T, theta[:, p]
+        return log_likelihood(b, mean, tau, gauss_hermite(b, mean, tau, nodes))
 
 
 def starts(y: FloatArray, v: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
+from scipy.special import expit, ndtr
 
 __all__ = [
     "INVERSE",
@@ -85,6 +85,8 @@ INVERSE: Final[dict[str, Callable[[FloatArray], FloatArray]]] = {
     "PR": _raw_inverse,
     "PLO": lambda y: np.asarray(expit(y)),
     "PLN": _log_inverse,
+    "PROBIT": lambda y: np.asarray(ndtr(y)),
+    "CLOGLOG": lambda y: -np.expm1(-np.exp(y)),
     "PAS": arcsine_inverse,
     "ZCOR": lambda y: np.asarray(np.tanh(y)),
     "IR": lambda y: np.maximum(y, 0.0),

@@ -13,12 +13,12 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy.special import gammaln
 
-from metaan.core.binomial import Terms, trapezoid
+from metaan.core.binomial import Terms, gauss_hermite, trapezoid
 from metaan.core.links import LINKS
 from metaan.core.mixed import At
 from metaan.core.wls import FloatArray
 
-__all__ = ["Arms", "FixedStudies", "RandomStudies"]
+__all__ = ["Arms", "FixedStudies", "RandomStudies", "Shrunken"]
 
 _SIDE: Final = np.array([0.5, -0.5])
 _NEAR: Final = 1e-3  # to an end of eta from which on the log-likelihood is continued by its second-order expansion
@@ -60,7 +60,9 @@ class Arms(NamedTuple):
             return link.terms(x, other, eta)
         at = np.clip(eta, link.low + _NEAR, link.high - _NEAR)
         of, d = link.terms(x, other, at), eta - at
-        return Terms(of.value + of.score * d - of.information * d * d / 2, of.score - of.information * d, of.information)
+        return Terms(
+            of.value + of.score * d - of.information * d * d / 2, of.score - of.information * d, of.information
+        )
 
     def beyond(self, eta: FloatArray) -> FloatArray:
         """1 where eta is no value of the link, else 0."""
@@ -110,19 +112,8 @@ class FixedStudies(NamedTuple):
     def at(self, theta: FloatArray, level: int) -> At:
         """Evaluate at theta of shape (n, k + p + 1)."""
         (k, p), n = self.x.shape, theta.shape[0]
-        tau = theta[:, -1]
-        mean = self.x @ theta[:, k:-1].T
-        y, v = self.arms.empirical()
-        pair = _Pair(self.arms, theta[:, :k].T, (y[:, :1] - y[:, 1:]), v.sum(axis=1, keepdims=True))
-        grid = trapezoid(pair, mean, tau, 32 * 2**level + 1)
-        eta, of = pair.both(mean[:, None] + tau * grid.u)
-        log_f = of[0].value + of[1].value - grid.u**2 / 2 + grid.log_weight
-        top = log_f.max(axis=1)
-        weight = np.exp(log_f - top[:, None])
-        total = weight.sum(axis=1)
-        weight /= total[:, None]
-        loglik = (top + np.log(total)).sum(axis=0) - k * np.log(2 * np.pi) / 2 + self.arms.constant
-        slope, curve = _moments(of, grid.u, weight)
+        found = self._posterior(theta, 32 * 2**level + 1)
+        slope, curve = _moments(found.of, found.u, found.weight)
         gradient = np.concatenate([slope[0], self.x.T @ slope[1], slope[2].sum(axis=0)[None]])
         hessian = np.zeros((n, k + p + 1, k + p + 1))
         studies = np.arange(k)
@@ -134,22 +125,66 @@ class FixedStudies(NamedTuple):
         hessian[:, -1, -1] = curve[2, 2].sum(axis=0)
         i, j = np.tril_indices(k + p + 1, -1)
         hessian[:, i, j] = hessian[:, j, i]
-        doubt = np.abs(2 * weight[:, ::2].sum(axis=1) - 1).max(axis=0)
-        return At(loglik, gradient.T, hessian, doubt)
+        doubt = np.abs(2 * found.weight[:, ::2].sum(axis=1) - 1).max(axis=0)
+        return At(found.loglik, gradient.T, hessian, doubt)
 
-    def outside(self, theta: FloatArray) -> float:
-        """Largest posterior probability, over studies, of a rate beyond the ends of the link, at theta of shape (q,)."""
+    def _posterior(self, theta: FloatArray, nodes: int, *, hermite: bool = False) -> _Posterior:
         k = self.x.shape[0]
+        tau, mean = theta[:, -1], self.x @ theta[:, k:-1].T
         y, v = self.arms.empirical()
-        pair = _Pair(self.arms, theta[:k, None], y[:, :1] - y[:, 1:], v.sum(axis=1, keepdims=True))
-        mean, tau = (self.x @ theta[k:-1])[:, None], theta[-1:]
-        grid = trapezoid(pair, mean, tau, 257)
+        pair = _Pair(self.arms, theta[:, :k].T, y[:, :1] - y[:, 1:], v.sum(axis=1, keepdims=True))
+        grid = (gauss_hermite if hermite else trapezoid)(pair, mean, tau, nodes)
         eta, of = pair.both(mean[:, None] + tau * grid.u)
-        log_f = of[0].value + of[1].value - grid.u**2 / 2
-        weight = np.exp(log_f - log_f.max(axis=1, keepdims=True))
-        weight /= weight.sum(axis=1, keepdims=True)
-        beyond = np.maximum(self.arms.beyond(eta[0]), self.arms.beyond(eta[1]))
-        return float((weight * beyond).sum(axis=1).max())
+        log_f = of[0].value + of[1].value - grid.u**2 / 2 + grid.log_weight
+        top = log_f.max(axis=1)
+        weight = np.exp(log_f - top[:, None])
+        total = weight.sum(axis=1)
+        loglik = (top + np.log(total)).sum(axis=0) - k * np.log(2 * np.pi) / 2 + self.arms.constant
+        return _Posterior(loglik, weight / total[:, None], grid.u, eta, of)
+
+    def loglik(self, theta: FloatArray, nodes: int) -> FloatArray:
+        """Log-likelihood alone, (n,), by adaptive Gauss-Hermite nodes."""
+        return self._posterior(theta, nodes, hermite=True).loglik
+
+    def effects(self, theta: FloatArray) -> Shrunken:
+        """Posterior of the effects of the studies at theta of shape (q,)."""
+        k = self.x.shape[0]
+        found = self._posterior(theta[None], 257)
+        effect = self.x @ theta[k:-1] + theta[-1] * found.u[..., 0].T
+        weight = found.weight[..., 0].T
+        beyond = np.maximum(*(self.arms.beyond(eta[..., 0].T) for eta in found.eta))
+        return _shrunken(self.arms, theta[:k], effect, weight, float((weight * beyond).sum(axis=0).max()))
+
+
+class _Posterior(NamedTuple):
+    """Log-likelihood (n,), weights of the nodes, the nodes, eta of both arms and the terms there, (k, nodes, n)."""
+
+    loglik: FloatArray
+    weight: FloatArray
+    u: FloatArray
+    eta: list[FloatArray]
+    of: list[Terms]
+
+
+class Shrunken(NamedTuple):
+    """Posterior mean and standard deviation of each study's effect, and what the study alone tells of it."""
+
+    mean: FloatArray
+    sd: FloatArray
+    noise: FloatArray
+    """Inverse information of both arms at the shrunken effect: the study's own sampling variance."""
+    outside: float
+    """Largest posterior probability of a rate beyond the ends of the link."""
+
+
+def _shrunken(arms: Arms, alpha: FloatArray, effect: FloatArray, weight: FloatArray, outside: float) -> Shrunken:
+    """From effects at nodes, (nodes, k), and their weights."""
+    mean = (weight * effect).sum(axis=0)
+    sd = np.sqrt((weight * (effect - mean) ** 2).sum(axis=0))
+    info = [arms.terms(j, alpha + side * mean).information for j, side in enumerate(_SIDE)]
+    with np.errstate(divide="ignore"):
+        noise = 1 / info[0] + 1 / info[1]
+    return Shrunken(mean, sd, np.minimum(noise, 1e12), outside)
 
 
 def _moments(of: list[Terms], u: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -189,6 +224,14 @@ class RandomStudies(NamedTuple):
     def loglik(self, theta: FloatArray, nodes: int) -> FloatArray:
         """Log-likelihood alone, by nodes^2 nodes a study."""
         return self._integral(theta, nodes)[0]
+
+    def effects(self, theta: FloatArray) -> Shrunken:
+        """Posterior of the effects of the studies at theta of shape (q,)."""
+        p = self.x.shape[1]
+        _, weight, (w, u), _ = self._integral(theta[None], _RULES[3])
+        effect = self.x @ theta[1 : p + 1] + theta[-1] * u[..., 0].T
+        base = theta[0] + theta[-2] * (weight * w).sum(axis=1)[:, 0]
+        return _shrunken(self.arms, base, effect, weight[..., 0].T, 0.0)
 
     def _integral(
         self, theta: FloatArray, nodes: int

@@ -52,6 +52,8 @@ KINDS: Final[dict[str, Kind]] = {
     "PR": Kind("raw proportion", "rate", "Rate", transformed=False),
     "PLO": Kind("logit of a proportion", "rate", "Rate"),
     "PLN": Kind("log of a proportion", "rate", "Rate"),
+    "PROBIT": Kind("probit of a proportion", "rate", "Rate"),
+    "CLOGLOG": Kind("complementary log-log of a proportion", "rate", "Rate"),
     "PAS": Kind("arcsine square root of a proportion", "rate", "Rate"),
     "PFT": Kind("Freeman-Tukey double arcsine of a proportion", "rate", "Rate"),
     "RR": _ratio("log risk ratio", "Risk ratio"),
@@ -84,7 +86,8 @@ KINDS: Final[dict[str, Kind]] = {
 }
 _LABELS: Final = {code: kind.label for code, kind in KINDS.items()}
 
-MEASURES: Final = Option("measure", {code: text for code, text in _LABELS.items() if code not in ("HR", "GEN")}, "PLO")
+_NOT_COMPUTED: Final = ("HR", "GEN", "PROBIT", "CLOGLOG")
+MEASURES: Final = Option("measure", {code: text for code, text in _LABELS.items() if code not in _NOT_COMPUTED}, "PLO")
 """What `metaan.effect_size` computes."""
 READY_MADE: Final = Option(
     "measure", {code: text for code, text in _LABELS.items() if code not in ("PFT", "IRFT")}, "GEN"

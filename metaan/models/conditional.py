@@ -18,10 +18,8 @@ from metaan.models.results import Spec
 from metaan.models.strata import each_trial, strata
 from metaan.validate import FloatArray, forbid
 
-__all__ = ["CONDITIONAL", "WORDS", "family", "read_arms"]
+__all__ = ["WORDS", "conditional", "read_arms"]
 
-CONDITIONAL: Final[dict[str, tuple[str, ...]]] = {"OR": ("CM.EL", "CM.AL"), "IRR": ("CM.EL",)}
-"""Likelihoods of each measure."""
 _SUPPORT: Final = 400_000  # terms of the table of hypergeometric sums
 _LARGEST: Final = 1e6  # events beyond which rounding of the log-likelihood hides its curvature
 
@@ -35,20 +33,26 @@ def _words(ratio: str) -> Words:
     )
 
 
-WORDS: Final = {"OR": _words("odds ratio"), "IRR": _words("rate ratio")}
+def _unconditional(effect: str) -> Words:
+    return _words(effect)._replace(common=f"the maximum-likelihood {effect}, common to all trials")
 
 
-def read_arms(spec: Spec, columns: dict[str, Any], *, data: Any, study: Any, missing: str) -> tuple[Family, Effects]:
-    """The likelihood of the trials that say something, and their empirical effects for tables and plots."""
+WORDS: Final = {
+    "OR": _words("odds ratio"), "IRR": _words("rate ratio"),
+    "RR": _unconditional("risk ratio"), "RD": _unconditional("risk difference"),
+}  # fmt: skip
+
+
+def read_arms(spec: Spec, columns: dict[str, Any], *, data: Any, study: Any, missing: str) -> Effects:
+    """Empirical effects of the trials that say something, for tables and plots, with their counts."""
     of = strata(spec.measure, columns, data=data, study=study, missing=missing)
     if not of.informative.any():
         raise DataError(f"No trial says anything on {spec.measure}: there are no events, or nothing but events.")
     eff = each_trial(spec.measure, of)
-    eff = dataclasses.replace(eff, notes=eff.notes + of.silence(spec.measure))
-    return family(spec, eff.inputs or {}, eff.study), eff
+    return dataclasses.replace(eff, notes=eff.notes + of.silence(spec.measure))
 
 
-def family(spec: Spec, inputs: dict[str, FloatArray], study: tuple[str, ...]) -> Family:
+def conditional(spec: Spec, inputs: dict[str, FloatArray], study: tuple[str, ...]) -> Family:
     """Conditional likelihood of the counts of two arms."""
     names = ARMS if spec.measure == "OR" else TIMES
     a, size_t, c, size_c = (np.asarray(inputs[name], dtype=np.float64) for name in names)

@@ -1,50 +1,27 @@
-"""Pooling by exact likelihood: rates by the binomial-normal model, two arms by conditional models."""
+"""Pooling by exact likelihood: rates by the binomial-normal model, two arms by conditional and unconditional models."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Any, Final, cast
 
-import numpy as np
-
-from metaan.core.binomial import Binomial, Family
 from metaan.core.binomial_fit import fit
 from metaan.core.binomial_profile import tau_limits
+from metaan.core.two_arms import Arms
 from metaan.errors import OptionError
-from metaan.measures.columns import require
-from metaan.measures.proportion import Counts, counts
 from metaan.measures.record import Effects
-from metaan.models.conditional import CONDITIONAL, WORDS, family, read_arms
+from metaan.models.conditional import WORDS
+from metaan.models.design import moderators
+from metaan.models.glmm_counts import likelihood, read
+from metaan.models.glmm_regress_result import GlmmRegressResult
+from metaan.models.glmm_regression import glmm_regression, tau_limits_of
 from metaan.models.glmm_result import Words, fit_exact
+from metaan.models.glmm_spec import MEASURE, Asked, make_spec
 from metaan.models.results import GlmmResult, PoolResult, Spec
-from metaan.validate import CI, Option, check_level, forbid
+from metaan.models.unconditional import fit_unconditional, unconditional_tau_limits
 
 __all__ = ["glmm", "glmm_of", "glmm_tau2_interval"]
 
-MEASURE: Final = Option(
-    "measure", {"PLO": "logit of a proportion", "OR": "log odds ratio", "IRR": "log incidence rate ratio"}, "PLO"
-)  # fmt: skip
-MODEL: Final = Option(
-    "model",
-    {
-        "CM.EL": "conditional on the events of both arms: hypergeometric (OR) or binomial (IRR)",
-        "CM.AL": "the binomial approximation of the conditional model for rare events (OR)",
-    },
-    "CM.EL",
-)
-TEST: Final = Option("test", {"z": "normal distribution", "t": "t distribution with k - 1 degrees of freedom"}, "t")
-PI: Final = Option(
-    "pi",
-    {
-        "t": "t distribution with k - 1 degrees of freedom",
-        "hts": "t distribution with k - 2 degrees of freedom",
-        "z": "normal distribution, uncertainty of the mean included",
-        "simple": "normal distribution, uncertainty of the mean ignored",
-        "none": "no prediction interval",
-    },
-    "t",
-)
-_LARGEST: Final = 5e6  # beyond it rounding of the log-likelihood hides its curvature
 _RATES: Final = Words(
     common="the rate of the pooled counts",
     none="No events in any study: the rate is 0",
@@ -58,7 +35,9 @@ def glmm(
     data: Any = None,
     *,
     study: Any = None,
+    formula: str | None = None,
     model: str | None = None,
+    link: str | None = None,
     nodes: int | None = None,
     test: str = "t",
     ci: str = "wald",
@@ -66,7 +45,7 @@ def glmm(
     pi: str = "t",
     missing: str = "raise",
     **columns: Any,
-) -> GlmmResult:
+) -> GlmmResult | GlmmRegressResult:
     """Pool counts by their exact likelihood with normal random effects: response rates, or two arms.
 
     Needs no continuity correction and answers on every valid input, studies at 0 or 100 % included.
@@ -143,51 +122,25 @@ def glmm(
     >>> print(f"{res.estimate:.4f} ({res.ci_low:.4f} to {res.ci_high:.4f})")
     0.0901 (0.0509 to 0.1547)
     """
-    spec = _spec(measure, model, nodes, test, ci, level, pi)
-    if measure != "PLO":
-        of, eff = read_arms(spec, columns, data=data, study=study, missing=missing)
-        return fit_exact(of, eff, spec, WORDS[measure])
-    require(measure, ("events", "total"), columns)
-    read = counts(data, columns["events"], columns["total"], study, missing)
-    forbid(
-        read.total > _LARGEST, read.study, "glmm takes totals up to 5 million; pool the logits instead", [read.total]
-    )
-    return fit_exact(Binomial.from_counts(read.events[:, None], read.total[:, None]), _effects(read), spec, _RATES)
+    spec = make_spec(Asked(measure, model, link, nodes, test, ci, level, pi, formula))
+    eff = read(spec, columns, data=data, study=study, missing=missing)
+    if formula is None:
+        return _pooled(spec, eff)
+    return glmm_regression(spec, *moderators(eff, formula, missing))
 
 
-def _spec(measure: str, model: str | None, nodes: Any, test: str, ci: str, level: float, pi: str) -> Spec:
-    MEASURE.check(measure)
-    if model is not None:
-        MODEL.check(model)
-        if model not in CONDITIONAL.get(measure, ()):
-            allowed = " or ".join(map(repr, CONDITIONAL.get(measure, ())))
-            told = f"it has {allowed}" if allowed else "a rate has one likelihood, the binomial"
-            raise OptionError(f"model={model!r} does not exist for measure={measure!r}: {told}.")
-    if nodes is not None and (
-        isinstance(nodes, bool) or not isinstance(nodes, (int, np.integer)) or not 1 <= nodes <= 100
-    ):
-        raise OptionError(f"nodes={nodes!r} must be a whole number from 1 to 100, or None for as many as needed.")
-    if nodes is not None and ci == "profile":
-        raise OptionError("ci='profile' uses the exact likelihood and not a fixed number of nodes; leave nodes=None.")
-    return Spec(
-        model="glmm", measure=measure, method="ML", test=TEST.check(test), level=check_level(level),
-        pi=PI.check(pi), ci=CI.check(ci), nodes=None if nodes is None else int(nodes),
-        likelihood="binomial" if measure == "PLO" else model or MODEL.default,
-    )  # fmt: skip
+def _pooled(spec: Spec, eff: Effects) -> GlmmResult:
+    of = likelihood(spec, eff)
+    if isinstance(of, Arms):
+        return fit_unconditional(of, eff, spec)
+    return fit_exact(of, eff, spec, WORDS.get(spec.measure, _RATES))
 
 
-def _effects(read: Counts) -> Effects:
-    """Empirical logits for tables and plots, 0.5 added at 0 and n; the model itself uses the counts."""
-    add = np.where((read.events == 0) | (read.events == read.total), 0.5, 0.0)
-    hit, miss = read.events + add, read.total - read.events + add
-    return Effects(
-        yi=np.log(hit / miss), vi=1 / hit + 1 / miss, study=read.study, measure="PLO",
-        events=read.events, total=read.total, data=read.data, notes=read.notes,
-    )  # fmt: skip
+_LINK_OF: Final = {"PROBIT": "probit", "CLOGLOG": "cloglog"}
 
 
 def glmm_of(eff: Effects, **options: Any) -> GlmmResult:
-    """`glmm` of the counts behind effects of measure PLO, OR or IRR.
+    """`glmm` of the counts behind effects of a measure that it takes.
 
     Raises
     ------
@@ -195,26 +148,26 @@ def glmm_of(eff: Effects, **options: Any) -> GlmmResult:
         Effects of another measure, or without counts.
     """
     given: dict[str, Any] = dict(eff.inputs or {})
-    if eff.measure == "PLO" and eff.events is not None:
+    if eff.events is not None:
         given = {"events": eff.events, "total": eff.total}
-    if eff.measure not in MEASURE.choices or not given:
+    measure = "PLO" if eff.measure in _LINK_OF else eff.measure
+    if measure not in MEASURE.choices or not given:
         raise OptionError(f"A GLMM needs the counts behind {', '.join(MEASURE.choices)}, made by effect_size.")
+    if eff.measure in _LINK_OF:
+        options = {"link": _LINK_OF[eff.measure]} | options
     rows = eff.data if eff.data is not None and len(eff.data) == eff.k else None
-    return glmm(eff.measure, rows, study=eff.study, **given, **options)
+    return cast("GlmmResult", glmm(measure, rows, study=eff.study, **given, **options))
 
 
-def glmm_tau2_interval(res: PoolResult) -> tuple[float, float]:
+def glmm_tau2_interval(res: PoolResult | GlmmRegressResult) -> tuple[float, float]:
     """Profile-likelihood interval of tau2 of a GLMM; see `metaan.tau2_interval`."""
-    b = _family(res)
+    if isinstance(res, GlmmRegressResult):
+        return tau_limits_of(res)
+    b = likelihood(res.spec, res.effects)
+    if isinstance(b, Arms):
+        return unconditional_tau_limits(b, res.effects, res.spec)
     found = fit(b)
     if found.separated[0] or found.held[0]:
         return 0.0, math.inf
     low, high = tau_limits(b, found, res.spec.level)
     return float(low[0]) ** 2, float(high[0]) ** 2
-
-
-def _family(res: PoolResult) -> Family:
-    eff = res.effects
-    if res.spec.measure == "PLO":
-        return Binomial.from_counts(np.asarray(eff.events)[:, None], np.asarray(eff.total)[:, None])
-    return family(res.spec, eff.inputs or {}, eff.study)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from scipy.special import chdtri, ndtr
+from scipy.special import betaincinv, chdtri, expit, ndtr
 
 from metaan.core.binomial import Family, log_likelihood, moments, trapezoid
 from metaan.core.binomial_fit import TAU_HELD, BinomialFit, fit
@@ -16,16 +17,19 @@ from metaan.core.binomial_profile import mu_limits
 from metaan.core.conditional import common_limit
 from metaan.core.heterogeneity import cochran, i2_h2
 from metaan.core.inference import log_pvalue, quantile
+from metaan.core.links import LINKS, Linked
 from metaan.core.wls import Data
 from metaan.errors import Note
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes
 from metaan.models.results import Convergence, GlmmResult, Spec
+from metaan.validate import FloatArray
 
-__all__ = ["Words", "fit_exact"]
+__all__ = ["Fitted", "Words", "fit_exact", "result", "search_notes", "separated"]
 
 _OF_ONE: Final = {"wald": "normal (Wald)", "profile": "likelihood-ratio"}
 _PI_LOSS: Final = {"t": 1.0, "hts": 2.0}
+_BEYOND: Final = 1e-3  # share of true rates beyond 1 that is worth a note
 
 
 class Words(NamedTuple):
@@ -41,57 +45,77 @@ class Words(NamedTuple):
     """What tau2 without bound leaves undetermined."""
 
 
+class Fitted(NamedTuple):
+    """The maximum of a likelihood with what a result needs besides."""
+
+    found: BinomialFit
+    loglik: float
+    """Exact, also where a fixed number of nodes gave the estimates."""
+    blup: FloatArray
+    blup_se: FloatArray
+    noise: FloatArray
+    """What stands for the sampling variance of each study in the weights."""
+    profile: Callable[[], tuple[float, float]]
+    """Profile-likelihood limits of the effect."""
+    parameters: int = 2
+    sigma2: float = math.nan
+
+
 def fit_exact(b: Family, eff: Effects, spec: Spec, words: Words) -> GlmmResult:
     """Fit one meta-analysis and fill its result; `b` has its counts, `eff` the empirical effects for display."""
     found = fit(b)
     if spec.nodes is not None and found.tau[0] > 0 and not found.held[0]:
         found = fixed_nodes_maximum(b, found, spec.nodes)
     if found.separated[0]:
-        return _separated(b, eff, spec, found, words)
+        return separated(b, eff, spec, found, words)
     if found.held[0]:
         spec = dataclasses.replace(spec, ci="wald")
-    return _result(b, eff, spec, found, words)
-
-
-def _result(b: Family, eff: Effects, spec: Spec, found: BinomialFit, words: Words) -> GlmmResult:
-    mu, tau = float(found.mu[0]), float(found.tau[0])
-    se = math.sqrt(float(found.cov[0, 0, 0]))
-    df = math.inf if spec.test == "z" or eff.k == 1 else eff.k - 1.0
-    low, high = _limits(spec, b, found, mu, se, df)
-    statistic = mu / se
-    log_p = float(log_pvalue(statistic, df))
     grid = trapezoid(b, found.mu, found.tau, max(int(found.nodes[0]), 33))
     study = moments(b, found.mu, found.tau, grid)
     loglik = float((found.loglik if spec.nodes is None else log_likelihood(b, found.mu, found.tau, grid))[0])
-    eta = np.clip(study.mean, -300, 300)  # the variance must not underflow
-    precision = 1 / (tau**2 + 1 / b.slope(eta)[1][:, 0])
+    eta = np.clip(study.mean, -300, min(300, b.top - 1e-6))  # the variance must not underflow
+
+    def profile() -> tuple[float, float]:
+        low, high = mu_limits(b, found, spec.level)
+        return float(low[0]), min(float(high[0]), b.top)
+
+    return result(
+        eff, spec, words,
+        Fitted(found, loglik, study.mean[:, 0], study.sd[:, 0], 1 / b.slope(eta)[1][:, 0], profile),
+    )  # fmt: skip
+
+
+def result(eff: Effects, spec: Spec, words: Words, of: Fitted) -> GlmmResult:
+    """Everything that follows from the maximum."""
+    found = of.found
+    mu, tau = float(found.mu[0]), float(found.tau[0])
+    se = math.sqrt(float(found.cov[0, 0, 0]))
+    df = math.inf if spec.test == "z" or eff.k == 1 else eff.k - 1.0
+    half = float(quantile(df, spec.level)) * se
+    low, high = of.profile() if spec.ci == "profile" else (mu - half, mu + half)
+    statistic = mu / se
+    log_p = float(log_pvalue(statistic, df))
+    precision = 1 / (tau**2 + of.noise)
     known = bool(found.identified[0]) and not bool(found.held[0])
     pi_low, pi_high = _prediction(spec, eff.k, mu, se, tau) if known else (math.nan, math.nan)
     return GlmmResult(
         estimate=mu, se=se, ci_low=low, ci_high=high,
         statistic=statistic, pvalue=math.exp(log_p), log_pvalue=log_p, df=df, pi_low=pi_low, pi_high=pi_high,
         weights=100 * precision / precision.sum(), fitted=np.full(eff.k, mu),
-        blup=study.mean[:, 0], blup_se=study.sd[:, 0],
-        **_heterogeneity(eff, tau), **_likelihood(found, eff.k, loglik),
+        blup=of.blup, blup_se=of.blup_se,
+        **_heterogeneity(eff, tau), **_likelihood(found, eff.k, of.loglik, of.parameters),
         convergence=Convergence(
             converged=bool(found.converged[0]), iterations=int(found.iterations[0]),
             maxima=int(found.maxima[0]), nodes=_nodes(spec, found),
         ),
-        cov=found.cov[0], spec=spec, effects=eff, notes=_notes(eff, spec, found, (low, high), pi_low, words),
+        cov=found.cov[0], spec=spec, effects=eff, sigma2=of.sigma2,
+        notes=_notes(eff, spec, found, (low, high), pi_low, words),
     )  # fmt: skip
 
 
 def _nodes(spec: Spec, found: BinomialFit) -> int | None:
     """Nodes in use; None where the likelihood is closed (tau = 0)."""
     return (spec.nodes or int(found.nodes[0])) if found.tau[0] > 0 else None
-
-
-def _limits(spec: Spec, b: Family, found: BinomialFit, mu: float, se: float, df: float) -> tuple[float, float]:
-    if spec.ci == "profile":
-        low, high = mu_limits(b, found, spec.level)
-        return float(low[0]), float(high[0])
-    half = float(quantile(df, spec.level)) * se
-    return mu - half, mu + half
 
 
 def _heterogeneity(eff: Effects, tau: float) -> dict[str, Any]:
@@ -103,11 +127,12 @@ def _heterogeneity(eff: Effects, tau: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _likelihood(found: BinomialFit, k: int, loglik: float) -> dict[str, Any]:
+def _likelihood(found: BinomialFit, k: int, loglik: float, parameters: int) -> dict[str, Any]:
     common = float(found.loglik_common[0])
     lrt = max(0.0, 2 * (loglik - common)) if found.tau[0] > 0 else 0.0
     return {
-        "loglik": loglik, "loglik_common": common, "aic": 4 - 2 * loglik, "bic": 2 * math.log(k) - 2 * loglik,
+        "loglik": loglik, "loglik_common": common, "parameters": parameters,
+        "aic": 2 * parameters - 2 * loglik, "bic": parameters * math.log(k) - 2 * loglik,
         "lrt": lrt, "lrt_pvalue": float(ndtr(-math.sqrt(lrt))) if lrt > 0 else 1.0,
     }  # fmt: skip
 
@@ -144,42 +169,70 @@ def _notes(
         notes.append(Note("tau2-not-identified", text))
     elif found.tau[0] == 0:
         notes.append(Note("tau2-zero", f"tau2 is estimated as 0: the estimate is {words.common}."))
-    if found.maxima[0] > 1:
-        notes.append(Note("two-maxima", f"The likelihood has {found.maxima[0]} local maxima; the highest was taken."))
-    if not found.converged[0]:
-        notes.append(Note("not-converged", "The search stopped before the estimate settled; treat it as approximate."))
+    notes += search_notes(int(found.maxima[0]), converged=bool(found.converged[0]))
     if spec.ci == "profile" and not all(map(math.isfinite, limits)):
-        notes.append(
-            Note(
-                "profile-open", "The profile likelihood never falls far enough on one side: the interval is open there."
-            )
-        )
+        text = "The profile likelihood never falls far enough on one side: the interval is open there."
+        notes.append(Note("profile-open", text))
     if spec.pi != "none" and math.isnan(pi_low):
         few = f"it needs at least 3 studies, here {k}"
         why = few if k < 3 else "tau is held" if found.held[0] else "tau2 is not known"
         notes.append(Note("no-pi", f"No prediction interval: {why}."))
+    if spec.link == "log" and spec.measure == "PLN" and found.tau[0] > 0:
+        notes += _beyond(float(ndtr(found.mu[0] / found.tau[0])))
     return tuple(notes)
 
 
-def _separated(b: Family, eff: Effects, spec: Spec, found: BinomialFit, words: Words) -> GlmmResult:
-    """All counts at one end: an estimate of minus or plus infinity, with the likelihood-ratio interval for tau2 = 0."""
-    none = b.x.sum() == 0
-    n = b.N.sum()
-    limit = common_limit(b, float(chdtri(1.0, 1 - spec.level)) / 2)
-    mu = -math.inf if none else math.inf
+def search_notes(maxima: int, *, converged: bool) -> list[Note]:
+    """What there is to say of the search of the maximum."""
+    notes = []
+    if maxima > 1:
+        notes.append(Note("two-maxima", f"The likelihood has {maxima} local maxima; the highest was taken."))
+    if not converged:
+        notes.append(Note("not-converged", "The search stopped before the estimate settled; treat it as approximate."))
+    return notes
+
+
+def _beyond(share: float) -> list[Note]:
+    if share < _BEYOND:
+        return []
+    text = f"The log link takes {100 * share:.2g}% of the true rates beyond 1, where they count as 1"
+    return [Note("rates-beyond-one", f"{text}: link='logit' or 'cloglog' fits such rates.")]
+
+
+def separated(b: Family, eff: Effects, spec: Spec, found: BinomialFit, words: Words) -> GlmmResult:
+    """All counts at one end: an estimate at the end of the scale, with the likelihood-ratio interval for tau2 = 0."""
+    none = bool(b.x.sum() == 0)
+    size = np.asarray((eff.inputs or {})["time"]) if spec.measure == "IRLN" else b.N[:, 0]
+    base = b.base if isinstance(b, Linked) else b
+    limit = common_limit(base, float(chdtri(1.0, 1 - spec.level)) / 2)
     low, high = (-math.inf, limit) if none else (limit, math.inf)
+    if isinstance(b, Linked):
+        with np.errstate(divide="ignore"):
+            low, high = (float(LINKS[b.link].of_rate(np.asarray(expit(end)))) for end in (low, high))
+    mu = low if none else high
+    of = f"{size.sum():g} units of time" if spec.measure == "IRLN" else f"{size.sum():g} observations"
     text = (
         f"{words.none if none else words.every} and tau2 is set to 0; the interval is the likelihood-ratio one of "
-        f"{n:g} observations taken together."
+        f"{of} taken together{_jeffreys(eff, spec.level)}."
     )
     blank = np.full(eff.k, math.nan)
     no_pi = () if spec.pi == "none" else (Note("no-pi", "No prediction interval: tau2 is not known."),)
     return GlmmResult(
         estimate=mu, se=math.inf, ci_low=low, ci_high=high, statistic=math.nan, pvalue=math.nan, log_pvalue=math.nan,
         df=math.inf, pi_low=math.nan, pi_high=math.nan,
-        weights=100 * b.N[:, 0] / n, fitted=np.full(eff.k, mu), blup=np.full(eff.k, mu), blup_se=blank,
+        weights=100 * size / size.sum(), fitted=np.full(eff.k, mu), blup=np.full(eff.k, mu), blup_se=blank,
         k=eff.k, tau2=0.0, tau=0.0, I2=0.0, H2=1.0, Q=0.0, Q_df=eff.k - 1, Q_pvalue=1.0,
-        **_likelihood(found, eff.k, 0.0),
+        **_likelihood(found, eff.k, 0.0, 2),
         convergence=Convergence(maxima=1), cov=found.cov[0], spec=dataclasses.replace(spec, ci="likelihood-ratio"),
         effects=eff, notes=(*eff.notes, *data_notes(eff.data), Note("separated", text), *no_pi),
     )  # fmt: skip
+
+
+def _jeffreys(eff: Effects, level: float) -> str:
+    """The Jeffreys interval of the pooled counts, for rates."""
+    if eff.events is None or eff.total is None:
+        return ""
+    x, n, tail = float(eff.events.sum()), float(eff.total.sum()), (1 - level) / 2
+    low = 0.0 if x == 0 else float(betaincinv(x + 0.5, n - x + 0.5, tail))
+    high = 1.0 if x == n else float(betaincinv(x + 0.5, n - x + 0.5, 1 - tail))
+    return f" (Jeffreys: {low:.4f} to {high:.4f})"

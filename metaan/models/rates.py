@@ -1,10 +1,29 @@
-"""A rate with its interval, and which rate it is: that of the median study, or the mean over studies."""
+"""The two pooled rates: that of the median study, and the mean over studies."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["RateEstimate"]
+import numpy as np
+from scipy.special import expit
+
+from metaan.core.inference import quantile
+from metaan.errors import InputError
+from metaan.measures.backtransform import display_scale
+from metaan.measures.kinds import KINDS
+from metaan.validate import FloatArray
+
+if TYPE_CHECKING:
+    from metaan.models.results import PoolResult
+
+__all__ = ["RateEstimate", "mean_of_normal", "mean_rate", "median_rate"]
+
+_REACH: Final = 9.0
+_NODES: Final = 513
+_STEP: Final = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +33,7 @@ class RateEstimate:
     Parameters
     ----------
     estimate, ci_low, ci_high : float
-        Proportions.
+        Proportions, or events per unit of time.
     level : float
         Confidence level.
     kind : {"median", "mean"}
@@ -34,3 +53,72 @@ class RateEstimate:
         what = "rate of the median study" if self.kind == "median" else "mean rate over studies"
         limits = f"{100 * self.level:g}% CI {self.ci_low:.4f} to {self.ci_high:.4f}"
         return f"{what} {self.estimate:.4f} ({limits}; {self.method})"
+
+
+def median_rate(res: PoolResult) -> RateEstimate:
+    """Rate of the median study: the back-transformed pooled effect; `res` is on the analysis scale."""
+    _require_rate(res)
+    shown = res.back()
+    return RateEstimate(
+        estimate=shown.estimate, ci_low=shown.ci_low, ci_high=shown.ci_high, level=res.spec.level, kind="median",
+        method=f"{res.spec.ci} interval of the fit",
+    )  # fmt: skip
+
+
+def mean_rate(res: PoolResult) -> RateEstimate:
+    """Mean of the true rates; `res` is on the analysis scale."""
+    _require_rate(res)
+    settled = res.tau2 == 0 or not math.isfinite(res.estimate)
+    if settled:
+        median = median_rate(res)
+        return RateEstimate(
+            estimate=median.estimate, ci_low=median.ci_low, ci_high=median.ci_high, level=median.level, kind="mean",
+            method=f"{median.method}; tau2 = 0",
+        )  # fmt: skip
+    inverse = display_scale(res.effects).inverse
+    value, gradient = _with_gradient(inverse, res.estimate, res.tau)
+    variance = float(gradient @ _covariance(res) @ gradient)
+    bounded = KINDS[res.spec.measure].scale == "rate"
+    slope = value * (1 - value) if bounded else value
+    if not slope > 0:
+        return RateEstimate(
+            estimate=value, ci_low=value, ci_high=value, level=res.spec.level, kind="mean", method="at its bound"
+        )
+    half = float(quantile(res.df, res.spec.level)) * math.sqrt(variance) / slope
+    centre = math.log(value / (1 - value)) if bounded else math.log(value)
+    low, high = (float(expit(c)) if bounded else math.exp(c) for c in (centre - half, centre + half))
+    scale = "logit" if bounded else "log"
+    return RateEstimate(
+        estimate=value, ci_low=low, ci_high=high, level=res.spec.level, kind="mean",
+        method=f"delta method on the {scale} scale",
+    )  # fmt: skip
+
+
+def mean_of_normal(inverse: Callable[[FloatArray], FloatArray], mu: Any, tau: Any) -> FloatArray:
+    """E inverse(mu + tau u) for standard normal u, by the trapezoidal rule; mu and tau broadcast."""
+    u = np.linspace(-_REACH, _REACH, _NODES)
+    weight = np.exp(-u * u / 2)
+    at = np.asarray(mu)[..., None] + np.asarray(tau)[..., None] * u
+    return np.asarray(inverse(at) @ (weight / weight.sum()))
+
+
+def _with_gradient(inverse: Callable[[FloatArray], FloatArray], mu: float, tau: float) -> tuple[float, FloatArray]:
+    """The mean rate and its derivatives by mu and tau."""
+    h = _STEP * max(tau, 1e-3)
+    at = mean_of_normal(inverse, mu + h * np.array([0, 1, -1, 0, 0]), tau + h * np.array([0, 0, 0, 1, -1]))
+    return float(at[0]), np.array([at[1] - at[2], at[3] - at[4]]) / (2 * h)
+
+
+def _covariance(res: PoolResult) -> FloatArray:
+    """Covariance of the pooled effect and tau; tau counts as known where the fit does not tell its variance."""
+    known = getattr(res, "cov", None)
+    if known is not None and known.shape == (2, 2):
+        return np.asarray(np.where(np.isfinite(known), known, 0.0))
+    w = 1 / (res.effects.vi + res.tau2)
+    information = float((w**2).sum()) / 2
+    return np.diag([res.se**2, 1 / (4 * res.tau2 * information)])
+
+
+def _require_rate(res: PoolResult) -> None:
+    if KINDS[res.spec.measure].scale not in ("rate", "incidence"):
+        raise InputError(f"measure {res.spec.measure} is no rate: median and mean rates are for rates.")

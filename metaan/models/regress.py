@@ -19,7 +19,7 @@ from metaan.models.text import plural
 from metaan.models.wald import coefficient_fields, moderator_fields
 from metaan.validate import METHOD, PI, TEST, FloatArray, check_level
 
-__all__ = ["regress"]
+__all__ = ["few_studies", "regress"]
 
 _EXACT = 1e-26  # of the weighted sum of squares: the effects lie on the regression but for rounding
 
@@ -191,9 +191,14 @@ def _notes(eff: Effects, spec: Spec, design: Moderators, tau2: float, fit: Fit) 
     if spec.pi != "none" and (spec.method == "CE" or (spec.pi in ("hts", "hk") and eff.k - p < 2)):
         why = "the model is a common-effect one" if spec.method == "CE" else f"pi={spec.pi!r} needs k - p of 2 or more"
         notes.append(Note("no-pi", f"No prediction interval: {why}."))
-    own = p - (design.intercept is not None)
-    if eff.k < 10 * own:
-        beside = " besides the intercept" if design.intercept is not None else ""
-        many = f"{plural(own, 'coefficient')}{beside}: fewer than ten{' each' if own > 1 else ''}"
-        notes.append(Note("few-studies", f"{eff.k} studies for {many}, so that chance findings are likely."))
-    return tuple(notes)
+    return (*notes, *few_studies(eff.k, design))
+
+
+def few_studies(k: int, design: Moderators) -> tuple[Note, ...]:
+    """A caution where there are fewer than ten studies for each moderator."""
+    own = len(design.names) - (design.intercept is not None)
+    if k >= 10 * own:
+        return ()
+    beside = " besides the intercept" if design.intercept is not None else ""
+    many = f"{plural(own, 'coefficient')}{beside}: fewer than ten{' each' if own > 1 else ''}"
+    return (Note("few-studies", f"{k} studies for {many}, so that chance findings are likely."),)

@@ -14,6 +14,7 @@ from metaan.errors import Note
 from metaan.measures.backtransform import Scale, bounded, display_scale
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
+from metaan.models.rates import RateEstimate, mean_rate, median_rate
 from metaan.models.text import describe, html
 from metaan.validate import FloatArray, Frozen
 
@@ -35,6 +36,7 @@ class Spec:
     pi: str
     ci: str = "wald"
     nodes: int | None = None
+    link: str | None = None
     draws: int | None = None
     seed: int | None = None
     formula: str | None = None
@@ -150,6 +152,8 @@ class PoolResult(Frozen):
     effects: Effects
     notes: tuple[Note, ...]
     scale: str = "analysis"
+    analysis: PoolResult | None = None
+    """The record on the analysis scale that this one shows; None for itself."""
 
     def __post_init__(self) -> None:
         for name in ("weights", "fitted", "blup", "blup_se"):
@@ -163,6 +167,31 @@ class PoolResult(Frozen):
             tau2=self.tau2, tau=self.tau, I2=self.I2, I2_Q=share,
             H2=self.H2, Q=self.Q, Q_df=self.Q_df, Q_pvalue=self.Q_pvalue,
         )  # fmt: skip
+
+    @property
+    def median_rate(self) -> RateEstimate:
+        """Rate of the median study with its interval; see `mean_rate`.
+
+        Raises
+        ------
+        InputError
+            The measure is no rate.
+        """
+        return median_rate(self.analysis or self)
+
+    @property
+    def mean_rate(self) -> RateEstimate:
+        """Mean of the true rates over the population of studies, E g(mu + tau u), by quadrature.
+
+        The interval is by the delta method on the logit scale, from the covariance of the pooled effect and tau; the
+        median's is that of the fit. The two rates are one where tau2 = 0.
+
+        Raises
+        ------
+        InputError
+            The measure is no rate.
+        """
+        return mean_rate(self.analysis or self)
 
     def back(self, *, n: float | str | None = None) -> PoolResult:
         """Return the same record on the display scale: rates, ratios, correlations.
@@ -187,12 +216,12 @@ class PoolResult(Frozen):
         if self.scale == "display":
             return self
         if n is None and not KINDS[self.spec.measure].transformed and not bounded(self.spec.measure):
-            return dataclasses.replace(self, scale="display")
+            return dataclasses.replace(self, scale="display", analysis=self)
         scale: Scale = display_scale(self.effects, n=n)
         point: dict[str, Any] = {name: scale.inverse_point(getattr(self, name)) for name in _POINTS}
         notes = self.notes + scale.notes + scale.cut(getattr(self, name) for name in _POINTS)
         return dataclasses.replace(
-            self, **point, se=math.nan, scale="display", notes=notes,
+            self, **point, se=math.nan, scale="display", notes=notes, analysis=self,
             fitted=scale.inverse(self.fitted), blup=scale.inverse(self.blup), blup_se=np.full(self.k, math.nan),
         )  # fmt: skip
 
@@ -265,9 +294,14 @@ class GlmmResult(PoolResult):
     loglik_common : float
         Maximised log-likelihood of the model with tau2 = 0.
     lrt, lrt_pvalue : float
-        2 (loglik - loglik_common) and its p-value under the 50:50 mixture of chi2(0) and chi2(1).
+        2 (loglik - loglik_common) and its p-value under the 50:50 mixture of chi2(0) and chi2(1). With two variance
+        components (UM.RS), loglik_common has tau2 alone at 0.
     cov : array of shape (2, 2)
         Covariance of (mu, tau) from the observed information; NaN where tau is on a bound.
+    parameters : int
+        Parameters behind aic, aicc and bic: two, and those of the studies' baselines.
+    sigma2 : float
+        Between-study variance of the baseline (UM.RS); NaN otherwise.
     """
 
     loglik: float
@@ -277,13 +311,55 @@ class GlmmResult(PoolResult):
     lrt: float
     lrt_pvalue: float
     cov: FloatArray
+    parameters: int = 2
+    sigma2: float = math.nan
+
+    @property
+    def aicc(self) -> float:
+        """aic with the correction for small samples of Hurvich and Tsai, k studies; NaN where k is too small."""
+        return aicc(self.aic, self.parameters, self.k)
+
+    def studies(self, *, interval: str = "clopper-pearson") -> pd.DataFrame:
+        """One row for each study, as `PoolResult.studies`, and the interval of its shrunken effect.
+
+        Columns blup_low and blup_high: normal interval of the true effect at the level of the fit, estimate and tau2
+        taken as known.
+        """
+        from metaan.models.tables import glmm_study_table
+
+        return glmm_study_table(self, interval=interval)
+
+    def residuals(self) -> pd.DataFrame:
+        """Residuals of the counts under the fitted marginal distribution.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each study: study, events (observed; two arms: events of the treated arm), expected, residual
+            (observed less expected), pearson (over the standard deviation of the count, between-study variance
+            included) and quantile: the standard normal quantile of P(X < x) + P(X = x)/2, near standard normal if the
+            model holds.
+
+        Raises
+        ------
+        OptionError
+            The unconditional models of two arms (UM.FS, UM.RS), whose counts are in pairs.
+
+        References
+        ----------
+        Dunn PK, Smyth GK (1996). J Comput Graph Stat 5:236-244. doi:10.1080/10618600.1996.10474708
+        """
+        from metaan.models.glmm_residuals import residuals
+
+        return residuals(self.analysis or self)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.cov.setflags(write=False)
 
     def _columns(self) -> tuple[str, ...]:
-        return (*_COLUMNS, "loglik", "aic", "bic", "lrt", "lrt_pvalue")
+        extra = () if math.isnan(self.sigma2) else ("sigma2",)
+        return (*_COLUMNS, *extra, "loglik", "aic", "aicc", "bic", "lrt", "lrt_pvalue")
 
 
 _POINTS = ("estimate", "ci_low", "ci_high", "pi_low", "pi_high")
@@ -291,6 +367,11 @@ _COLUMNS = (
     "estimate", "se", "ci_low", "ci_high", "statistic", "pvalue", "log_pvalue", "df", "pi_low", "pi_high",
     "k", "tau2", "tau", "I2", "H2", "Q", "Q_df", "Q_pvalue",
 )  # fmt: skip
+
+
+def aicc(aic: float, parameters: int, k: int) -> float:
+    """AIC with the small-sample correction 2 p (p + 1)/(k - p - 1); NaN for k <= p + 1."""
+    return aic + 2 * parameters * (parameters + 1) / (k - parameters - 1) if k > parameters + 1 else math.nan
 
 
 def _plain(value: Any) -> Any:

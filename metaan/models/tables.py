@@ -13,7 +13,7 @@ from metaan.measures.intervals import INTERVAL, limits
 from metaan.validate import FloatArray
 
 if TYPE_CHECKING:
-    from metaan.models.results import PoolResult
+    from metaan.models.results import GlmmResult, PoolResult
 
 __all__ = ["study_table"]
 
@@ -36,6 +36,15 @@ def study_table(res: PoolResult, *, interval: str) -> pd.DataFrame:
         "weight": res.weights, "fitted": res.fitted, "blup": res.blup,
     }  # fmt: skip
     return pd.DataFrame(columns)
+
+
+def glmm_study_table(res: GlmmResult, *, interval: str) -> pd.DataFrame:
+    """`study_table` with the intervals of the shrunken effects; see `GlmmResult.studies`."""
+    table = study_table(res, interval=interval)
+    of = res.analysis or res
+    half = ndtri((1 + res.spec.level) / 2) * of.blup_se
+    turn = display_scale(res.effects).inverse if res.scale == "display" else np.asarray
+    return table.assign(blup_low=turn(of.blup - half), blup_high=turn(of.blup + half))
 
 
 def _whole(counts: FloatArray) -> np.ndarray[Any, Any]:

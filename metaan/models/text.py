@@ -16,6 +16,7 @@ __all__ = ["describe", "exact_model", "html", "number", "plural", "prediction", 
 
 _PLURAL: Final = {"rate": "rates", "incidence": "rates", "ratio": "ratios"}
 _WORD: Final = {"rate": "rate", "incidence": "rate", "ratio": "ratio"}
+_COUNTS: Final = {"poisson": "Poisson"}
 _LINES: Final = 20
 
 
@@ -63,12 +64,17 @@ def true_word(measure: str) -> str:
     return _WORD.get(kind.scale, kind.shown.lower() if kind.transformed else "effect")
 
 
-def exact_model(likelihood: str | None) -> str:
+def exact_model(likelihood: str | None, link: str | None = "logit") -> str:
     """What the model behind a marginal likelihood is called."""
     return {
         "CM.EL": "Conditional exact likelihood, normal random effects (GLMM, CM.EL)",
         "CM.AL": "Conditional approximate likelihood, normal random effects (GLMM, CM.AL)",
-    }.get(likelihood or "", "Binomial-normal model (GLMM, logit link)")
+        "UM.FS": f"Unconditional {_COUNTS.get(link or '', 'binomial')} likelihood, fixed study effects, normal random "
+        "effects (GLMM, UM.FS)",
+        "UM.RS": f"Unconditional {_COUNTS.get(link or '', 'binomial')} likelihood, random study effects, normal random "
+        "effects (GLMM, UM.RS)",
+        "poisson": "Poisson-normal model (GLMM, log link)",
+    }.get(likelihood or "", f"Binomial-normal model (GLMM, {link or 'logit'} link)")
 
 
 def describe(res: PoolResult) -> str:
@@ -85,7 +91,7 @@ def _head(res: PoolResult) -> list[str]:
     shown = _PLURAL.get(kind.scale, f"{kind.shown.lower()}s" if kind.transformed else "")
     scale = f", shown as {shown}" if res.scale == "display" and shown else ""
     if spec.model == "glmm":
-        model = f"{exact_model(spec.likelihood)} of {studies}"
+        model = f"{exact_model(spec.likelihood, spec.link)} of {studies}"
         method = f"Maximum likelihood, {_quadrature(res)}; interval: {_interval(res)}"
     elif spec.model == "stratified":
         model = f"Common-effect meta-analysis of {studies}"
@@ -129,6 +135,10 @@ def _effect(res: PoolResult, shown: PoolResult) -> list[str]:
     if twofold:
         ends = f"{number(shown.ci_low)} to {number(shown.ci_high)}"
         lines.append(f"{name:<11} {number(shown.estimate)}, {percent} CI {ends}{_median(res)}")
+        if _median(res):
+            mean = res.mean_rate
+            ends = f"{number(mean.ci_low)} to {number(mean.ci_high)}"
+            lines.append(f"Mean rate   {number(mean.estimate)}, {percent} CI {ends} (over the population of studies)")
     if not math.isnan(res.pi_low):
         ends = f"{number(shown.pi_low)} to {number(shown.pi_high)}"
         what = f"true {true_word(res.spec.measure)} of a new study"
@@ -165,12 +175,14 @@ def _heterogeneity(res: PoolResult) -> list[str]:
         return []
     exact = res.spec.model == "glmm"
     common = res.spec.method == "CE" or res.spec.model == "stratified"
+    baseline = getattr(res, "sigma2", math.nan)
+    beside = "" if math.isnan(baseline) else f"; baseline sigma2 {number(baseline)}"
     against = f" (against empirical {'logits' if res.spec.measure == 'PLO' else 'effects'})"
     what = against if exact else " (from Q)" if common else ""
     name = ("Wald Q" if res.spec.measure == "PLO" else "Q (inverse variance)") if exact else "Q"
     q = "" if math.isnan(res.Q) else f"; {name} = {res.Q:.2f}, df = {res.Q_df}, p {probability(res.Q_pvalue)}"
     between = "" if common else f"tau2 {number(res.tau2)}, tau {number(res.tau)}, "
-    lines = [f"Spread      {between}I2 {res.I2:.1f}%{what}, H2 {number(res.H2)}{q}"]
+    lines = [f"Spread      {between}I2 {res.I2:.1f}%{what}, H2 {number(res.H2)}{q}{beside}"]
     if exact and "tau2-unbounded" not in codes:
         fit = cast("GlmmResult", res)
         lines.append(
