@@ -86,7 +86,7 @@ class Integrand(Protocol):
 
 
 class Family(Integrand, Protocol):
-    """Counts x in 0 ... N whose log-likelihood is a concave function of eta and a constant: n meta-analyses of k studies.
+    """Counts x in 0 ... N of n meta-analyses of k studies, their log-likelihood concave in eta but for a constant.
 
     The steps below rely on a curvature that changes by a factor of about e over one unit of eta.
     """

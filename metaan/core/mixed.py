@@ -45,7 +45,7 @@ class Model(Protocol):
         """Which parameters are standard deviations, not below 0."""
 
     def at(self, theta: FloatArray, level: int) -> At:
-        """Evaluate at theta of shape (n, q); the nodes double with each level. NaN where the model has no likelihood."""
+        """Evaluate at theta of shape (n, q); the nodes double with each level. NaN where there is no likelihood."""
 
 
 class Climb(NamedTuple):
@@ -261,7 +261,7 @@ def profile_limits(
 
 
 class _Profile:
-    """Profile log-likelihood less a level, of m linear combinations at once; each search starts where the last ended."""
+    """Profile log-likelihood less a level, of m linear combinations; each search starts where the last ended."""
 
     def __init__(self, model: Model, found: Mixed, rows: FloatArray, drop: float) -> None:
         self.model, self.rows, self.drop = model, rows, drop
@@ -272,14 +272,14 @@ class _Profile:
         }
 
     def __call__(self, value: FloatArray) -> FloatArray:
-        return np.max([self._face(free, value) for free in self.faces], axis=0)
+        return np.asarray(np.max([self._face(free, value) for free in self.faces], axis=0))
 
     def _face(self, free: tuple[int, ...], value: FloatArray) -> FloatArray:
         """The best with the standard deviations `free`, or none of them."""
         q = self.rows.shape[1]
         face = _face(q, self.model.spreads, free)
         direction = self.rows @ face
-        own = (np.abs(self.rows) > 0) & np.isin(np.arange(q), self.model.spreads)
+        own = (self.rows != 0) & np.isin(np.arange(q), np.asarray(self.model.spreads, dtype=np.intp))[None]
         direction = np.where(own.any(axis=1, keepdims=True), self.rows, direction)
         length = (direction**2).sum(axis=1)
         theta = self.last[free]

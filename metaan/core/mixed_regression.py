@@ -73,5 +73,5 @@ def _below(beta: FloatArray, x: FloatArray, top: float) -> FloatArray:
         if (x @ beta < top - 1e-3).all():
             return beta
         mean = np.minimum(mean, top - 0.05) - 0.05
-        beta = np.linalg.lstsq(x, mean, rcond=None)[0]
+        beta = np.asarray(np.linalg.lstsq(x, mean, rcond=None)[0], dtype=np.float64)
     return beta

@@ -1,8 +1,8 @@
 """Two arms of each study with normal random effects: unconditional likelihoods as `Model`s of mixed.py.
 
-The treated arm of study i has eta = alpha_i + theta_i/2, the control arm alpha_i - theta_i/2, and theta_i is normal with
-mean x_i'beta and standard deviation tau. The alpha_i are fixed (`FixedStudies`) or normal too (`RandomStudies`; Stijnen
-et al. 2010).
+The treated arm of study i has eta = alpha_i + theta_i/2, the control arm alpha_i - theta_i/2, and theta_i is normal
+with mean x_i'beta and standard deviation tau. The alpha_i are fixed (`FixedStudies`) or normal too (`RandomStudies`;
+Stijnen et al. 2010).
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def _shrunken(arms: Arms, alpha: FloatArray, effect: FloatArray, weight: FloatAr
 
 
 def _moments(of: list[Terms], u: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Gradient (3, k, n) and Hessian (3, 3, k, n) of each study's log-likelihood in alpha, mean and tau (Louis 1982)."""
+    """Gradient (3, k, n) and Hessian (3, 3, k, n) of each study in alpha, mean and tau (Louis 1982)."""
     s = [of[0].score + of[1].score, (of[0].score - of[1].score) / 2]
     a, b = of[0].information, of[1].information
     info = [[a + b, (a - b) / 2], [(a - b) / 2, (a + b) / 4]]

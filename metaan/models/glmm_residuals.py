@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.special import bdtr, ndtri, pdtr
+from scipy.special import bdtr, expit, ndtri, pdtr
 
+from metaan.core.binomial import Family
 from metaan.core.conditional import Hypergeometric, Shifted
 from metaan.core.links import Poisson
 from metaan.core.two_arms import Arms
@@ -56,25 +57,22 @@ def residuals(res: GlmmResult) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _least(res: GlmmResult, b: object) -> FloatArray:
+def _least(res: GlmmResult, b: Family) -> FloatArray:
     """What the likelihood has taken off the counts: the least possible ones of the hypergeometric model."""
     if not isinstance(b, Hypergeometric):
         return np.zeros(res.k)
     return np.asarray((res.effects.inputs or {})["events_t"]) - b.x[:, 0]
 
 
-def _counts(b: object, res: GlmmResult, eta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+def _counts(b: Family, res: GlmmResult, eta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Mean, variance, P(X < x) and P(X <= x) of binomial or Poisson counts at eta, (k, nodes)."""
     if isinstance(b, Poisson):
         x, mean = b.x, b.time * np.exp(eta)
         return mean, mean, np.where(x > 0, pdtr(np.maximum(x - 1, 0), mean), 0.0), pdtr(x, mean)
-    x, n = b.x, b.N  # type: ignore[attr-defined]
-    if isinstance(b, Shifted):
-        p = 1 / (1 + np.exp(-(eta + b.offset)))
-    else:
-        p = display_scale(res.effects).inverse(eta)
-    below = np.where(x > 0, bdtr(np.maximum(x - 1, 0), n, p), 0.0)
-    return n * p, n * p * (1 - p), below, bdtr(x, n, p)
+    x, n = b.x, b.N
+    p = expit(eta + b.offset) if isinstance(b, Shifted) else display_scale(res.effects).inverse(eta)
+    below = np.where(x > 0, np.asarray(bdtr(np.maximum(x - 1, 0), n, p), dtype=np.float64), 0.0)
+    return n * p, n * p * (1 - p), below, np.asarray(bdtr(x, n, p), dtype=np.float64)
 
 
 def _hypergeometric(b: Hypergeometric, eta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:

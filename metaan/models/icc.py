@@ -13,7 +13,7 @@ from metaan.core.binomial_fit import fit
 from metaan.core.inference import quantile
 from metaan.errors import DataError, listed
 from metaan.measures.proportion import counts
-from metaan.models.glmm import TEST
+from metaan.models.glmm_spec import TEST
 from metaan.validate import check_level
 
 if TYPE_CHECKING:

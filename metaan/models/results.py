@@ -6,7 +6,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -351,7 +351,7 @@ class GlmmResult(PoolResult):
         """
         from metaan.models.glmm_residuals import residuals
 
-        return residuals(self.analysis or self)
+        return residuals(self if self.analysis is None else cast("GlmmResult", self.analysis))
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -166,8 +166,8 @@ def test_columns_and_models_that_do_not_belong_are_refused():
         metaan.glmm("PLO", events=[1, 2], total=[9, 9], model="CM.EL")
     with pytest.raises(OptionError, match=r"'CM\.AL' does not exist for measure='IRR'"):
         metaan.glmm("IRR", **TIMES, model="CM.AL")
-    with pytest.raises(OptionError, match=r"UM\.FS.*Choose one of CM\.EL, CM\.AL"):
-        metaan.glmm("OR", **TRIALS, model="UM.FS")
+    with pytest.raises(OptionError, match=r"'UM\.XS' is not known\. Choose one of CM\.EL, CM\.AL, UM\.FS, UM\.RS"):
+        metaan.glmm("OR", **TRIALS, model="UM.XS")
     with pytest.raises(DataError, match=r"CM\.AL"):
         metaan.glmm("OR", events_t=[300_000], total_t=[900_000], events_c=[300_001], total_c=[900_000])
 
