@@ -141,7 +141,7 @@ def glmm(
     >>> print(f"{res.estimate:.4f} ({res.ci_low:.4f} to {res.ci_high:.4f})")
     0.0901 (0.0509 to 0.1547)
     >>> print(res.mean_rate)
-    mean rate over studies 0.1009 (95% CI 0.0604 to 0.1640; delta method on the logit scale)
+    mean rate over studies 0.1009 (95% CI 0.0606 to 0.1634; delta method on the logit scale)
     """
     spec = make_spec(Asked(measure, model, link, nodes, test, ci, level, pi, formula))
     eff = read(spec, columns, data=data, study=study, missing=missing)
