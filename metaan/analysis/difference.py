@@ -13,6 +13,7 @@ from metaan.errors import InputError, Note, OptionError
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.glmm import glmm_of
+from metaan.models.glmm_spec import MODEL
 from metaan.models.pool import fit_normal
 from metaan.models.results import PoolResult, Spec
 from metaan.models.stratified import mantel_haenszel, peto
@@ -182,7 +183,7 @@ def _refit(state: _State) -> PoolResult:
         return fit_normal(eff, dataclasses.replace(spec, measure=eff.measure))
     if spec.model == "stratified":
         return _tables(eff, spec)
-    likelihood = None if eff.measure == "PLO" else spec.likelihood
+    likelihood = spec.likelihood if spec.likelihood in MODEL.choices else None
     ci = "wald" if spec.ci == "likelihood-ratio" else spec.ci  # what the fit itself chose where there is no maximum
     return glmm_of(eff, model=likelihood, nodes=spec.nodes, test=spec.test, ci=ci, level=spec.level, pi=spec.pi)
 

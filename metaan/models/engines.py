@@ -128,7 +128,7 @@ def compare(res: PoolResult | RegressResult) -> Comparison:
 
 
 def _witnesses(res: PoolResult | RegressResult) -> list[_Witness]:
-    if isinstance(res, MultilevelResult) or res.spec.model == "glmm":
+    if isinstance(res, MultilevelResult) or res.spec.model in ("glmm", "beta-binomial", "clustered"):
         return []
     if isinstance(res, StratifiedResult):
         return [_tables(res)] if res.spec.measure == "OR" else []

@@ -17,6 +17,7 @@ from metaan.models.glmm_regress_result import GlmmRegressResult
 from metaan.models.glmm_regression import glmm_regression, tau_limits_of
 from metaan.models.glmm_result import Words, fit_exact
 from metaan.models.glmm_spec import MEASURE, Asked, make_spec
+from metaan.models.regress_result import RegressResult
 from metaan.models.results import GlmmResult, PoolResult, Spec
 from metaan.models.unconditional import fit_unconditional, unconditional_tau_limits
 
@@ -181,7 +182,7 @@ def glmm_of(eff: Effects, **options: Any) -> GlmmResult:
     return found
 
 
-def glmm_tau2_interval(res: PoolResult | GlmmRegressResult) -> tuple[float, float]:
+def glmm_tau2_interval(res: PoolResult | RegressResult) -> tuple[float, float]:
     """Profile-likelihood interval of tau2 of a GLMM; see `metaan.tau2_interval`."""
     if isinstance(res, GlmmRegressResult):
         return tau_limits_of(res)

@@ -10,7 +10,7 @@ from metaan.errors import OptionError
 from metaan.models.results import Spec
 from metaan.validate import CI, Option, check_level
 
-__all__ = ["LINK", "MEASURE", "Asked", "linked_measure", "make_spec"]
+__all__ = ["LINK", "MEASURE", "MODEL", "TEST", "Asked", "make_spec"]
 
 MEASURE: Final = Option(
     "measure",
@@ -81,11 +81,6 @@ class Asked(NamedTuple):
     level: float
     pi: str
     formula: str | None
-
-
-def linked_measure(link: str) -> str:
-    """Code of the analysis scale of a rate under a link."""
-    return _MEASURE_OF[link]
 
 
 def make_spec(asked: Asked) -> Spec:

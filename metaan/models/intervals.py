@@ -15,6 +15,10 @@ from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
 from metaan.validate import Option
 
+_OWN = {
+    "beta-binomial": "a beta-binomial result has rho_low and rho_high",
+    "clustered": "a clustered binomial result has no interval of tau2",
+}
 _COMMON = "A common-effect model has no tau2: fit a random-effects method, or see heterogeneity_interval(method='HT')."
 
 __all__ = ["TAU2_INTERVAL", "Tau2Interval", "tau2_interval"]
@@ -110,13 +114,9 @@ def tau2_interval(res: PoolResult | RegressResult, *, method: str | None = None)
     if res.k < 2:
         raise InputError("tau2 has no confidence interval: it needs at least two studies.")
     if res.spec.model == "glmm":
-        if method != "PL":
-            raise OptionError(
-                f"method={method!r} is not defined for a GLMM, whose studies have no known variances; use 'PL'."
-            )
-        from metaan.models.glmm import glmm_tau2_interval
-
-        return _noted(*glmm_tau2_interval(res))
+        return _of_counts(res, method)
+    if res.spec.model in _OWN:
+        raise OptionError(f"tau2_interval is for pool, regress and glmm; {_OWN[res.spec.model]}.")
     if res.spec.method == "CE" or res.spec.model == "stratified":
         raise OptionError(_COMMON)
     data = Data.of_one(res.effects.yi, res.effects.vi).column()
@@ -129,6 +129,8 @@ def tau2_interval(res: PoolResult | RegressResult, *, method: str | None = None)
 
 def _of_regression(fit: RegressResult, method: str | None) -> Tau2Interval:
     """Interval of the residual tau2 of a meta-regression."""
+    if fit.spec.model == "glmm":
+        return _of_counts(fit, method)
     method = TAU2_INTERVAL.check("QP" if method is None else method)
     if fit.spec.method == "CE":
         raise OptionError(_COMMON)
@@ -140,6 +142,17 @@ def _of_regression(fit: RegressResult, method: str | None) -> Tau2Interval:
     else:
         low, high = q_limits(data, fit.spec.level)
     return _noted(float(low[0]), float(high[0]))
+
+
+def _of_counts(res: PoolResult | RegressResult, method: str | None) -> Tau2Interval:
+    """Interval of tau2 of a GLMM, with or without moderators."""
+    if TAU2_INTERVAL.check("PL" if method is None else method) != "PL":
+        raise OptionError(
+            f"method={method!r} is not defined for a GLMM, whose studies have no known variances; use 'PL'."
+        )
+    from metaan.models.glmm import glmm_tau2_interval
+
+    return _noted(*glmm_tau2_interval(res))
 
 
 def _noted(low: float, high: float) -> Tau2Interval:

@@ -169,6 +169,11 @@ class PoolResult(Frozen):
         )  # fmt: skip
 
     @property
+    def of_median(self) -> bool:
+        """Whether the estimate, turned back, is the median of the true rates of studies, and not their mean."""
+        return KINDS[self.spec.measure].is_median and self.tau2 > 0
+
+    @property
     def median_rate(self) -> RateEstimate:
         """Rate of the median study with its interval; see `mean_rate`.
 

@@ -17,6 +17,7 @@ __all__ = ["describe", "exact_model", "html", "number", "plural", "prediction", 
 _PLURAL: Final = {"rate": "rates", "incidence": "rates", "ratio": "ratios"}
 _WORD: Final = {"rate": "rate", "incidence": "rate", "ratio": "ratio"}
 _COUNTS: Final = {"poisson": "Poisson"}
+_BETA: Final = "quantiles of the fitted beta distribution, estimates taken as known"
 _LINES: Final = 20
 
 
@@ -49,7 +50,7 @@ def reference(test: str, *, moderators: bool = False) -> str:
 
 def prediction(spec: Spec) -> str:
     """How a prediction interval is made; degrees of freedom of a regression where that is behind the result."""
-    how = PI.choices[spec.pi]
+    how = PI.choices.get(spec.pi, _BETA)
     return how if spec.formula is None else how.replace("k - 1", "k - p").replace("k - 2", "k - p - 1")
 
 
@@ -143,11 +144,7 @@ def _effect(res: PoolResult, shown: PoolResult) -> list[str]:
         ends = f"{number(shown.pi_low)} to {number(shown.pi_high)}"
         what = f"true {true_word(res.spec.measure)} of a new study"
         drawn = f", {res.spec.draws} draws, seed {res.spec.seed}" if res.spec.draws else ""
-        how = (
-            PI.choices[res.spec.pi] if res.spec.formula is None else PI.choices[res.spec.pi].replace("k - ", "k - p - ")
-        )
-        how = how.replace("k - p - 1", "k - p").replace("k - p - 2", "k - p - 1")
-        lines.append(f"Prediction  {ends} ({percent}, {what}; {how}{drawn})")
+        lines.append(f"Prediction  {ends} ({percent}, {what}; {prediction(res.spec)}{drawn})")
     return lines
 
 
@@ -165,7 +162,7 @@ def _test(res: PoolResult) -> str:
 
 
 def _median(res: PoolResult) -> str:
-    return " (of the median study)" if KINDS[res.spec.measure].is_median and res.tau2 > 0 else ""
+    return " (of the median study)" if res.of_median else ""
 
 
 def _heterogeneity(res: PoolResult) -> list[str]:

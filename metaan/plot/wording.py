@@ -22,6 +22,7 @@ __all__ = [
 
 _SCALE: Final = {
     "PR": "raw rates", "PLO": "logit rates", "PLN": "log rates", "PAS": "arcsine rates",
+    "PROBIT": "probit rates", "CLOGLOG": "complementary log-log rates",
     "PFT": "Freeman–Tukey double arcsine rates", "IR": "incidence rates", "IRLN": "log incidence rates",
     "IRS": "square roots of incidence rates", "IRFT": "Freeman–Tukey roots of incidence rates",
     "GEN": "effect sizes as given",
@@ -36,10 +37,14 @@ _OUTCOME: Final = {"toxicity_grade3plus": "Toxicity of grade 3 or worse"}
 # Codes of a GLMM whose counts say nothing about tau2, and what then became of it.
 _NO_TAU2: Final = {"tau2-unbounded": "held at", "separated": "set to"}
 _EXACT: Final = {
-    "binomial": "binomial-normal GLMM (logit link)",
+    "binomial": "binomial-normal GLMM",
+    "poisson": "Poisson-normal GLMM (log link)",
+    "UM.FS": "unconditional GLMM, fixed study effects (UM.FS)",
+    "UM.RS": "unconditional GLMM, random study effects (UM.RS)",
     "CM.EL": "conditional GLMM, exact likelihood (CM.EL)",
     "CM.AL": "conditional GLMM, approximate likelihood (CM.AL)",
 }
+_OF_COUNTS: Final = {"beta-binomial": "beta-binomial model", "clustered": "binomial-normal model, clusters of patients"}
 _CI: Final = {"profile": "profile-likelihood interval", "likelihood-ratio": "likelihood-ratio interval"}
 
 
@@ -68,7 +73,10 @@ def model_line(res: PoolResult) -> str:
     test = "z" if res.k == 1 else spec.test  # one study: every test falls back to the normal interval
     interval = _CI.get(spec.ci, _TEST[test])
     if isinstance(res, GlmmResult):
-        return f"Model: {_EXACT[spec.likelihood or 'binomial']}, maximum likelihood; {interval}"
+        link = f" ({spec.link} link)" if spec.likelihood == "binomial" else ""
+        return f"Model: {_EXACT[spec.likelihood or 'binomial']}{link}, maximum likelihood; {interval}"
+    if spec.model in _OF_COUNTS:
+        return f"Model: {_OF_COUNTS[spec.model]}, maximum likelihood; {interval}"
     if spec.model == "stratified":
         shown = KINDS[spec.measure].shown.lower()
         return f"Model: common {shown}, {spec.method.replace('-', '–')} method; {interval}"
@@ -93,12 +101,12 @@ def pooled_label(res: PoolResult) -> str:
     """Label of the pooled row: between studies that differ, a back-transformed mean is the median of their rates."""
     kind = KINDS[res.spec.measure]
     name = {"rate": "rate", "incidence": "rate", "ratio": kind.shown.lower()}.get(kind.scale, "effect")
-    return f"Pooled {name} (median study)" if _of_the_median(res) else f"Pooled {name}"
+    return f"Pooled {name} (median study)" if res.of_median else f"Pooled {name}"
 
 
 def pooled_lines(res: PoolResult) -> list[str]:
     """Why the pooled rate differs from the sums beside it, where it does."""
-    if not _of_the_median(res):
+    if not res.of_median:
         return []
     beside = ", not events divided by total" if res.effects.events is not None else ""
     return [f"Pooled rate: of the median study{beside}."]
@@ -111,10 +119,15 @@ def glmm_lines(res: PoolResult) -> list[str]:
     done = _tau2_given(res)
     if done == _NO_TAU2["separated"]:
         return [f"Weights: shares of the {'total' if res.spec.measure == 'PLO' else 'possible counts'}."]
-    rates = res.spec.measure == "PLO"
-    variance = "1/[n p(1−p)]), p the shrunken rate" if rates else "1/V), V the variance of the count"
+    logits = res.spec.measure == "PLO"
+    variance = "1/[n p(1−p)]), p the shrunken rate" if logits else "1/J), J the information of the counts"
     weights = f"Weights 1/(τ² + {variance}: for display, the model itself uses counts."
-    empirical = "logits (0.5 added at 0 and n)" if rates else "effects (0.5 added where a cell is 0)"
+    rates = res.effects.events is not None
+    empirical = (
+        f"{'logits' if logits else _scale(res.spec.measure)} (0.5 added at 0 and n)"
+        if rates
+        else "effects (0.5 added where a cell is 0)"
+    )
     return [weights if done else f"I² from empirical {empirical}. {weights}"]
 
 
@@ -149,10 +162,6 @@ def _scale(measure: str) -> str:
     if measure in _SCALE:
         return _SCALE[measure]
     return label.replace("ratio", "ratios", 1) if "ratio" in label else f"{measure} ({label})"
-
-
-def _of_the_median(res: PoolResult) -> bool:
-    return KINDS[res.spec.measure].is_median and res.tau2 > 0
 
 
 def _tau2_given(res: PoolResult) -> str | None:
