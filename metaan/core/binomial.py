@@ -162,10 +162,12 @@ def _posterior(
     of = b.terms(eta)
     log_f = of.value - at.u * at.u / 2 + at.log_weight
     top = log_f.max(axis=1)
-    weight = np.exp(log_f - top[:, None])
-    total = weight.sum(axis=1)
+    beyond = None
     if (end := top_of(b, mu, tau)) is not None:
-        total = total + np.where(b.x == b.N, np.exp(log_ndtr(-end) + _ROOT - top), 0.0)
+        beyond = np.where(b.x == b.N, log_ndtr(-end) + _ROOT, -np.inf)
+        top = np.maximum(top, beyond)
+    weight = np.exp(log_f - top[:, None])
+    total = weight.sum(axis=1) if beyond is None else weight.sum(axis=1) + np.exp(beyond - top)
     weight /= total[:, None]
     return top + np.log(total) - _ROOT, weight, eta, of
 
@@ -208,7 +210,8 @@ def _bend(b: Family, end: FloatArray, tau: FloatArray, loglik: FloatArray) -> Fl
     """What the bend of the likelihood at the top adds to its second derivative: its slope there falls to 0 at once."""
     missed = b.N - b.x
     slope = np.where(missed == 0, b.x, np.where(missed == 1, -1.0, 0.0))
-    return np.asarray(-slope * np.exp(-end * end / 2 - _ROOT - loglik) / np.maximum(tau, 1e-300))
+    height = np.where(slope == 0, -np.inf, -end * end / 2 - _ROOT - loglik)
+    return np.asarray(-slope * np.exp(height) / np.maximum(tau, 1e-300))
 
 
 def evaluate(b: Family, mu: FloatArray, tau: FloatArray, at: Nodes) -> Value:

@@ -29,14 +29,19 @@ class _Approximate(Protocol):
 def fixed_nodes(model: _Approximate, exact: Mixed, nodes: int) -> Mixed:
     """Quasi-Newton from the exact solution, by the exact Hessian and differences of the approximate likelihood.
 
-    Where a standard deviation is 0 the rule is exact, and the solution stays.
+    A standard deviation of 0 stays 0; where all are, every rule is exact.
     """
-    spreads = list(model.spreads)
-    if (exact.theta[spreads] == 0).any():
+    spreads = [j for j in model.spreads if exact.theta[j] > 0]
+    if not spreads:
         return exact
+    still = [j for j in model.spreads if exact.theta[j] == 0]
     unit = 1 / np.sqrt(np.abs(np.diagonal(exact.hessian)))
     unit[spreads] = np.minimum(unit[spreads], exact.theta[spreads] / 4)
-    inverse = np.linalg.inv(-exact.hessian)
+    inner = -exact.hessian
+    inner[still], inner[:, still] = 0.0, 0.0
+    inner[still, still] = 1.0
+    inverse = np.linalg.inv(inner)
+    inverse[still] = 0.0
     theta, done, steps = exact.theta.copy(), False, 0
     while not done and steps < _STEPS:
         steps += 1

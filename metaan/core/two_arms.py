@@ -204,7 +204,11 @@ def _moments(of: list[Terms], u: FloatArray, weight: FloatArray) -> tuple[FloatA
 
 
 class RandomStudies(NamedTuple):
-    """UM.RS: parameters alpha, beta, sigma, tau; alpha_i and theta_i independent."""
+    """UM.RS: parameters alpha, beta, sigma, tau.
+
+    Control arm alpha + sigma w - tau u/2, treated arm alpha + x'beta + sigma w + tau u/2: what moderators explain is
+    the treated arm's alone, as metafor has it. Without moderators the coding of the mean is no matter.
+    """
 
     arms: Arms
     x: FloatArray
@@ -230,7 +234,7 @@ class RandomStudies(NamedTuple):
         p = self.x.shape[1]
         _, weight, (w, u), _ = self._integral(theta[None], _RULES[3])
         effect = self.x @ theta[1 : p + 1] + theta[-1] * u[..., 0].T
-        base = theta[0] + theta[-2] * (weight * w).sum(axis=1)[:, 0]
+        base = theta[0] + self.x @ theta[1 : p + 1] / 2 + theta[-2] * (weight * w).sum(axis=1)[:, 0]
         return _shrunken(self.arms, base, effect, weight[..., 0].T, 0.0)
 
     def _integral(
@@ -240,13 +244,14 @@ class RandomStudies(NamedTuple):
         p = self.x.shape[1]
         alpha, (sigma, tau) = theta[:, 0], theta[:, p + 1 :].T
         mean = self.x @ theta[:, 1 : p + 1].T
-        w, u, root = self._mode(alpha, mean, sigma, tau)
+        middle = alpha + mean / 2
+        w, u, root = self._mode(middle, mean, sigma, tau)
         z1, z2, log_weight = _product(nodes)
         at = (
             w[:, None] + root[0][:, None] * z1[None, :, None],
             u[:, None] + root[1][:, None] * z1[None, :, None] + root[2][:, None] * z2[None, :, None],
         )
-        base, effect = alpha + sigma * at[0], mean[:, None] + tau * at[1]
+        base, effect = middle[:, None] + sigma * at[0], mean[:, None] + tau * at[1]
         of = [self.arms.terms(j, base + side * effect) for j, side in enumerate(_SIDE)]
         log_f = of[0].value + of[1].value - (at[0] ** 2 + at[1] ** 2) / 2 + log_weight[None, :, None]
         log_f = log_f + np.log(root[0] * root[2])[:, None]
@@ -257,16 +262,16 @@ class RandomStudies(NamedTuple):
         return loglik, weight / total[:, None], at, of
 
     def _mode(
-        self, alpha: FloatArray, mean: FloatArray, sigma: FloatArray, tau: FloatArray
+        self, middle: FloatArray, mean: FloatArray, sigma: FloatArray, tau: FloatArray
     ) -> tuple[FloatArray, FloatArray, tuple[FloatArray, FloatArray, FloatArray]]:
         """Mode of the integrand and the lower triangular root of the inverse curvature there, (k, n) each."""
         y, v = self.arms.empirical()
         base, spread = y.mean(axis=1, keepdims=True), v.sum(axis=1, keepdims=True)
-        w = np.broadcast_to(sigma * (base - alpha) / (sigma**2 + spread / 4), mean.shape)
+        w = sigma * (base - middle) / (sigma**2 + spread / 4)
         u = tau * (y[:, :1] - y[:, 1:] - mean) / (tau**2 + spread)
         longest = 1 / np.maximum(np.maximum(sigma, tau), 1e-3)
         for _ in range(_NEWTON):
-            of = [self.arms.terms(j, alpha + sigma * w + side * (mean + tau * u)) for j, side in enumerate(_SIDE)]
+            of = [self.arms.terms(j, middle + sigma * w + side * (mean + tau * u)) for j, side in enumerate(_SIDE)]
             a, b = of[0].information, of[1].information
             g1 = sigma * (of[0].score + of[1].score) - w
             g2 = tau * (of[0].score - of[1].score) / 2 - u
@@ -285,17 +290,14 @@ class RandomStudies(NamedTuple):
     def _at(self, theta: FloatArray, nodes: int) -> At:
         p, n = self.x.shape[1], theta.shape[0]
         loglik, weight, (w, u), of = self._integral(theta, nodes)
-        s = [of[0].score + of[1].score, (of[0].score - of[1].score) / 2]
-        a, b = of[0].information, of[1].information
-        info = [[a + b, (a - b) / 2], [(a - b) / 2, (a + b) / 4]]
-        factor: list[FloatArray | float] = [1.0, 1.0, w, u]
-        kind = [0, 1, 0, 1]
-        parts = [f * s[j] for f, j in zip(factor, kind, strict=True)]
+        one: FloatArray = np.ones_like(w)
+        load = [(one, one), (one, 0 * one), (w, w), (u / 2, -u / 2)]  # of alpha, mean, sigma and tau on the two arms
+        parts = [treated * of[0].score + control * of[1].score for treated, control in load]
         slope = np.array([(weight * part).sum(axis=1) for part in parts])
         curve = np.empty((4, 4, *slope.shape[1:]))
-        for i in range(4):
-            for j in range(i + 1):
-                inner = parts[i] * parts[j] - info[kind[i]][kind[j]] * factor[i] * factor[j]
+        for i, a in enumerate(load):
+            for j, b in enumerate(load[: i + 1]):
+                inner = parts[i] * parts[j] - a[0] * b[0] * of[0].information - a[1] * b[1] * of[1].information
                 curve[i, j] = curve[j, i] = (weight * inner).sum(axis=1) - slope[i] * slope[j]
         design = np.zeros((4, self.x.shape[0], p + 3))
         design[0, :, 0], design[1, :, 1 : p + 1], design[2, :, p + 1], design[3, :, p + 2] = 1, self.x, 1, 1

@@ -20,6 +20,7 @@ from metaan.validate import FloatArray, forbid
 
 __all__ = ["WORDS", "conditional", "read_arms"]
 
+_BASELINE: Final = "They are left out, as metafor does, though UM.RS could learn of the baseline from them."
 _SUPPORT: Final = 400_000  # terms of the table of hypergeometric sums
 _LARGEST: Final = 1e6  # events beyond which rounding of the log-likelihood hides its curvature
 
@@ -49,7 +50,10 @@ def read_arms(spec: Spec, columns: dict[str, Any], *, data: Any, study: Any, mis
     if not of.informative.any():
         raise DataError(f"No trial says anything on {spec.measure}: there are no events, or nothing but events.")
     eff = each_trial(spec.measure, of)
-    return dataclasses.replace(eff, notes=eff.notes + of.silence(spec.measure))
+    notes = of.silence(spec.measure)
+    if spec.likelihood == "UM.RS":
+        notes = tuple(dataclasses.replace(note, text=f"{note.text} {_BASELINE}") for note in notes)
+    return dataclasses.replace(eff, notes=eff.notes + notes)
 
 
 def conditional(spec: Spec, inputs: dict[str, FloatArray], study: tuple[str, ...]) -> Family:

@@ -101,7 +101,7 @@ def _check(model: Model, found: Mixed, spec: Spec) -> None:
     if found.theta[-1] > TAU_HELD or not found.converged or np.abs(beta).max() > _FARTHEST:
         what = "The moderators tell all events from non-events, or nearly, so that a coefficient has no finite estimate"
         raise ConvergenceError(f"{what}. Take terms out of formula={spec.formula!r}, or merge categories.")
-    if not np.isfinite(np.diagonal(information(model, found))[:-1]).all():
+    if not np.isfinite(np.diagonal(information(model, found))[:-1]).all():  # but tau's
         raise ConvergenceError(
             f"The likelihood is flat in a coefficient of formula={spec.formula!r}: no standard error."
         )

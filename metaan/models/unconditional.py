@@ -57,11 +57,9 @@ def _check(model: Unconditional, found: Mixed, spec: Spec) -> None:
     what = f"model={spec.likelihood!r} for measure={spec.measure!r}"
     other = "model='CM.EL'" if spec.measure in ("OR", "IRR") else "measure='OR', or pool the empirical effects"
     far = found.theta[-1] > TAU_HELD or np.abs(found.theta).max() > _FARTHEST
-    if (
-        far
-        or not found.converged
-        or not np.isfinite(np.diagonal(information(model, found))[: len(found.theta) - 1]).all()
-    ):
+    coefficients = [j for j in range(len(found.theta)) if j not in model.spreads]
+    known = np.isfinite(np.diagonal(information(model, found))[coefficients]).all()
+    if far or not found.converged or not known:
         raise ConvergenceError(f"{what} has no finite maximum of its likelihood on these counts. Use {other}.")
     outside = model.effects(found.theta).outside
     if outside > _OUTSIDE:
