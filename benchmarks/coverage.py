@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from side_by_side import one_thread, surroundings
 import metaan
 from metaan.core.beta_binomial_fit import fit_beta_binomial, problem_of
 from metaan.core.beta_binomial_profile import beta_limits
+from metaan.core.binomial import Binomial
+from metaan.core.binomial_fit import fit
 from metaan.core.inference import quantile
 from metaan.core.transforms import arcsine_inverse, double_arcsine, double_arcsine_inverse
 from metaan.models.rates import mean_of_normal
@@ -55,9 +58,6 @@ def glmm(events: FloatArray, total: FloatArray, **options: str) -> Limits:
 
 def glmm_mean(events: FloatArray, total: FloatArray) -> Limits:
     """Interval of `GlmmResult.mean_rate`, test="t": delta method on the logit scale, for all runs at once."""
-    from metaan.core.binomial import Binomial
-    from metaan.core.binomial_fit import fit
-
     table = metaan.pool_many(events=events, total=total, model="glmm", level=LEVEL)
     low, high = of_frame(table, expit)
     found = fit(Binomial.from_counts(events.T, total.T))
@@ -159,13 +159,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    print(surroundings())
+    print(surroundings("metaan", "numpy", "scipy"))
+    cells = [(*where, chosen.runs, chosen.seed) for where in product(STUDIES, RATES, TAUS)]
     rows: list[dict[str, Any]] = []
-    for k, rate, tau in product(STUDIES, RATES, TAUS):
-        rows += cell(k, rate, tau, chosen.runs, chosen.seed)
-        print(table(rows).splitlines()[-1], flush=True)
+    with ProcessPoolExecutor(chosen.processes) as pool:
+        for found in pool.map(cell, *zip(*cells, strict=True)):
+            rows += found
+            print(table(rows).splitlines()[-1], flush=True)
     print(table(rows))
     if chosen.json:
         chosen.json.write_text(json.dumps(rows, indent=1))

@@ -175,17 +175,29 @@ def _concave_step(at: Value, mu: FloatArray, tau: FloatArray) -> tuple[FloatArra
 
 
 def maximise_mu(b: Family, mu: FloatArray, tau: FloatArray) -> tuple[FloatArray, Value, int]:
-    """Maximum over mu for fixed tau, where the log-likelihood is concave; also the number of nodes it took."""
-    nodes = _FIRST_NODES
+    """Maximum over mu for fixed tau, where the log-likelihood is concave; also the most nodes it took."""
+    mu, todo, nodes = mu.copy(), np.arange(mu.size), _FIRST_NODES
+    found = Value(*(np.empty(mu.size) for _ in Value._fields))
+    while True:
+        mu[todo], at = _climb_mu(b.take(todo), mu[todo], tau[todo], nodes)
+        for target, source in zip(found, at, strict=True):
+            target[todo] = source
+        todo = todo[at.doubt > _AGREE]
+        if todo.size == 0 or 2 * nodes > _MOST_NODES:
+            return mu, found, nodes
+        nodes = 2 * nodes - 1
+
+
+def _climb_mu(b: Family, mu: FloatArray, tau: FloatArray, nodes: int) -> tuple[FloatArray, Value]:
+    """Newton in mu with a given number of nodes, short where these are too few."""
     at = evaluate(b, mu, tau, trapezoid(b, mu, tau, nodes))
     for _ in range(_STEPS):
-        if at.doubt.max() > _AGREE and 2 * nodes <= _MOST_NODES:
-            nodes = 2 * nodes - 1
-        elif (at.mu**2 < _SMALL_DECREMENT * np.abs(at.mu_mu)).all():
+        settled = at.mu**2 < _SMALL_DECREMENT * np.abs(at.mu_mu)
+        if (settled | (at.doubt > _AGREE)).all():
             break
         mu, _ = _concave_step(at, mu, tau)
         at = evaluate(b, mu, tau, trapezoid(b, mu, tau, nodes))
-    return mu, at, nodes
+    return mu, at
 
 
 def newton_step(at: Value, tau: FloatArray, damping: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

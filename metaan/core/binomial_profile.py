@@ -45,11 +45,23 @@ def _maximise_tau(b: Family, mu: FloatArray, scale: FloatArray) -> _Profile:
 
 
 def _newton_tau(b: Family, mu: FloatArray, tau: FloatArray, low: FloatArray, high: FloatArray) -> _Profile:
-    nodes = _FIRST_NODES
+    """Maximum over tau between two bounds, each data set with as many nodes as it takes."""
+    found, todo, nodes = _Profile(np.empty_like(mu), tau.copy()), np.arange(mu.size), _FIRST_NODES
+    while True:
+        part, doubt = _climb_tau(b.take(todo), mu[todo], found.tau[todo], low[todo], high[todo], nodes)
+        found.loglik[todo], found.tau[todo] = part
+        todo = todo[doubt > _AGREE]
+        if todo.size == 0 or 2 * nodes > _MOST_NODES:
+            return found
+        nodes = 2 * nodes - 1
+
+
+def _climb_tau(
+    b: Family, mu: FloatArray, tau: FloatArray, low: FloatArray, high: FloatArray, nodes: int
+) -> tuple[_Profile, FloatArray]:
+    """Newton in tau with a given number of nodes, short where these are too few; also the doubt of the integrals."""
     at = evaluate(b, mu, tau, trapezoid(b, mu, tau, nodes))
     for _ in range(_STEPS):
-        if at.doubt.max() > _AGREE and 2 * nodes <= _MOST_NODES:
-            nodes = 2 * nodes - 1
         low, high = np.where(at.tau > 0, tau, low), np.where(at.tau > 0, high, tau)
         high = np.maximum(high, low)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -57,11 +69,12 @@ def _newton_tau(b: Family, mu: FloatArray, tau: FloatArray, low: FloatArray, hig
         new = tau + step
         new = np.where((new >= low) & (new <= high), new, (low + high) / 2)
         small = (np.abs(new - tau) <= 1e-9 * (new + 1e-6)) | (at.tau**2 < 1e-18 * np.abs(at.tau_tau))
-        if small.all() and at.doubt.max() <= _AGREE:
+        settled = small | (at.doubt > _AGREE)
+        if settled.all():
             break
-        tau = np.where(small, tau, new)
+        tau = np.where(settled, tau, new)
         at = evaluate(b, mu, tau, trapezoid(b, mu, tau, nodes))
-    return _Profile(at.loglik, tau)
+    return _Profile(at.loglik, tau), at.doubt
 
 
 def mu_limits(b: Family, found: BinomialFit, level: float) -> tuple[FloatArray, FloatArray]:
