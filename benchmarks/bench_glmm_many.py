@@ -1,7 +1,7 @@
 """10,000 binomial-normal models of 15 studies in one call, with every column of the result, against metafor.
 
-Simulated: totals uniform on 10 ... 60, median rate 27 %, tau 0.7. metafor (7 nodes) fits a part in a loop, whose time is
-multiplied; before anything is timed its estimates must agree.
+Simulated: totals uniform on 10 ... 60, median rate 27 %, tau 0.7. metafor (7 nodes) fits a part in a loop, whose time
+is multiplied; before anything is timed its estimates must agree.
 """
 
 from __future__ import annotations
