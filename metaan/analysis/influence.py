@@ -126,7 +126,8 @@ def _counts(res: PoolResult, here: BoolArray) -> tuple[Many, Deletion]:
     apart = found.separated[:-1]
     mu, se, tau = (x[:-1] for x in (every.columns["estimate"], every.columns["se"], found.tau))
     known = np.where(apart, 0.0, mu), np.where(apart, 1.0, np.hypot(tau, se))
-    scores = np.where(apart, -mu, count_scores(b, *known))
+    beyond = np.where(b.x.sum() == b.x[:, 0], np.inf, -np.inf)  # of others that are all at 0, or all at the other end
+    scores = np.where(apart, beyond, count_scores(b, *known))
     return every, of_counts(every.columns, precision / precision.sum(), noise, scores)
 
 

@@ -161,11 +161,11 @@ def _posterior(
     eta = spread_out(mu) + tau * at.u
     of = b.terms(eta)
     log_f = of.value - at.u * at.u / 2 + at.log_weight
-    top = log_f.max(axis=1)
     beyond = None
     if (end := top_of(b, mu, tau)) is not None:
+        log_f = np.where(at.u > end[:, None], -np.inf, log_f)  # Gauss-Hermite nodes know of no end
         beyond = np.where(b.x == b.N, log_ndtr(-end) + _ROOT, -np.inf)
-        top = np.maximum(top, beyond)
+    top = log_f.max(axis=1) if beyond is None else np.maximum(log_f.max(axis=1), beyond)
     weight = np.exp(log_f - top[:, None])
     total = weight.sum(axis=1) if beyond is None else weight.sum(axis=1) + np.exp(beyond - top)
     weight /= total[:, None]

@@ -18,7 +18,7 @@ from metaan.core.binomial import Binomial, Family, Index, Terms, common_log_like
 from metaan.core.roots import bracketed_root
 from metaan.core.wls import FloatArray
 
-__all__ = ["Hypergeometric", "Shifted", "common_limit"]
+__all__ = ["Hypergeometric", "Shifted", "common_effect", "common_limit"]
 
 _ROOM: Final = 2_000_000  # elements of a table of terms at a time
 _WIDEST: Final = 700.0
@@ -110,7 +110,7 @@ class Hypergeometric(NamedTuple):
 
     def common(self) -> tuple[FloatArray, FloatArray]:
         """Conditional maximum-likelihood effect and its log-likelihood."""
-        return _common(self)
+        return common_effect(self)
 
 
 class Shifted(NamedTuple):
@@ -173,10 +173,10 @@ class Shifted(NamedTuple):
 
     def common(self) -> tuple[FloatArray, FloatArray]:
         """Maximum-likelihood effect and its log-likelihood."""
-        return _common(self)
+        return common_effect(self)
 
 
-def _common(b: Family) -> tuple[FloatArray, FloatArray]:
+def common_effect(b: Family) -> tuple[FloatArray, FloatArray]:
     """Root of the score, which falls in mu; infinite, with log-likelihood 0, where all x are 0, or all N."""
     total, largest = b.x.sum(axis=0), b.N.sum(axis=0)
 

@@ -59,7 +59,8 @@ def _cloglog_terms(x: FloatArray, other: FloatArray, eta: FloatArray) -> Terms:
         r = np.where(t > _OVERFLOW, 0.0, t / np.expm1(np.minimum(t, _OVERFLOW)))
         value = np.where(t < 1e-300, eta, np.log(-np.expm1(-t)))
     r = np.where(t < 1e-300, 1.0, r)
-    gap = np.where(t < _SMALL, t / 2 + t * t / 12 - t**4 / 720, t + r - 1)
+    small = np.minimum(t, _SMALL)
+    gap = np.where(t < _SMALL, small / 2 + small * small / 12 - small**4 / 720, t + r - 1)
     return Terms(x * value - other * t, x * r - other * t, x * r * gap + other * t)
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metaan.core.binomial import Family, Index, Terms
-from metaan.core.conditional import _common as common_effect
+from metaan.core.conditional import common_effect
 from metaan.core.many import BoolArray
 from metaan.core.wls import FloatArray
 
