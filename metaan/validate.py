@@ -70,6 +70,14 @@ class Frozen:
                 if isinstance(array, np.ndarray):
                     array.setflags(write=False)
 
+    def own_arrays(self) -> None:
+        """Replace every array of a dataclass by a read-only copy."""
+        for name, value in tuple(self.__dict__.items()):
+            if isinstance(value, np.ndarray):
+                own = np.array(value)
+                own.setflags(write=False)
+                object.__setattr__(self, name, own)
+
 
 METHOD: Final = Option(
     "method",

@@ -104,12 +104,7 @@ class BetaBinomialRegression(Frozen):
     notes: tuple[Note, ...]
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, np.ndarray):
-                own = np.array(value)
-                own.setflags(write=False)
-                object.__setattr__(self, field.name, own)
+        self.own_arrays()
         self.inference.inner.setflags(write=False)
 
     def predict(self, new: Any = None, *, scale: str = "analysis") -> pd.DataFrame:

@@ -58,13 +58,6 @@ class BetaBinomialResult(PoolResult):
     lrt_pvalue: float
     cov: FloatArray
 
-    def __post_init__(self) -> None:
-        for name in ("weights", "fitted", "blup", "blup_se", "cov"):
-            own = np.array(getattr(self, name), dtype=np.float64)
-            own.setflags(write=False)
-            object.__setattr__(self, name, own)
-        super().__post_init__()
-
     @property
     def of_median(self) -> bool:
         """False: the estimate is the mean of the true rates."""

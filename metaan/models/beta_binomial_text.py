@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from metaan.models.text import number, plural, probability
+from metaan.models.text import LINES, note_lines, number, plural, probability
 
 if TYPE_CHECKING:
     from metaan.models.beta_binomial_regress import BetaBinomialRegression
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["describe", "describe_regression"]
 
-_LINES: Final = 20
 _NO_RHO: Final = {"one-study", "rho-not-identified", "separated"}
 
 
@@ -38,7 +37,7 @@ def describe(res: BetaBinomialResult) -> str:
         what = "true rate of a new study; fitted beta distribution, estimates taken as known"
         lines.append(f"Prediction  {number(shown.pi_low)} to {number(shown.pi_high)} ({percent}, {what})")
     lines += _spread(res, percent)
-    return "\n".join([*lines, *_notes([str(note) for note in shown.notes], _LINES - len(lines))])
+    return "\n".join([*lines, *note_lines(shown.notes, LINES - len(lines))])
 
 
 def _interval(res: BetaBinomialResult) -> str:
@@ -80,15 +79,6 @@ def _rho_test(res: BetaBinomialResult | BetaBinomialRegression) -> str:
     return f"test of rho = 0: LR {number(res.lrt)}, p {probability(res.lrt_pvalue)} (boundary mixture)"
 
 
-def _notes(notes: list[str], room: int) -> list[str]:
-    """Every note on a line of its own; the last lines are joined when there are more notes than room."""
-    texts = [f"- {note}" for note in notes]
-    if len(texts) + 1 > room:
-        kept = max(room - 2, 0)
-        texts = [*texts[:kept], " ".join(texts[kept:])]
-    return ["Notes", *texts] if texts else []
-
-
 def describe_regression(fit: BetaBinomialRegression) -> str:
     """Text of a fit with moderators: model, coefficients, moderators, spread, likelihood, notes."""
     spec = fit.spec
@@ -106,8 +96,8 @@ def describe_regression(fit: BetaBinomialRegression) -> str:
         f"Spread      rho {number(fit.rho)}, {percent} profile CI {number(fit.rho_low)} to {number(fit.rho_high)}",
         f"Likelihood  log L {fit.loglik:.3f}, AIC {fit.aic:.2f}; {_rho_test(fit)}",
     ]
-    notes = _notes([str(note) for note in fit.notes], 7)
-    room = _LINES - len(head) - len(tail) - len(notes)
+    notes = note_lines(fit.notes, 7)
+    room = LINES - len(head) - len(tail) - len(notes)
     return "\n".join([*head, *_coefficients(fit, percent, room), *tail, *notes])
 
 

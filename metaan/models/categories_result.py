@@ -111,12 +111,7 @@ class CategoriesResult(Frozen):
     notes: tuple[Note, ...]
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, np.ndarray):
-                own = np.array(value)
-                own.setflags(write=False)
-                object.__setattr__(self, field.name, own)
+        self.own_arrays()
 
     @property
     def stage_cor(self) -> FloatArray | None:

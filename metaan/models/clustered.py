@@ -20,24 +20,13 @@ from metaan.measures.record import Effects, complete
 from metaan.models.cautions import data_notes
 from metaan.models.clustered_notes import fit_notes
 from metaan.models.clustered_result import ClusteredResult
+from metaan.models.glmm_spec import PI, TEST
 from metaan.models.results import Convergence, Spec
 from metaan.models.text import plural
-from metaan.validate import CI, MISSING, FloatArray, Option, check_level, column, forbid, labels, numbers, same_length
+from metaan.validate import CI, MISSING, FloatArray, check_level, column, forbid, labels, numbers, same_length
 
 __all__ = ["clustered_binomial"]
 
-TEST: Final = Option("test", {"z": "normal distribution", "t": "t distribution with k - 1 degrees of freedom"}, "t")
-PI: Final = Option(
-    "pi",
-    {
-        "t": "t distribution with k - 1 degrees of freedom",
-        "hts": "t distribution with k - 2 degrees of freedom",
-        "z": "normal distribution, uncertainty of the mean included",
-        "simple": "normal distribution, uncertainty of the mean ignored",
-        "none": "no prediction interval",
-    },
-    "t",
-)
 _MOST_LESIONS: Final = 5_000  # of a patient: the sum over patients needs a transform of that length at every node
 _LARGEST: Final = 1e6
 _PI_LOSS: Final = {"t": 1.0, "hts": 2.0}

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import expit, logit
 
-from metaan.core.inference import quantile
 from metaan.measures.kinds import KINDS
-from metaan.models.rates import RateEstimate
 from metaan.models.results import PoolResult
-from metaan.models.text import number, plural, prediction, probability, reference
+from metaan.models.text import LINES, effect_lines, interval_words, note_lines, number, plural, probability
 from metaan.validate import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["ClusteredResult"]
-
-_LINES: Final = 20
-_NODES: Final = np.linspace(-9, 9, 3601)
-_WEIGHTS: Final = np.exp(-_NODES * _NODES / 2) / np.exp(-_NODES * _NODES / 2).sum()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -73,51 +65,6 @@ class ClusteredResult(PoolResult):
     patients: FloatArray
     lesions_per_patient: FloatArray
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("cov", "patients", "lesions_per_patient"):
-            getattr(self, name).setflags(write=False)
-
-    @property
-    def median_rate(self) -> RateEstimate:
-        """Rate of the median study: the pooled logit turned into a rate.
-
-        Returns
-        -------
-        RateEstimate
-        """
-        shown = self.back()
-        limits = {"ci_low": shown.ci_low, "ci_high": shown.ci_high, "level": self.spec.level}
-        return RateEstimate(estimate=shown.estimate, **limits, kind="median", method=_interval(self))
-
-    @property
-    def mean_rate(self) -> RateEstimate:
-        """Mean of the true rates over the population of studies.
-
-        Returns
-        -------
-        RateEstimate
-            The interval is a Wald interval of the logit of the mean, by the delta method in (mu, tau), with the
-            reference distribution of the result; NaN where tau is held. With tau2 = 0 mean and median are one.
-
-        Notes
-        -----
-        E expit(mu + tau u) with u standard normal; derivatives E pq and E pqu.
-        """
-        if self.tau == 0:
-            median = self.median_rate
-            return RateEstimate(**{**vars(median), "kind": "mean"})
-        mu = self.estimate if self.scale == "analysis" else float(logit(self.estimate))
-        p = expit(mu + self.tau * _NODES)
-        mean, spread = float(_WEIGHTS @ p), _WEIGHTS * p * (1 - p)
-        slope = np.array([spread.sum(), spread @ _NODES]) / (mean * (1 - mean))
-        half = float(quantile(self.df, self.spec.level)) * math.sqrt(slope @ self.cov[:2, :2] @ slope)
-        low, high = (float(expit(logit(mean) + side * half)) for side in (-1, 1))
-        method = f"Wald, delta method, {reference(self.spec.test)}"
-        return RateEstimate(
-            estimate=mean, ci_low=low, ci_high=high, level=self.spec.level, kind="mean", method=method
-        )  # fmt: skip
-
     def studies(self, *, interval: str = "clopper-pearson") -> pd.DataFrame:
         """One row for each study, as `PoolResult.studies`, with patients and lesions_per_patient.
 
@@ -147,19 +94,9 @@ class ClusteredResult(PoolResult):
         return (*super()._columns(), "rho", "rho_low", "rho_high", *likelihood)
 
     def __str__(self) -> str:
-        lines = [*_head(self), *_rate(self), *_spread(self)]
-        return "\n".join([*lines, *_notes(self.back(), _LINES - len(lines))])
-
-
-def _interval(res: PoolResult) -> str:
-    if res.spec.ci == "profile":
-        return "profile likelihood"
-    if res.spec.ci == "likelihood-ratio":
-        return "likelihood ratio"
-    if res.k == 1:
-        return "normal distribution, one study"
-    df = "" if math.isinf(res.df) else f", {res.df:.4g} df"
-    return f"test={res.spec.test} ({reference(res.spec.test)}{df})"
+        shown = self.back()
+        lines = [*_head(self), *effect_lines(self, shown), *_spread(self)]
+        return "\n".join([*lines, *note_lines(shown.notes, LINES - len(lines))])
 
 
 def _head(res: ClusteredResult) -> list[str]:
@@ -171,23 +108,9 @@ def _head(res: ClusteredResult) -> list[str]:
     return [
         f"Clustered binomial model of {plural(res.k, 'study')}: {counted}",
         f"Measure: {res.spec.measure} ({KINDS[res.spec.measure].label}){shown}",
-        f"Beta-binomial within studies, normal between; maximum likelihood{how}; interval: {_interval(res)}",
+        f"Beta-binomial within studies, normal between; maximum likelihood{how}; interval: {interval_words(res)}",
         "",
     ]
-
-
-def _rate(res: ClusteredResult) -> list[str]:
-    percent, shown, lines = f"{100 * res.spec.level:g}%", res.back(), []
-    if res.scale == "analysis":
-        ends = f"{number(res.ci_low)} to {number(res.ci_high)}"
-        lines.append(f"Estimate    {number(res.estimate)}, {percent} CI {ends} (SE {number(res.se)})")
-    median = " (of the median study)" if res.tau2 > 0 else ""
-    ends = f"{number(shown.ci_low)} to {number(shown.ci_high)}"
-    lines.append(f"Rate        {number(shown.estimate)}, {percent} CI {ends}{median}")
-    if not math.isnan(res.pi_low):
-        ends = f"{number(shown.pi_low)} to {number(shown.pi_high)}"
-        lines.append(f"Prediction  {ends} ({percent}, true rate of a new study; {prediction(res.spec)})")
-    return lines
 
 
 def _spread(res: ClusteredResult) -> list[str]:
@@ -207,12 +130,3 @@ def _spread(res: ClusteredResult) -> list[str]:
     else:
         lines.append(f"ICC         {number(res.rho)}, not estimated")
     return [*lines, f"Likelihood  log L {res.loglik:.3f}, AIC {res.aic:.2f}"]
-
-
-def _notes(res: PoolResult, room: int) -> list[str]:
-    """Every note on a line of its own; the last lines are joined when there are more notes than room."""
-    texts = [f"- {note}" for note in res.notes]
-    if len(texts) + 1 > room:
-        kept = max(room - 2, 1)
-        texts = [*texts[:kept], " ".join(texts[kept:])]
-    return ["Notes", *texts] if texts else []

@@ -10,7 +10,7 @@ from metaan.errors import OptionError
 from metaan.models.results import Spec
 from metaan.validate import CI, Option, check_level
 
-__all__ = ["LINK", "MEASURE", "MODEL", "TEST", "Asked", "make_spec"]
+__all__ = ["LINK", "MEASURE", "MODEL", "PI", "TEST", "Asked", "make_spec"]
 
 MEASURE: Final = Option(
     "measure",

@@ -112,8 +112,9 @@ def _with_gradient(inverse: Callable[[FloatArray], FloatArray], mu: float, tau: 
 def _covariance(res: PoolResult) -> FloatArray:
     """Covariance of the pooled effect and tau; tau counts as known where the fit does not tell its variance."""
     known = getattr(res, "cov", None)
-    if known is not None and known.shape == (2, 2):
-        return np.asarray(np.where(np.isfinite(known), known, 0.0))
+    if known is not None:
+        own = known[:2, :2]  # beyond them stands what else a model has
+        return np.asarray(np.where(np.isfinite(own), own, 0.0))
     w = 1 / (res.effects.vi + res.tau2)
     information = float((w**2).sum()) / 2
     return np.diag([res.se**2, 1 / (4 * res.tau2 * information)])

@@ -156,8 +156,7 @@ class PoolResult(Frozen):
     """The record on the analysis scale that this one shows; None for itself."""
 
     def __post_init__(self) -> None:
-        for name in ("weights", "fitted", "blup", "blup_se"):
-            getattr(self, name).setflags(write=False)
+        self.own_arrays()
 
     @cached_property
     def heterogeneity(self) -> Heterogeneity:
@@ -357,10 +356,6 @@ class GlmmResult(PoolResult):
         from metaan.models.glmm_residuals import residuals
 
         return residuals(self if self.analysis is None else cast("GlmmResult", self.analysis))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.cov.setflags(write=False)
 
     def _columns(self) -> tuple[str, ...]:
         extra = () if math.isnan(self.sigma2) else ("sigma2",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, cast
 
 from metaan.measures.kinds import KINDS
@@ -12,13 +13,16 @@ from metaan.validate import METHOD, NESTED_TEST, PI, ROBUST, TEST
 if TYPE_CHECKING:
     from metaan.models.results import GlmmResult, PoolResult, Spec
 
-__all__ = ["describe", "exact_model", "html", "number", "plural", "prediction", "probability", "reference"]
+__all__ = [
+    "LINES", "describe", "effect_lines", "exact_model", "html", "interval_words", "note_lines", "number", "plural",
+    "prediction", "probability", "reference",
+]  # fmt: skip
 
 _PLURAL: Final = {"rate": "rates", "incidence": "rates", "ratio": "ratios"}
 _WORD: Final = {"rate": "rate", "incidence": "rate", "ratio": "ratio"}
 _COUNTS: Final = {"poisson": "Poisson"}
 _BETA: Final = "quantiles of the fitted beta distribution, estimates taken as known"
-_LINES: Final = 20
+LINES: Final = 20
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -81,8 +85,8 @@ def exact_model(likelihood: str | None, link: str | None = "logit") -> str:
 def describe(res: PoolResult) -> str:
     """Text of a result: model, estimate, prediction, heterogeneity, notes."""
     shown = res.back()
-    lines = [*_head(res), *_effect(res, shown), *_heterogeneity(res)]
-    return "\n".join([*lines, *_notes(shown, _LINES - len(lines))])
+    lines = [*_head(res), *effect_lines(res, shown), *_heterogeneity(res)]
+    return "\n".join([*lines, *note_lines(shown.notes, LINES - len(lines))])
 
 
 def _head(res: PoolResult) -> list[str]:
@@ -93,14 +97,14 @@ def _head(res: PoolResult) -> list[str]:
     scale = f", shown as {shown}" if res.scale == "display" and shown else ""
     if spec.model == "glmm":
         model = f"{exact_model(spec.likelihood, spec.link)} of {studies}"
-        method = f"Maximum likelihood, {_quadrature(res)}; interval: {_interval(res)}"
+        method = f"Maximum likelihood, {_quadrature(res)}; interval: {interval_words(res)}"
     elif spec.model == "stratified":
         model = f"Common-effect meta-analysis of {studies}"
-        method = f"{spec.method} method, no continuity correction; interval: {_interval(res)}"
+        method = f"{spec.method} method, no continuity correction; interval: {interval_words(res)}"
     else:
         assumed = "Common-effect" if spec.method == "CE" else "Random-effects"
         model = f"{assumed} meta-analysis of {studies}"
-        method = f"tau2: {spec.method} ({METHOD.choices[spec.method]}); interval: {_interval(res)}"
+        method = f"tau2: {spec.method} ({METHOD.choices[spec.method]}); interval: {interval_words(res)}"
     return [model, f"Measure: {spec.measure} ({kind.label}){scale}", method, ""]
 
 
@@ -113,7 +117,8 @@ def _quadrature(res: PoolResult) -> str:
     return f"marginal likelihood by {nodes} trapezoidal nodes a study"
 
 
-def _interval(res: PoolResult) -> str:
+def interval_words(res: PoolResult) -> str:
+    """How the confidence interval is made."""
     if res.spec.ci == "profile":
         return "profile likelihood"
     if res.spec.ci == "likelihood-ratio":
@@ -124,7 +129,8 @@ def _interval(res: PoolResult) -> str:
     return f"test={res.spec.test} ({reference(res.spec.test)}{df})"
 
 
-def _effect(res: PoolResult, shown: PoolResult) -> list[str]:
+def effect_lines(res: PoolResult, shown: PoolResult) -> list[str]:
+    """Estimate, display value, mean rate and prediction interval."""
     percent = f"{100 * res.spec.level:g}%"
     kind = KINDS[res.spec.measure]
     twofold = kind.transformed or kind.scale == "rate"
@@ -189,11 +195,11 @@ def _heterogeneity(res: PoolResult) -> list[str]:
     return lines
 
 
-def _notes(res: PoolResult, room: int) -> list[str]:
+def note_lines(notes: Iterable[object], room: int) -> list[str]:
     """Every note on a line of its own; the last lines are joined when there are more notes than room."""
-    if not res.notes:
+    texts = [f"- {note}" for note in notes]
+    if not texts:
         return []
-    texts = [f"- {note}" for note in res.notes]
     if len(texts) + 1 > room:
         kept = max(room - 2, 1)
         texts = [*texts[:kept], " ".join(texts[kept:])]
