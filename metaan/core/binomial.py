@@ -163,7 +163,7 @@ def _posterior(
     log_f = of.value - at.u * at.u / 2 + at.log_weight
     beyond = None
     if (end := top_of(b, mu, tau)) is not None:
-        log_f = np.where(at.u > end[:, None], -np.inf, log_f)  # Gauss-Hermite nodes know of no end
+        log_f = np.where(at.u > end[:, None] + 1e-9, -np.inf, log_f)  # Gauss-Hermite nodes know of no end
         beyond = np.where(b.x == b.N, log_ndtr(-end) + _ROOT, -np.inf)
     top = log_f.max(axis=1) if beyond is None else np.maximum(log_f.max(axis=1), beyond)
     weight = np.exp(log_f - top[:, None])

@@ -22,7 +22,7 @@ from metaan.models.cautions import data_notes, repeated
 from metaan.models.design import Moderators
 from metaan.models.glmm_counts import likelihood
 from metaan.models.glmm_regress_result import GlmmRegressResult
-from metaan.models.glmm_result import search_notes
+from metaan.models.glmm_result import own_variance, search_notes
 from metaan.models.regress import few_studies
 from metaan.models.results import Convergence, Spec
 from metaan.models.unconditional import fit_arms, loglik_without_tau, model_of
@@ -87,8 +87,7 @@ class _Solved:
             return self.model.effects(theta)  # type: ignore[no-any-return]
         b, mean, tau = self.model.b, (self.q @ theta[:-1])[:, None], theta[-1:]
         of = moments(b, mean, tau, trapezoid(b, mean, tau, 257))
-        eta = np.clip(of.mean, -300, min(300, b.top - 1e-6))
-        return Shrunken(of.mean[:, 0], of.sd[:, 0], 1 / b.slope(eta)[1][:, 0], 0.0)
+        return Shrunken(of.mean[:, 0], of.sd[:, 0], own_variance(b, of.mean), 0.0)
 
 
 def _scale(k: int) -> tuple[float, float]:

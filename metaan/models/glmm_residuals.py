@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.special import bdtr, expit, ndtri, pdtr
+from scipy.special import betainc, expit, ndtri, pdtr
 
 from metaan.core.binomial import Family
 from metaan.core.conditional import Hypergeometric, Shifted
@@ -71,8 +71,14 @@ def _counts(b: Family, res: GlmmResult, eta: FloatArray) -> tuple[FloatArray, Fl
         return mean, mean, np.where(x > 0, pdtr(np.maximum(x - 1, 0), mean), 0.0), pdtr(x, mean)
     x, n = b.x, b.N
     p = expit(eta + b.offset) if isinstance(b, Shifted) else display_scale(res.effects).inverse(eta)
-    below = np.where(x > 0, np.asarray(bdtr(np.maximum(x - 1, 0), n, p), dtype=np.float64), 0.0)
-    return n * p, n * p * (1 - p), below, np.asarray(bdtr(x, n, p), dtype=np.float64)
+    return n * p, n * p * (1 - p), _at_most(x - 1, n, p), _at_most(x, n, p)
+
+
+def _at_most(x: FloatArray, n: FloatArray, p: FloatArray) -> FloatArray:
+    """P(X <= x) of a binomial count; also of effective counts, which may be fractions."""
+    inside = (x >= 0) & (x < n)
+    tail = np.asarray(betainc(np.where(inside, n - x, 1.0), np.where(inside, x + 1, 1.0), 1 - p))
+    return np.where(inside, tail, np.where(x < 0, 0.0, 1.0))
 
 
 def _hypergeometric(b: Hypergeometric, eta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:

@@ -25,10 +25,11 @@ from metaan.models.cautions import data_notes
 from metaan.models.results import Convergence, GlmmResult, Spec
 from metaan.validate import FloatArray
 
-__all__ = ["Fitted", "Words", "fit_exact", "result", "search_notes", "separated"]
+__all__ = ["Fitted", "Words", "fit_exact", "own_variance", "result", "search_notes", "separated"]
 
 _OF_ONE: Final = {"wald": "normal (Wald)", "profile": "likelihood-ratio"}
 _PI_LOSS: Final = {"t": 1.0, "hts": 2.0}
+_NOTHING: Final = 1e-12  # information that counts as none
 _BEYOND: Final = 1e-3  # share of true rates beyond 1 that is worth a note
 
 
@@ -73,7 +74,6 @@ def fit_exact(b: Family, eff: Effects, spec: Spec, words: Words) -> GlmmResult:
     grid = trapezoid(b, found.mu, found.tau, max(int(found.nodes[0]), 33))
     study = moments(b, found.mu, found.tau, grid)
     loglik = float((found.loglik if spec.nodes is None else log_likelihood(b, found.mu, found.tau, grid))[0])
-    eta = np.clip(study.mean, -300, min(300, b.top - 1e-6))  # the variance must not underflow
 
     def profile() -> tuple[float, float]:
         low, high = mu_limits(b, found, spec.level)
@@ -81,8 +81,14 @@ def fit_exact(b: Family, eff: Effects, spec: Spec, words: Words) -> GlmmResult:
 
     return result(
         eff, spec, words,
-        Fitted(found, loglik, study.mean[:, 0], study.sd[:, 0], 1 / b.slope(eta)[1][:, 0], profile),
+        Fitted(found, loglik, study.mean[:, 0], study.sd[:, 0], own_variance(b, study.mean), profile),
     )  # fmt: skip
+
+
+def own_variance(b: Family, eta: FloatArray) -> FloatArray:
+    """What each study alone leaves unknown: the inverse information of its count at eta, (k, 1) to (k,)."""
+    inside = np.clip(eta, -300, min(300, b.top - 1e-6))  # it must not underflow
+    return np.asarray(1 / np.maximum(b.slope(inside)[1][:, 0], _NOTHING))
 
 
 def result(eff: Effects, spec: Spec, words: Words, of: Fitted) -> GlmmResult:
