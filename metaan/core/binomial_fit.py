@@ -139,7 +139,7 @@ def _common_covariance(b: Family, mu0: FloatArray) -> FloatArray:
     finite = np.isfinite(mu0) & (mu0 < b.top)
     information = b.slope(np.broadcast_to(np.where(finite, mu0, _any_rate(b)), b.x.shape))[1].sum(axis=0)
     cov = np.full((mu0.shape[0], 2, 2), np.nan)
-    cov[:, 0, 0] = np.where(finite, 1 / information, np.inf)
+    cov[:, 0, 0] = np.divide(1.0, information, out=np.full_like(information, np.inf), where=finite)
     return cov
 
 
