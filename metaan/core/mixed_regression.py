@@ -31,16 +31,13 @@ class Regression(NamedTuple):
         n, p = theta.shape[0], self.x.shape[1]
         b = self.b.take(np.zeros(n, dtype=np.intp))
         mean, tau = self.x @ theta[:, :p].T, theta[:, p]
-        inside = (mean < b.top).all(axis=0)
-        mean = np.where(inside, mean, min(0.0, b.top - 1.0))
         of = by_study(b, mean, tau, trapezoid(b, mean, tau, 32 * 2**level + 1))
         gradient = np.column_stack([of.mu.T @ self.x, of.tau.sum(axis=0)])
         hessian = np.empty((n, p + 1, p + 1))
         hessian[:, :p, :p] = np.einsum("kn,ka,kb->nab", of.mu_mu, self.x, self.x)
         hessian[:, :p, p] = hessian[:, p, :p] = of.mu_tau.T @ self.x
         hessian[:, p, p] = of.tau_tau.sum(axis=0)
-        loglik = np.where(inside, of.loglik.sum(axis=0) + b.constant, np.nan)
-        return At(loglik, gradient, hessian, of.doubt.max(axis=0))
+        return At(of.loglik.sum(axis=0) + b.constant, gradient, hessian, of.doubt.max(axis=0))
 
     def loglik(self, theta: FloatArray, nodes: int) -> FloatArray:
         """Log-likelihood alone, (n,), by adaptive Gauss-Hermite nodes."""

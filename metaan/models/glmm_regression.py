@@ -9,7 +9,6 @@ import numpy as np
 from scipy.special import chdtrc, ndtr
 
 from metaan.core.binomial import moments, trapezoid
-from metaan.core.binomial_fit import TAU_HELD
 from metaan.core.coefficients import Covariance
 from metaan.core.linear import Design, at, trace
 from metaan.core.mixed import Mixed, Model, information, profile_limits
@@ -32,6 +31,7 @@ from metaan.validate import FloatArray
 __all__ = ["glmm_regression"]
 
 _FARTHEST: Final = 30.0
+_WIDEST: Final = 50.0  # tau beyond which the likelihood rises without end
 
 
 class _Solved:
@@ -97,7 +97,7 @@ def _scale(k: int) -> tuple[float, float]:
 
 def _check(model: Model, found: Mixed, spec: Spec) -> None:
     beta = found.theta[:-1]
-    if found.theta[-1] > TAU_HELD or not found.converged or np.abs(beta).max() > _FARTHEST:
+    if found.theta[-1] > _WIDEST or not found.converged or np.abs(beta).max() > _FARTHEST:
         what = "The moderators tell all events from non-events, or nearly, so that a coefficient has no finite estimate"
         raise ConvergenceError(f"{what}. Take terms out of formula={spec.formula!r}, or merge categories.")
     if not np.isfinite(np.diagonal(information(model, found))[:-1]).all():  # but tau's

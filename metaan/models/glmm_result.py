@@ -77,7 +77,8 @@ def fit_exact(b: Family, eff: Effects, spec: Spec, words: Words) -> GlmmResult:
 
     def profile() -> tuple[float, float]:
         low, high = mu_limits(b, found, spec.level)
-        return float(low[0]), min(float(high[0]), b.top)
+        inside = found.mu[0] < b.top
+        return float(low[0]), min(float(high[0]), b.top) if inside else float(high[0])
 
     return result(
         eff, spec, words,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, log_ndtr, ndtr
 
 from metaan.core.inference import quantile
 from metaan.errors import InputError
@@ -23,6 +24,7 @@ __all__ = ["RateEstimate", "mean_of_normal", "mean_rate", "median_rate"]
 
 _REACH: Final = 9.0
 _NODES: Final = 513
+_FINE: Final = 16385  # an inverse that is cut at the ends of a rate has bends
 _STEP: Final = 1e-4
 
 
@@ -76,7 +78,8 @@ def mean_rate(res: PoolResult) -> RateEstimate:
             method=f"{median.method}; tau2 = 0",
         )  # fmt: skip
     inverse = display_scale(res.effects).inverse
-    value, gradient = _with_gradient(inverse, res.estimate, res.tau)
+    mean = _mean_of_log if res.spec.measure == "PLN" else partial(mean_of_normal, inverse, nodes=_FINE)
+    value, gradient = _with_gradient(mean, res.estimate, res.tau)
     variance = float(gradient @ _covariance(res) @ gradient)
     bounded = KINDS[res.spec.measure].scale == "rate"
     slope = value * (1 - value) if bounded else value
@@ -94,18 +97,25 @@ def mean_rate(res: PoolResult) -> RateEstimate:
     )  # fmt: skip
 
 
-def mean_of_normal(inverse: Callable[[FloatArray], FloatArray], mu: Any, tau: Any) -> FloatArray:
+def mean_of_normal(
+    inverse: Callable[[FloatArray], FloatArray], mu: Any, tau: Any, *, nodes: int = _NODES
+) -> FloatArray:
     """E inverse(mu + tau u) for standard normal u, by the trapezoidal rule; mu and tau broadcast."""
-    u = np.linspace(-_REACH, _REACH, _NODES)
+    u = np.linspace(-_REACH, _REACH, nodes)
     weight = np.exp(-u * u / 2)
     at = np.asarray(mu)[..., None] + np.asarray(tau)[..., None] * u
     return np.asarray(inverse(at) @ (weight / weight.sum()))
 
 
-def _with_gradient(inverse: Callable[[FloatArray], FloatArray], mu: float, tau: float) -> tuple[float, FloatArray]:
+def _mean_of_log(mu: FloatArray, tau: FloatArray) -> FloatArray:
+    """E min(exp(mu + tau u), 1): the bend at a rate of 1 is too sharp for derivatives by quadrature."""
+    return np.asarray(np.exp(mu + tau * tau / 2 + log_ndtr(-mu / tau - tau)) + ndtr(mu / tau))
+
+
+def _with_gradient(mean: Callable[[Any, Any], FloatArray], mu: float, tau: float) -> tuple[float, FloatArray]:
     """The mean rate and its derivatives by mu and tau."""
     h = _STEP * max(tau, 1e-3)
-    at = mean_of_normal(inverse, mu + h * np.array([0, 1, -1, 0, 0]), tau + h * np.array([0, 0, 0, 1, -1]))
+    at = mean(mu + h * np.array([0, 1, -1, 0, 0]), tau + h * np.array([0, 0, 0, 1, -1]))
     return float(at[0]), np.array([at[1] - at[2], at[3] - at[4]]) / (2 * h)
 
 

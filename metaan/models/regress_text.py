@@ -22,10 +22,11 @@ def describe(fit: RegressResult, title: str, spread: list[str]) -> str:
     """Text of a meta-regression: model, coefficients, spread, tests, notes, in at most twenty lines."""
     spec = fit.spec
     test = reference(spec.test, moderators=True)
+    kind = "intervals: profile likelihood; tests" if spec.ci == "profile" else "intervals"
     head = [
         f"{title}: {spec.formula}",
         f"Measure: {spec.measure} ({KINDS[spec.measure].label})",
-        f"Variance: {spec.method} ({METHOD.choices[spec.method]}); intervals: test={spec.test} ({test})",
+        f"Variance: {spec.method} ({METHOD.choices[spec.method]}); {kind}: test={spec.test} ({test})",
         "",
     ]
     tail = [*spread, _moderators(fit), *_notes(fit)]

@@ -14,7 +14,9 @@ from metaan.core.mixed_fixed import fixed_nodes
 from metaan.core.mixed_regression import starts
 from metaan.core.two_arms import Arms, FixedStudies, RandomStudies
 from metaan.errors import ConvergenceError
+from metaan.measures.person_time import TIMES
 from metaan.measures.record import Effects
+from metaan.measures.two_by_two import ARMS
 from metaan.models.conditional import WORDS, conditional
 from metaan.models.glmm_result import Fitted, result, separated
 from metaan.models.results import GlmmResult, Spec
@@ -153,7 +155,12 @@ def _separated(eff: Effects, spec: Spec) -> GlmmResult | None:
     """The conditional model's answer where no finite ratio is estimable: one arm without events, or with them alone."""
     if spec.measure not in ("OR", "IRR"):
         return None
-    b = conditional(dataclasses.replace(spec, likelihood="CM.EL"), eff.inputs or {}, eff.study)
-    if 0 < b.x.sum() < b.N.sum():
+    names = TIMES if spec.measure == "IRR" else ARMS
+    a, size_t, c, size_c = (np.asarray((eff.inputs or {})[name]) for name in names)
+    times = spec.measure == "IRR"
+    low = np.zeros_like(a) if times else np.maximum(0, a + c - size_c)
+    high = a + c if times else np.minimum(size_t, a + c)
+    if not ((a == low).all() or (a == high).all()):
         return None
+    b = conditional(dataclasses.replace(spec, likelihood="CM.EL"), eff.inputs or {}, eff.study)
     return separated(b, eff, spec, fit(b), WORDS[spec.measure])
