@@ -209,7 +209,7 @@ def column(data: Any, value: Any, name: str) -> Any:
     import difflib
 
     known = [str(c) for c in data.columns]
-    close = difflib.get_close_matches(value, known, n=1)
+    close = difflib.get_close_matches(str(value), known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise InputError(f"{name}={value!r} is not a column of the data. Columns: {', '.join(known)}.{hint}")
 

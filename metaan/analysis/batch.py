@@ -196,7 +196,7 @@ def _frame(sets: DataSets, many: Many, model: str) -> pd.DataFrame:
     columns: dict[str, Any] = {name: many.columns[name] for name in names if name in many.columns}
     columns["k"] = sets.k
     columns["Q_df"] = np.maximum(sets.k - 1, 0)
-    columns["converged"] = np.nan_to_num(many.columns["converged"]).astype(bool)
+    columns["converged"] = np.nan_to_num(many.columns.get("converged", np.zeros(len(sets.k)))).astype(bool)
     columns["notes"] = _codes(many.flags)
     frame = pd.DataFrame(columns, columns=[*names, "converged", "notes"])
     return frame if sets.by is None else pd.concat([sets.by.reset_index(drop=True), frame], axis=1)

@@ -228,6 +228,9 @@ def _arms(rows: pd.DataFrame, ask: _Ask) -> tuple[pd.DataFrame, dict[str, str]]:
 def _read(rows: pd.DataFrame, ask: _Ask) -> _Read:
     """The four counts of one arm from the outcomes it gives."""
     known: dict[str, int] = {}
+    whole = rows[["events", "total"]].dropna(how="all").astype(float)
+    if (whole % 1 > 0).any(axis=None):
+        return _Read({}, 0, reason="counts that are no whole numbers")
     totals = {int(n) for n in rows["total"].dropna()}
     counted = rows.dropna(subset=["events", "total"])
     for outcome, events in zip(counted["outcome"], counted["events"], strict=True):

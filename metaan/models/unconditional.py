@@ -25,6 +25,7 @@ from metaan.validate import FloatArray
 __all__ = ["fit_arms", "fit_unconditional", "loglik_without_tau", "model_of", "unconditional_tau_limits"]
 
 Unconditional = FixedStudies | RandomStudies
+_COMMON: Final = "the maximum-likelihood one of this model with one effect common to all trials"
 _OUTSIDE: Final = 1e-6  # posterior probability of a rate beyond 0 or 1 that is still taken for none
 _FARTHEST: Final = 30.0  # on the scale of a link, an estimate beyond which there is no finite one
 
@@ -90,7 +91,7 @@ def fit_unconditional(arms: Arms, eff: Effects, spec: Spec) -> GlmmResult:
     height = exact.loglik if spec.nodes is None else float(model.at(found.theta[None], exact.level + 1).loglik[0])
     sigma2 = float(found.theta[-2]) ** 2 if spec.likelihood == "UM.RS" else math.nan
     return result(
-        eff, spec, WORDS[spec.measure],
+        eff, spec, WORDS[spec.measure]._replace(common=_COMMON),
         Fitted(
             _as_fit(found, cov, place, loglik_without_tau(model, exact), exact), height, shrunken.mean, shrunken.sd,
             shrunken.noise, profile, parameters=at + 1, sigma2=sigma2,

@@ -101,6 +101,8 @@ def pooled_label(res: PoolResult) -> str:
     """Label of the pooled row: between studies that differ, a back-transformed mean is the median of their rates."""
     kind = KINDS[res.spec.measure]
     name = {"rate": "rate", "incidence": "rate", "ratio": kind.shown.lower()}.get(kind.scale, "effect")
+    if res.spec.model == "beta-binomial" and res.tau2 > 0:
+        return f"Pooled {name} (mean of studies)"
     return f"Pooled {name} (median study)" if res.of_median else f"Pooled {name}"
 
 
