@@ -221,7 +221,7 @@ class RandomStudies(NamedTuple):
 
     def at(self, theta: FloatArray, level: int) -> At:
         """Evaluate at theta of shape (n, p + 3) by adaptive Gauss-Hermite quadrature in two dimensions."""
-        rough = self.loglik(theta, _RULES[level])
+        rough = self.loglik(theta, _RULES[min(level, len(_RULES) - 2)])
         at = self._at(theta, _RULES[min(level + 1, len(_RULES) - 1)])
         return at._replace(doubt=1e3 * np.abs(at.loglik - rough))
 

@@ -19,7 +19,7 @@ from metaan.core.heterogeneity import cochran, i2_h2
 from metaan.core.inference import log_pvalue, quantile
 from metaan.core.links import LINKS, Linked
 from metaan.core.wls import Data
-from metaan.errors import Note
+from metaan.errors import ConvergenceError, Note
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes
 from metaan.models.results import Convergence, GlmmResult, Spec
@@ -96,7 +96,11 @@ def result(eff: Effects, spec: Spec, words: Words, of: Fitted) -> GlmmResult:
     """Everything that follows from the maximum."""
     found = of.found
     mu, tau = float(found.mu[0]), float(found.tau[0])
-    se = math.sqrt(float(found.cov[0, 0, 0]))
+    variance = float(found.cov[0, 0, 0])
+    if not variance > 0:
+        text = "The likelihood is too steep near a rate of 1 for its curvature to be reckoned"
+        raise ConvergenceError(f"{text}. Use another link than {spec.link!r}.")
+    se = math.sqrt(variance)
     df = math.inf if spec.test == "z" or eff.k == 1 else eff.k - 1.0
     half = float(quantile(df, spec.level)) * se
     low, high = of.profile() if spec.ci == "profile" else (mu - half, mu + half)
