@@ -104,7 +104,8 @@ def glmm(
         As `metaan.effect_size` and `metaan.regress`; also an option that the model cannot honour.
     ConvergenceError
         The likelihood has no finite maximum: moderators that tell events from non-events, or (UM.FS, UM.RS) rates
-        beyond 0 or 1 under RR and RD. The one-arm and conditional models without moderators never raise it.
+        beyond 0 or 1 under RR and RD. The conditional models and those of one arm, the log link apart, never raise it
+        without moderators.
 
     Notes
     -----
