@@ -32,6 +32,7 @@ __all__ = [
     "evaluate",
     "gauss_hermite",
     "log_likelihood",
+    "logit_terms",
     "mode",
     "moments",
     "trapezoid",
@@ -72,6 +73,15 @@ class Family(Integrand, Protocol):
         """Effect and log-likelihood, (n,), of the model with tau2 = 0; an effect is infinite where all x are 0 or N."""
 
 
+def logit_terms(x: FloatArray, N: FloatArray, eta: FloatArray) -> Terms:
+    """Terms of x events of N at log odds eta, arrays that broadcast."""
+    e = np.exp(-np.abs(eta))
+    one = 1 + e
+    p = np.where(eta >= 0, 1.0, e) / one
+    value = x * eta - N * (np.maximum(eta, 0.0) + np.log(one))
+    return Terms(value, x - N * p, N * e / (one * one))
+
+
 class Binomial(NamedTuple):
     """Counts of n meta-analyses of up to k studies, shape (k, n)."""
 
@@ -110,11 +120,7 @@ class Binomial(NamedTuple):
     def terms(self, eta: FloatArray) -> Terms:
         """x eta - N log(1 + exp eta), x - N p, N p (1 - p)."""
         x, N = (self.x, self.N) if eta.ndim == 2 else (self.x[:, None], self.N[:, None])
-        e = np.exp(-np.abs(eta))
-        one = 1 + e
-        p = np.where(eta >= 0, 1.0, e) / one
-        value = x * eta - N * (np.maximum(eta, 0.0) + np.log(one))
-        return Terms(value, x - N * p, N * e / (one * one))
+        return logit_terms(x, N, eta)
 
     def slope(self, eta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """x - N p and N p (1 - p)."""

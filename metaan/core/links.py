@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy.special import gammaln, log_ndtr, ndtri
 
-from metaan.core.binomial import Binomial, Family, Index, Terms
+from metaan.core.binomial import Binomial, Family, Index, Terms, logit_terms
 from metaan.core.wls import FloatArray
 
 __all__ = ["LINKS", "Link", "Linked", "Poisson", "family_of"]
@@ -37,11 +37,7 @@ class Link(NamedTuple):
 
 
 def _logit_terms(x: FloatArray, other: FloatArray, eta: FloatArray) -> Terms:
-    e = np.exp(-np.abs(eta))
-    one = 1 + e
-    n = x + other
-    value = x * eta - n * (np.maximum(eta, 0.0) + np.log(one))
-    return Terms(value, x - n * np.where(eta >= 0, 1.0, e) / one, n * e / (one * one))
+    return logit_terms(x, x + other, eta)
 
 
 def _probit_terms(x: FloatArray, other: FloatArray, eta: FloatArray) -> Terms:

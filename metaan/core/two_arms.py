@@ -1,8 +1,8 @@
 """Two arms of each study with normal random effects: unconditional likelihoods as `Model`s of mixed.py.
 
 The treated arm of study i has eta = alpha_i + theta_i/2, the control arm alpha_i - theta_i/2, and theta_i is normal
-with mean x_i'beta and standard deviation tau. The alpha_i are fixed (`FixedStudies`) or normal too (`RandomStudies`;
-Stijnen et al. 2010).
+with mean x_i'beta and standard deviation tau. The alpha_i are fixed (`FixedStudies`) or normal too (`RandomStudies`,
+where moderators act on the treated arm alone; Stijnen et al. 2010).
 """
 
 from __future__ import annotations

@@ -109,17 +109,18 @@ def glmm(
 
     Notes
     -----
-    One arm: x_i ~ Binomial(n_i, p_i), g(p_i) ~ N(mu, tau2); under the log link rates beyond 1 count as 1. IRLN:
-    x_i ~ Poisson(t_i exp(eta_i)). OR, model CM.EL: given a_i + c_i events in both arms, the events a_i of the treated
-    arm are non-central hypergeometric with log odds ratio theta_i ~ N(mu, tau2); the baseline risks cancel. CM.AL and
-    IRR: binomial with log odds theta_i + log(n1/n2), or + log(t1/t2). UM.FS: both arms' counts, with linear predictors
-    alpha_i + theta_i/2 and alpha_i - theta_i/2 and one parameter alpha_i a trial; UM.RS: alpha_i ~ N(alpha, sigma2),
-    independent of theta_i. Moderators: x_i'beta for mu. Trials without events, or with events alone, are left out of
-    OR, RR and IRR and noted, as metafor does. Maximum likelihood over all parameters, standard errors from the
-    observed information. `loglik` is the true marginal log-likelihood with all constants (R's lme4, and so metafor,
-    print a conditional value for adaptive quadrature, which cannot be compared between models). The test of tau2 = 0
-    refers to the mixture of chi2(0) and chi2(1) in equal parts. UM.FS estimates tau2 too low, and RR and RD by
-    likelihood exist only where no true rate comes near 0 or 1.
+    One arm: x_i ~ Binomial(n_i, p_i), g(p_i) ~ N(mu, tau2); under the log link rates beyond 1 count as 1. IRLN: x_i
+    ~ Poisson(t_i exp(eta_i)). OR, model CM.EL: given a_i + c_i events in both arms, the events a_i of the treated
+    arm are non-central hypergeometric with log odds ratio theta_i ~ N(mu, tau2); the baseline risks cancel. CM.AL
+    and IRR: binomial with log odds theta_i + log(n1/n2), or + log(t1/t2). UM.FS: both arms' counts, with linear
+    predictors alpha_i + theta_i/2 and alpha_i - theta_i/2 and one parameter alpha_i a trial; UM.RS: alpha_i ~
+    N(alpha, sigma2), independent of theta_i. Moderators: x_i'beta for mu; under UM.RS they act on the treated arm
+    alone, as in metafor. Trials without events, or with events alone, are left out of OR, RR and IRR and noted, as
+    metafor does. Maximum likelihood over all parameters, standard errors from the observed information. `loglik` is
+    the true marginal log-likelihood with all constants (R's lme4, and so metafor, print a conditional value for
+    adaptive quadrature, which cannot be compared between models). The test of tau2 = 0 refers to the mixture of
+    chi2(0) and chi2(1) in equal parts. UM.FS estimates tau2 too low, and RR and RD by likelihood exist only where
+    no true rate comes near 0 or 1.
 
     Conventions, since a GLMM has no sampling variances: weights are proportional to 1/(tau2 + 1/J) with J the
     information of the study's counts on its effect at the shrunken effect (n p (1 - p) for logits), and are for

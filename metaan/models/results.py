@@ -342,7 +342,7 @@ class GlmmResult(PoolResult):
             One row for each study: study, events (observed; two arms: events of the treated arm), expected, residual
             (observed less expected), pearson (over the standard deviation of the count, between-study variance
             included) and quantile: the standard normal quantile of P(X < x) + P(X = x)/2, near standard normal if the
-            model holds.
+            model holds (the middle of what Dunn and Smyth draw at random).
 
         Raises
         ------
