@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 _ROOT: Final = float(np.log(2 * np.pi) / 2)
+_STEEP: Final = 0.5  # posterior variance of u below which a count tells more than the prior
 
 
 Index = npt.NDArray[np.intp] | npt.NDArray[np.bool_]
@@ -207,9 +208,37 @@ def by_study(b: Family, mu: FloatArray, tau: FloatArray, at: Nodes) -> Value:
     else:
         doubt = np.sqrt(np.abs((at.coarse * weight[:, ::2]).sum(axis=1) - weight.sum(axis=1)))
     if (end := top_of(b, mu, tau)) is not None:
-        bend = _bend(b, end, tau, loglik)
-        a0, a1, a2 = a0 + bend, a1 + end * bend, a2 + end * end * bend
+        s1, s2, a0, a1, a2 = _near_top(b, tau, end, at.u, weight, loglik, (s1, s2, a0, a1, a2))
     return Value(loglik, s1, s2, a0 - s1 * s1, a1 - s1 * s2, a2 - s2 * s2, doubt)
+
+
+def _near_top(
+    b: Family, tau: FloatArray, end: FloatArray, u: FloatArray, weight: FloatArray, loglik: FloatArray,
+    found: tuple[FloatArray, ...],
+) -> list[FloatArray]:  # fmt: skip
+    """Derivatives where the likelihood breaks off at the top, by the likelihood or by the prior.
+
+    Those of the likelihood miss what its bend at the top adds. Where a count tells much more than the prior, so that
+    its likelihood is steep there, those of the normal density take their place, which know of no top: with He the
+    Hermite polynomials, E He1/tau, E He2/tau, E He2/tau^2, E He3/tau^2 and E (He2 + He4)/tau^2, to which the part
+    beyond the top, where a study with nothing but events has likelihood 1, adds He_(j-1)(end) phi(end).
+    """
+    s1, s2, a0, a1, a2 = found
+    bend = _bend(b, end, tau, loglik)
+    plain = [s1, s2, a0 + bend, a1 + end * bend, a2 + end * end * bend]
+    powers = [weight.sum(axis=1)]
+    for _ in range(4):
+        weight = weight * u
+        powers.append(weight.sum(axis=1))
+    m0, m1, m2, m3, m4 = powers
+    beyond = np.exp(np.where(b.x == b.N, -end * end / 2 - _ROOT - loglik, -np.inf))
+    h1, h2 = m1 + beyond, m2 - m0 + end * beyond
+    h3 = m3 - 3 * m1 + (end * end - 1) * beyond
+    h4 = m4 - 6 * m2 + 3 * m0 + (end**3 - 3 * end) * beyond
+    t = np.maximum(tau, 1e-150)
+    own = [h1 / t, h2 / t, h2 / t**2, h3 / t**2, (h2 + h4) / t**2]
+    steep = (m2 - m1 * m1 < _STEEP) & (m0 > 0.5)
+    return [np.where(steep, a, b) for a, b in zip(own, plain, strict=True)]
 
 
 def _bend(b: Family, end: FloatArray, tau: FloatArray, loglik: FloatArray) -> FloatArray:

@@ -53,7 +53,7 @@ def glmm(
 ) -> GlmmResult | GlmmRegressResult:
     """Pool counts by their exact likelihood with normal random effects: rates, or two arms; with moderators if asked.
 
-    Needs no continuity correction and answers on every valid input, studies at 0 or 100 % included.
+    Needs no continuity correction and answers where studies are at 0 or 100 %.
 
     Parameters
     ----------

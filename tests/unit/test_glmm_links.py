@@ -273,3 +273,21 @@ def test_what_cannot_be_had():
             metaan.glmm("PLO", events=x, total=n, nodes=nodes)
     with pytest.raises(InputError, match="total"):
         metaan.glmm("PLO", events=x, time=n, link="cloglog")
+
+
+@pytest.mark.parametrize("missed", [[1875, 2, 189, 2, 2], [3, 1601, 3, 3, 122, 2], [0, 2, 952, 1, 1297]])
+def test_standard_error_where_the_log_link_breaks_off(missed):
+    """Large studies with two or three misses: likelihoods that are steep up to the top. Curvature by differences."""
+    n = [20_000] * len(missed)
+    x = [20_000 - m for m in missed]
+    res = metaan.glmm("PLO", events=x, total=n, link="log", test="z")
+    step = np.array([2e-3 * res.se, 2e-3 * res.tau])
+
+    def at(a, b):
+        return height(x, n, res.estimate + a * step[0], res.tau + b * step[1], "log")
+
+    across = (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1)) / 4
+    middle = at(0, 0)
+    second = np.array([[at(1, 0) - 2 * middle + at(-1, 0), across], [across, at(0, 1) - 2 * middle + at(0, -1)]])
+    covariance = np.linalg.inv(-second / np.outer(step, step))
+    assert res.se == pytest.approx(math.sqrt(covariance[0, 0]), rel=2e-4)
