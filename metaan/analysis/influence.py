@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from metaan.analysis.refits import (
-    both_arms,
-    check_result,
-    counts_of,
-    notes_of,
-    refit,
-    refit_counts,
-    same_fit,
-    with_all,
-    without_last,
-)  # fmt: skip
-from metaan.core.binomial import moments, trapezoid
-from metaan.core.deletion import Deletion, count_scores, influential, of_counts, of_effects
-from metaan.core.many import BoolArray, Many, masked, some
-from metaan.core.many_counts import picked
-from metaan.core.masked import Masked
-from metaan.core.wls import Data
-from metaan.errors import InputError, Note, OptionError
+from metaan.analysis.influence_models import without_studies
+from metaan.analysis.influence_terms import influence_of_terms
+from metaan.core.deletion import influential
+from metaan.errors import OptionError
+from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
 
 if TYPE_CHECKING:
@@ -32,24 +17,35 @@ if TYPE_CHECKING:
 __all__ = ["influence"]
 
 
-def influence(res: PoolResult) -> pd.DataFrame:
+def influence(res: PoolResult | RegressResult, *, by: Any = None) -> pd.DataFrame:
     """Deletion diagnostics of each study: outlying, influential, and what the result is without it.
 
     Parameters
     ----------
-    res : PoolResult or GlmmResult
-        As in `metaan.leave_one_out`. All diagnostics stand on the analysis scale.
+    res : PoolResult, GlmmResult, BetaBinomialResult, StratifiedResult, RegressResult or MultilevelResult
+        From `metaan.pool`, `glmm`, `beta_binomial`, `mantel_haenszel`, `peto`, `regress` or `multilevel`. All
+        diagnostics stand on the analysis scale.
+    by : str or sequence of k values, optional
+        Of a multilevel model: what is left out at a time, as in `metaan.leave_one_out`. By default each estimate.
 
     Returns
     -------
     pandas.DataFrame
         One row for each study: study, rstudent, dffits, cooks_d, cov_ratio, tau2_del, q_del, hat, weight, dfbetas and
-        influential. ``attrs["notes"]`` holds the decisions taken when a study was left out.
+        influential. A beta-binomial model also has rho_del; Mantel-Haenszel and Peto have no dffits and tau2_del.
+        Regressions have a column dfbetas_year, dfbetas_Intercept ... for each coefficient; a multilevel model has no
+        dffits, and sigma2_district_del ... for its levels.
+
+        With `by`, one row for each cluster: cluster, left_out, statistic, df and pvalue (of the residuals together),
+        and the columns above but rstudent. ``attrs["rstudent"]`` has that of each estimate, without its cluster.
+
+        ``attrs["notes"]`` holds the decisions taken when a study was left out. Where nothing can be estimated without
+        a study its row is NaN, and a note names it.
 
     Raises
     ------
     InputError, OptionError
-        As `metaan.leave_one_out`.
+        As `metaan.leave_one_out`; results of UM.FS, UM.RS and of a GLMM with moderators; `by` of another model.
 
     Notes
     -----
@@ -64,15 +60,29 @@ def influence(res: PoolResult) -> pd.DataFrame:
     - tau2_del, q_del: tau2 and Q without i; hat and weight: share of i, as it is and in per cent
 
     These are metafor's definitions, whose sign is that of mu - mu_(i). A study is `influential` by the rule of
-    Viechtbauer & Cheung 2010 if |dffits| > 3 sqrt(1/(k - 1)), if the chi2(1) probability below cooks_d exceeds 0.5, if
-    h_i > 3/k, or if |dfbetas| > 1.
+    Viechtbauer & Cheung 2010, with p coefficients (p = 1 here), if |dffits| > 3 sqrt(p/(k - p)), if the chi2(p)
+    probability below cooks_d exceeds 0.5, if h_i > 3 p/k, or if any |dfbetas| > 1.
+
+    Moderators: mu is x_i'beta in rstudent and dffits, se_(i)^2 the variance x_i'V_(i) x_i, h_i the leverage,
+    cooks_d = (b - b_(i))'V^-1 (b - b_(i)), cov_ratio = |V_(i)|/|V|, and dfbetas divide by the root of s2 (X'WX)^-1.
+
+    Multilevel models, as metafor's for ``rma.mv``: rstudent has the sum of the variance components for tau2,
+    dfbetas the covariance of all estimates at the components without i. `statistic` is e'S^-1 e of the residuals e of
+    a cluster, chi2(left_out). The rule is that of regressions without dffits and, for clusters, without hat.
+    One row after the other is fitted.
+
+    Mantel-Haenszel and Peto: rstudent with the effect of the trial by itself (0.5 added where a cell is 0) and tau2 = 0,
+    as in metafor; dfbetas = (mu - mu_(i))/se. Trials that say nothing on the measure have no row: nothing changes
+    without them.
 
     For a GLMM there is no y_i. rstudent is the normal score of the count's predictive probability from the fit without
     i, Pr(X < x_i) + Pr(X = x_i)/2 with the study's effect N(mu_(i), tau2_(i) + se_(i)^2): a count that lies beyond
     97.5 % of what the others predict scores above 1.96. v_i is the inverse of the information of the count at its
     shrunken effect, h_i the share of 1/(tau2 + v_i) (`PoolResult.weights`), dfbetas = (mu - mu_(i))/se_(i), and q_del
-    that of the empirical effects. Where the others have no finite estimate (all counts at one end) rstudent and
-    the distances are infinite. Where the result itself has none, they are NaN.
+    that of the empirical effects. A beta-binomial model predicts a beta-binomial count whose logit of the mean is
+    N(mu_(i), se_(i)^2), h_i is the share of n/(1 + (n - 1) rho), and (1 + (n - 1) rho_(i))/(n m (1 - m)) stands for
+    v_i + tau2_(i). Where the others have no finite estimate (all counts at one end) rstudent and the distances are
+    infinite. Where the result itself has none, they are NaN.
 
     References
     ----------
@@ -89,64 +99,30 @@ def influence(res: PoolResult) -> pd.DataFrame:
     2  Clark     -0.45     0.08        False
     3  Davis      7.55     0.95         True
     """
-    check_result(res, "influence")
-    if res.k < 2:
-        raise InputError("influence needs at least two studies; the result has one.")
-    if both_arms(res):
-        raise OptionError("influence takes no results of model='UM.FS' or 'UM.RS': see leave_one_out.")
-    here = with_all(~np.eye(res.k, dtype=bool))
-    every, found = (_counts if res.spec.model == "glmm" else _effects)(res, here)
-    same_fit(res, every, "influence")
-    return _frame(res, without_last(every), found)
+    if isinstance(res, RegressResult):
+        return influence_of_terms(res, by)
+    if by is not None:
+        raise OptionError("by= is for results of multilevel; leave_one_out(res, by=) leaves out several studies.")
+    return _of_studies(res)
 
 
-def _effects(res: PoolResult, here: BoolArray) -> tuple[Many, Deletion]:
-    every = refit(res, here)
-    one = Data.of_one(res.effects.yi, res.effects.vi)
-    without = here[:, :-1]
-    a = res.weights if res.spec.method == "GENQ" else None
-    absent = masked(a, without)
-    weights = None if a is None or absent is None else (a, absent)
-    return every, of_effects(one, some(one, without), every.columns, test=res.spec.test, weights=weights)
-
-
-def _counts(res: PoolResult, here: BoolArray) -> tuple[Many, Deletion]:
-    """Predictions from the fits without each study, and its information at its effect given all of them."""
-    found, every = refit_counts(res, here)
-    last = np.array([res.k])
-    b = counts_of(res, here[:, -1:])[0]
-    b = b.base if isinstance(b, Masked) else b  # what is known of it by its type
-    full = picked(found, last)
-    if full.separated[0]:
-        blank = np.full(res.k, np.nan)
-        return every, of_counts(every.columns, res.weights / 100, blank, blank)
-    grid = trapezoid(b, full.mu, full.tau, max(int(full.nodes[0]), 33))
-    noise = 1 / b.slope(np.clip(moments(b, full.mu, full.tau, grid).mean, -300, min(300, b.top - 1e-6)))[1][:, 0]
-    precision = 1 / (full.tau**2 + noise)
-    apart = found.separated[:-1]
-    mu, se, tau = (x[:-1] for x in (every.columns["estimate"], every.columns["se"], found.tau))
-    known = np.where(apart, 0.0, mu), np.where(apart, 1.0, np.hypot(tau, se))
-    beyond = np.where(b.x.sum() == b.x[:, 0], np.inf, -np.inf)  # of others that are all at 0, or all at the other end
-    scores = np.where(apart, beyond, count_scores(b, *known))
-    return every, of_counts(every.columns, precision / precision.sum(), noise, scores)
-
-
-def _frame(res: PoolResult, many: Many, d: Deletion) -> pd.DataFrame:
+def _of_studies(res: PoolResult) -> pd.DataFrame:
     import pandas as pd
 
-    study = res.effects.study
-    frame = pd.DataFrame(
-        {
-            "study": list(study), "rstudent": d.rstudent, "dffits": d.dffits, "cooks_d": d.cooks_d,
-            "cov_ratio": d.cov_ratio, "tau2_del": many.columns["tau2"], "q_del": many.columns["Q"], "hat": d.hat,
-            "weight": 100 * d.hat, "dfbetas": d.dfbetas, "influential": influential(d),
-        }
-    )  # fmt: skip
-    frame.attrs["notes"] = notes_of(many, study, "without") + _apart(res)
+    made = without_studies(res, "influence")
+    d, common = made.diagnostics, res.spec.model == "stratified"
+    columns: dict[str, Any] = {"study": list(res.effects.study), "rstudent": d.rstudent}
+    if not common:
+        columns["dffits"] = d.dffits
+    columns |= {"cooks_d": d.cooks_d, "cov_ratio": d.cov_ratio}
+    if not common:
+        columns["tau2_del"] = made.columns["tau2"]
+    if "rho" in made.columns:
+        columns["rho_del"] = made.columns["rho"]
+    columns |= {
+        "q_del": made.columns["Q"], "hat": d.hat, "weight": 100 * d.hat, "dfbetas": d.dfbetas,
+        "influential": influential(d),
+    }  # fmt: skip
+    frame = pd.DataFrame(columns, copy=False)
+    frame.attrs["notes"] = made.notes
     return frame
-
-
-def _apart(res: PoolResult) -> tuple[Note, ...]:
-    if np.isfinite(res.weights).all() and not any(note.code == "separated" for note in res.notes):
-        return ()
-    return (Note("no-diagnostics", "All counts are at one end: there is no finite estimate for a study to move."),)

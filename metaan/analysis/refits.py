@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from metaan.core.binomial import Family
-from metaan.core.binomial_fit import BinomialFit
+from metaan.analysis.refits_counts import (
+    COLUMNS,
+    beta_binomials,
+    both_arms,
+    counts_of,
+    joined,
+    one_by_one,
+    parts_of,
+    refit_counts,
+    stratified,
+)
+from metaan.analysis.refits_display import displayed, notes_of
 from metaan.core.many import BoolArray, Many, masked, pool_many, some
-from metaan.core.many_counts import counts_many
-from metaan.core.masked import Masked
-from metaan.core.two_arms import Arms
 from metaan.core.wls import Data
-from metaan.errors import ConvergenceError, InputError, Note, OptionError, listed
-from metaan.measures.backtransform import Scale, bounded, display_scale
-from metaan.measures.kinds import KINDS
-from metaan.measures.record import Effects
-from metaan.models.design import take
-from metaan.models.glmm import glmm_of
-from metaan.models.glmm_counts import likelihood
-from metaan.models.results import GlmmResult, PoolResult
-from metaan.validate import FloatArray
+from metaan.errors import InputError, Note, OptionError
+from metaan.models.results import PoolResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "EVERY_MODEL",
     "both_arms",
     "check_result",
     "counts_of",
@@ -42,137 +42,86 @@ __all__ = [
     "without_last",
 ]
 
-_CHUNK: Final = 2_000_000  # studies times fits at a time
-_POINTS: Final = ("estimate", "ci_low", "ci_high", "pi_low", "pi_high")
-_COLUMNS: Final = (
-    "estimate", "se", "ci_low", "ci_high", "statistic", "pvalue", "pi_low", "pi_high", "k", "tau2", "tau", "I2", "H2",
-    "Q", "Q_df", "Q_pvalue",
-)  # fmt: skip
-_COUNTED: Final = ("k", "Q_df")
-_CLOSE: Final = 1e-6
-_SAID: Final = {
-    "one-study": "one study, whose tau2 cannot be estimated and is set to 0; the interval is that of one study",
-    "tau2-zero": "tau2 is estimated as 0",
-    "two-maxima": "the likelihood has several local maxima; the highest was taken",
-    "not-converged": "the search stopped before the estimate settled; treat it as approximate",
-    "no-df": "Kenward-Roger leaves too few degrees of freedom for an interval",
-    "hk-common": "Hartung-Knapp with a common effect scales the variance by Q/(k - 1), which no model assumes",
-    "identical": "all effects are identical: the Hartung-Knapp standard error is 0 and its interval not usable",
-    "hk-narrow": "the Hartung-Knapp interval is narrower than the normal one",
-    "no-pi": "no prediction interval",
-    "pi-narrow": "the prediction interval is narrower than the confidence interval",
-    "separated": "all counts are at one end, tau2 is set to 0 and the interval is the likelihood-ratio one",
-    "tau2-unbounded": "every count is at an end, the likelihood is highest as tau grows, and tau is held at 10",
-    "tau2-not-identified": "tau2 cannot be estimated from single observations and is set to 0",
-    "rates-beyond-one": "the log link takes some of the true rates beyond 1, where they count as 1",
-    "no-maximum": "the likelihood has no finite maximum",
-    "profile-open": "the profile likelihood never falls far enough on one side: the interval is open there",
+EVERY_MODEL: Final = ("normal", "glmm", "beta-binomial", "stratified")
+_MADE_BY: Final = {
+    "normal": "pool", "glmm": "glmm", "beta-binomial": "beta_binomial", "stratified": "mantel_haenszel, peto",
+    "regression": "regress", "multilevel": "multilevel",
+}  # fmt: skip
+_INSTEAD: Final = {
+    "BayesResult": "a posterior distribution; pool gives the same model without priors",
+    "BetaBinomialRegression": "a beta-binomial regression; glmm takes the same formula",
+    "LocationScaleResult": "a model of the spread as well; give the regression without scale=",
+    "CategoriesResult": "shares of several categories; pool one of them as a rate, by glmm",
+    "SubgroupResult": "several results: give one of its groups",
+    "clustered": "patients and their lesions; use glmm or beta_binomial with the counts of design_effect",
 }
-"""What the notes of one result say of a row."""
+"""What is refused, and what to use in its place."""
+_COUNTED: Final = ("k", "Q_df")
+_MORE: Final[dict[str, tuple[str, ...]]] = {"glmm": ("loglik",), "beta-binomial": ("rho", "loglik")}
+_NO_VARIATION: Final = ("pi_low", "pi_high", "tau2", "tau")  # what a common-effect model of tables does not have
+_CLOSE: Final = 1e-6
 _NO_BOOTSTRAP: Final = Note(
     "no-bootstrap", "No prediction interval: the bootstrap interval of the result is not made again for every row."
 )
 
 
-def check_result(res: PoolResult, name: str) -> None:
-    """Refuse what was not fitted by pool or glmm, or not to its own studies alone."""
+def check_result(res: Any, name: str, models: Sequence[str] = ("normal", "glmm")) -> None:
+    """Refuse what was not fitted by one of the models, or not to its own studies alone."""
+    takes, kind = f"{name} takes results of {', '.join(_MADE_BY[model] for model in models)}", type(res).__name__
+    if kind in _INSTEAD:
+        raise OptionError(f"{takes}, and no {kind}: {_INSTEAD[kind]}.")
     if not isinstance(res, PoolResult):
-        raise InputError(f"{name} takes a result of pool or glmm, not {type(res).__name__}.")
+        raise InputError(f"{takes}, not {kind}.")
     spec = res.spec
     if spec.cluster is not None:
         raise OptionError(f"{name} does not take robust results: give the result before robust.")
-    if spec.model not in ("normal", "glmm") or spec.formula is not None:
-        what = "a meta-regression or subgroups with common tau2" if spec.formula else f"model {spec.model!r}"
-        raise OptionError(f"{name} takes results of pool and glmm, not of {what}.")
-
-
-def both_arms(res: PoolResult) -> bool:
-    """Whether the likelihood is one of both arms (UM.FS, UM.RS), which are fitted one after the other."""
-    return res.spec.model == "glmm" and res.spec.likelihood in ("UM.FS", "UM.RS")
+    if spec.formula is not None:
+        raise OptionError(f"{takes}, not of a meta-regression or subgroups with common tau2.")
+    if spec.model not in models:
+        raise OptionError(f"{takes}, not of model {spec.model!r}: {_INSTEAD.get(spec.model, 'fit the studies by one of these')}.")
 
 
 def refit(res: PoolResult, here: BoolArray) -> Many:
-    """Result of the model of `res` for the studies `here`, shape (k, n), of each of n refits."""
+    """Results of the model of `res` for some of its studies at a time.
+
+    Parameters
+    ----------
+    res : PoolResult, GlmmResult, BetaBinomialResult or StratifiedResult
+        See `check_result`.
+    here : array of bool, shape (k, n)
+        Which studies each of n refits has, at least one.
+
+    Returns
+    -------
+    Many
+        On the analysis scale: columns estimate, se, ci_low, ci_high, statistic, pvalue, pi_low, pi_high, k, tau2, tau,
+        I2, H2, Q, Q_df, Q_pvalue, each of shape (n,); for counts loglik, and rho of a beta-binomial model. NaN where
+        there is no estimate, which is flagged.
+    """
     if both_arms(res):
-        return _one_by_one(res, here)
-    return refit_counts(res, here)[1] if res.spec.model == "glmm" else _normal(res, here)
-
-
-def _one_by_one(res: PoolResult, here: BoolArray) -> Many:
-    spec = res.spec
-    how = {"model": spec.likelihood, "nodes": spec.nodes, "test": spec.test, "level": spec.level, "pi": spec.pi}
-    ci = "profile" if spec.ci == "profile" else "wald"
-    fits: list[GlmmResult | None] = []
-    for keep in here.T:
-        try:
-            fits.append(glmm_of(take(res.effects, keep), ci=ci, **how))
-        except ConvergenceError:  # no finite maximum for these studies: an empty row, noted
-            fits.append(None)
-    said = [{"no-maximum"} if one is None else {note.code for note in one.notes} for one in fits]
-    columns = {
-        name: np.array([math.nan if one is None else float(getattr(one, name)) for one in fits])
-        for name in (*_COLUMNS, "loglik")
-    }
-    columns["k"] = here.sum(axis=0).astype(np.float64)
-    columns["Q_df"] = columns["k"] - 1
-    return Many(columns, {code: np.array([code in codes for codes in said]) for code in _SAID})
+        return one_by_one(res, here)
+    return _REFIT[res.spec.model](res, here)
 
 
 def _normal(res: PoolResult, here: BoolArray) -> Many:
     spec, one = res.spec, Data.of_one(res.effects.yi, res.effects.vi)
     a = res.weights if spec.method == "GENQ" else None  # which are as good as those that were given
     pi = "none" if spec.pi == "bootstrap" else spec.pi
-    width = max(1, _CHUNK // here.shape[0])
-    parts = []
-    for start in range(0, here.shape[1], width):
-        now = here[:, start : start + width]
-        parts.append(
-            pool_many(
-                some(one, now), method=spec.method, test=spec.test, level=spec.level, pi=pi, weights=masked(a, now)
-            )
-        )
-    return _joined(parts)
-
-
-def refit_counts(res: PoolResult, here: BoolArray) -> tuple[BinomialFit, Many]:
-    """As `refit` for a result of glmm, with the fits themselves."""
-    spec, data = res.spec, some(Data.of_one(res.effects.yi, res.effects.vi), here)
-    ci = "profile" if spec.ci == "profile" else "wald"
-    b, alike = counts_of(res, here)
-    index = [np.flatnonzero(alike == kind) for kind in (True, False)]
-    parts = [
-        counts_many(
-            b.take(part), data.take(part), test=spec.test, level=spec.level, pi=spec.pi, ci=ci, nodes=spec.nodes
-        )
-        for part in index
-        if part.size
-    ]
-    back = np.argsort(np.concatenate(index))
-    fits = BinomialFit._make(np.concatenate(column)[back] for column in zip(*(part[0] for part in parts), strict=True))
-    return fits, _joined([part[1] for part in parts], back)
-
-
-def _joined(parts: Sequence[Many], order: Any = slice(None)) -> Many:
-    first = parts[0]
-    return Many(
-        {name: np.concatenate([part.columns[name] for part in parts])[order] for name in first.columns},
-        {code: np.concatenate([part.flags[code] for part in parts])[order] for code in first.flags},
+    how: dict[str, Any] = {"method": spec.method, "test": spec.test, "level": spec.level, "pi": pi}
+    return joined(
+        [
+            pool_many(some(one, here[:, part]), weights=masked(a, here[:, part]), **how)
+            for part in parts_of(np.arange(here.shape[1]), res.k)
+        ]
     )
 
 
-def counts_of(res: PoolResult, here: BoolArray) -> tuple[Family, BoolArray]:
-    """Counts of the studies `here`, one column for each refit, and whether their largest counts have equal log odds."""
-    bare = dataclasses.replace(res.effects, data=None)
-    whole, subsets = _family(res, bare), [_family(res, take(bare, keep)) for keep in here.T]
-    alike = np.array([part.alike for part in subsets])
-    constant = np.array([float(part.constant[0]) for part in subsets])
-    return Masked(whole.take(np.zeros(here.shape[1], dtype=np.intp)), here, constant, alike), alike
-
-
-def _family(res: PoolResult, eff: Effects) -> Family:
-    made = likelihood(res.spec, eff)
-    assert not isinstance(made, Arms)
-    return made
+_REFIT: Final[Mapping[str, Callable[[PoolResult, BoolArray], Many]]] = {
+    "normal": _normal,
+    "glmm": lambda res, here: refit_counts(res, here)[1],
+    "beta-binomial": beta_binomials,
+    "stratified": stratified,
+}
 
 
 def same_fit(res: PoolResult, full: Many, name: str) -> None:
@@ -196,67 +145,28 @@ def without_last(many: Many) -> Many:
     )
 
 
-def table(res: PoolResult, here: BoolArray, study: Sequence[str], name: str, where: str) -> pd.DataFrame:
-    """One row for each column of `here`, labelled `study`; `where` says in the notes what a row is."""
+def table(res: PoolResult, here: BoolArray, rows: Mapping[str, Any], name: str, where: str) -> pd.DataFrame:
+    """One row for each column of `here`, after the columns `rows`; `where` says in the notes what a row is."""
     import pandas as pd
 
-    check_result(res, name)
     every = refit(res, with_all(here))
     same_fit(res, every, name)
     many = without_last(every)
-    turned, notes = _display(res, every, here, name)
-    made = many.columns | turned
-    columns: dict[str, Any] = {"study": list(study)}
-    for column in (*_COLUMNS, *(("loglik",) if isinstance(res, GlmmResult) else ())):
-        columns[column] = made[column].astype(np.int64) if column in _COUNTED else made[column]
+    turned, notes = displayed(res, every, here, name)
+    made, spec = many.columns | turned, res.spec
+    columns: dict[str, Any] = dict(rows)
+    for column in (*COLUMNS, *_MORE.get(spec.model, ())):
+        if spec.model != "stratified" or column not in _NO_VARIATION:
+            columns[column] = made[column].astype(np.int64) if column in _COUNTED else made[column]
     frame = pd.DataFrame(columns)
-    own = (_NO_BOOTSTRAP,) if res.spec.pi == "bootstrap" else ()
-    frame.attrs["notes"] = notes_of(many, study, where) + own + notes
+    own = (_NO_BOOTSTRAP,) if spec.pi == "bootstrap" else ()
+    said = notes_of(many, [str(label) for label in next(iter(rows.values()))], where)
+    frame.attrs["notes"] = said + own + notes + _kept(res)
     return frame
 
 
-def notes_of(many: Many, study: Sequence[str], where: str) -> tuple[Note, ...]:
-    """One note for each decision that was taken in any row, with the labels of the rows."""
-    notes = []
-    for code, flag in many.flags.items():
-        rows = tuple(label for label, yes in zip(study, flag, strict=True) if yes)
-        if rows:
-            place = "in every row" if len(rows) == len(study) else f"{where} {listed(rows)}"
-            text = f"{place}: {_SAID[code]}."
-            notes.append(Note(code, text[0].upper() + text[1:], rows))
-    return tuple(notes)
-
-
-def _display(
-    res: PoolResult, every: Many, here: BoolArray, name: str
-) -> tuple[dict[str, FloatArray], tuple[Note, ...]]:
-    """Columns that differ on the display scale; nothing for a result on the analysis scale."""
-    measure = res.spec.measure
-    if res.scale != "display" or not (KINDS[measure].transformed or bounded(measure)):
-        return {}, ()
-    values = {point: every.columns[point][:-1] for point in _POINTS}
-    nothing = {"se": np.full(here.shape[1], math.nan)}
-    if measure not in ("PFT", "IRFT"):
-        scale = display_scale(res.effects)
-        notes = scale.notes + scale.cut(float(v) for value in values.values() for v in value)
-        return nothing | {point: _turned(scale, value) for point, value in values.items()}, notes
-    _harmonic(res, float(every.columns["estimate"][-1]), name)
-    scales = [display_scale(take(dataclasses.replace(res.effects, data=None), keep)) for keep in here.T]
-    made = {
-        point: np.array([scale.inverse_point(float(v)) for scale, v in zip(scales, value, strict=True)])
-        for point, value in values.items()
-    }
-    text = "Freeman-Tukey values turned back at the harmonic mean of the sizes of the studies in the row."
-    return nothing | made, (Note("ft-n", text),)
-
-
-def _turned(scale: Scale, values: FloatArray) -> FloatArray:
-    known = ~np.isnan(values)
-    return np.where(known, scale.inverse(np.where(known, values, 0.0)), math.nan)
-
-
-def _harmonic(res: PoolResult, estimate: float, name: str) -> None:
-    """Refuse a display scale at another sample size than the harmonic mean, which the result does not keep."""
-    if abs(display_scale(res.effects).inverse_point(estimate) - res.estimate) > _CLOSE * abs(res.estimate):
-        text = f"{name} turns Freeman-Tukey values back at the harmonic mean of the sizes"
-        raise OptionError(f"{text}; this result is at another n. Give the result before back().")
+def _kept(res: PoolResult) -> tuple[Note, ...]:
+    """Notes of a result that hold for every row: trials that say nothing, which have no row."""
+    if res.spec.model != "stratified":
+        return ()
+    return tuple(note for note in res.notes if note.code in ("no-information", "q-without"))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from metaan.analysis.refits import check_result, table
-from metaan.errors import InputError, OptionError
+from metaan.analysis.leave_out import clusters_of
+from metaan.analysis.refits import EVERY_MODEL, check_result, table
+from metaan.analysis.refits_terms import table_of_terms
+from metaan.core.many import BoolArray
+from metaan.errors import InputError, Note, OptionError
 from metaan.models.design import group_values, rows_of
+from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
 
 if TYPE_CHECKING:
@@ -19,35 +23,54 @@ if TYPE_CHECKING:
 __all__ = ["cumulative", "leave_one_out"]
 
 
-def leave_one_out(res: PoolResult) -> pd.DataFrame:
-    """Fit a result again without each study in turn.
+def leave_one_out(res: PoolResult | RegressResult, *, by: Any = None) -> pd.DataFrame:
+    """Fit a result again without each study, or each cluster of studies, in turn.
 
     Parameters
     ----------
-    res : PoolResult or GlmmResult
-        From `metaan.pool`, or from `metaan.glmm`; on the display scale if `back` was applied.
+    res : PoolResult, GlmmResult, BetaBinomialResult, StratifiedResult, RegressResult or MultilevelResult
+        From `metaan.pool`, `glmm`, `beta_binomial`, `mantel_haenszel`, `peto`, `regress`, `glmm` with a formula, or
+        `multilevel`; on the display scale if `back` was applied.
+    by : str or sequence of k values, optional
+        What is left out at a time: a column of the data behind the effects, or a value for each study (each estimate of
+        a multilevel model): all studies of a paper, of a centre. ``"study"`` are the labels where no column has that
+        name. ``"overlap_group"``, for trials from `metaan.load`: the studies that share patients (`metaan.overlaps`).
+        A study without a value is left out by itself, which is noted. By default each study.
 
     Returns
     -------
     pandas.DataFrame
         One row for each study: `study` (the one left out), estimate, se, ci_low, ci_high, statistic, pvalue, pi_low,
-        pi_high, k, tau2, tau, I2, H2, Q, Q_df, Q_pvalue, and for a GLMM loglik, of the others. Estimate and limits are
-        on the scale of `res`. ``attrs["notes"]`` holds the decisions taken in some of the rows, with their studies.
+        pi_high, k, tau2, tau, I2, H2, Q, Q_df, Q_pvalue, of the others; loglik of a GLMM; rho and loglik of a
+        beta-binomial model. Mantel-Haenszel and Peto have no pi_low, pi_high, tau2 and tau. With `by`, one row for each
+        cluster: `cluster` and `left_out`, the number of studies left out, in place of `study`. Estimate and limits are
+        on the scale of `res`.
+
+        Of a regression, one row for each study, or cluster, and coefficient: `term`, estimate, se, ci_low, ci_high,
+        statistic, pvalue, and of the fit k, tau2, tau, I2, H2, QE, QE_df, QE_pvalue; loglik of a GLMM or multilevel
+        model, and sigma2_district, sigma2_school ... for the levels of the latter.
+
+        ``attrs["notes"]`` holds the decisions taken in some of the rows, with their studies.
 
     Raises
     ------
     InputError
-        No result, or a result of one study.
+        No result, or a result of one study; a `by` that is no column, or of one cluster, or of another length.
     OptionError
         A result of another model; a robust one; one whose tau2 was not estimated from its own studies.
 
     Notes
     -----
-    Each row is what `pool` or `glmm` with the options of `res` gives for the other studies. All rows come from one
-    call of the batched kernels, which see an absent study with weight 0, or with a likelihood of 1. A bootstrap
-    prediction interval is not made again: its columns are empty. Freeman-Tukey values are turned back at the harmonic
-    mean of the sizes of the studies in the row. A GLMM with `nodes` takes one search for each row; the likelihoods of
-    both arms (UM.FS, UM.RS) are fitted one row after the other.
+    Each row is what the model with the options of `res` gives for the other studies. All rows come from one call of the
+    batched kernels, which see an absent study with weight 0, or with a likelihood of 1. A row without an estimate is
+    NaN, and a note says why: no events in an arm without the study, or moderators that no longer differ. A regression
+    keeps its design row by row, so that a category that only the study has leaves no estimate. One row after the other
+    are fitted: a GLMM with `nodes`, with moderators or of both arms (UM.FS, UM.RS), and multilevel models, whose blocks
+    change with what is left out.
+
+    A bootstrap prediction interval is not made again: its columns are empty. Freeman-Tukey values are turned back at
+    the harmonic mean of the sizes of the studies in the row. Trials that say nothing on the measure have no row under
+    Mantel-Haenszel and Peto: without them nothing changes.
 
     References
     ----------
@@ -63,22 +86,48 @@ def leave_one_out(res: PoolResult) -> pd.DataFrame:
     1  Baker     0.469  0.340
     2  Clark     0.502  0.323
     3  Davis     0.175  0.000
+    >>> both = leave_one_out(pool(eff, method="DL", test="z"), by=["Oslo", "Rome", "Rome", "Turin"])
+    >>> both[["cluster", "left_out", "estimate"]].round(3)
+      cluster  left_out  estimate
+    0    Oslo         1     0.540
+    1    Rome         2     0.600
+    2   Turin         1     0.175
     """
-    check_result(res, "leave_one_out")
-    if res.k < 2:
-        raise InputError("leave_one_out needs at least two studies; the result has one.")
-    return table(res, ~np.eye(res.k, dtype=bool), res.effects.study, "leave_one_out", "without")
+    name, where = "leave_one_out", "without"
+    if isinstance(res, RegressResult):
+        here, rows, notes = _without(res, by, name)
+        made = table_of_terms(res, here, rows, name, where)
+    else:
+        check_result(res, name, (*EVERY_MODEL, "regression", "multilevel"))
+        if res.k < 2:
+            raise InputError("leave_one_out needs at least two studies; the result has one.")
+        here, rows, notes = _without(res, by, name)
+        made = table(res, here, rows, name, where)
+    made.attrs["notes"] += notes
+    return made
+
+
+def _without(res: PoolResult | RegressResult, by: Any, name: str) -> tuple[BoolArray, dict[str, Any], tuple[Note, ...]]:
+    """Which studies each refit has, what its row is called, and notes."""
+    if by is None:
+        return ~np.eye(res.k, dtype=bool), {"study": res.effects.study}, ()
+    labels, member, notes = clusters_of(res.effects, by, name)
+    return ~member, {"cluster": labels, "left_out": member.sum(axis=0)}, notes
 
 
 def cumulative(
-    res: PoolResult, order: Any = None, *, positions: Sequence[int] | None = None, ascending: bool = True
+    res: PoolResult | RegressResult,
+    order: Any = None,
+    *,
+    positions: Sequence[int] | None = None,
+    ascending: bool = True,
 ) -> pd.DataFrame:
     """Fit a result again to its first study, its first two, and so on.
 
     Parameters
     ----------
-    res : PoolResult or GlmmResult
-        As in `leave_one_out`.
+    res : PoolResult, GlmmResult, BetaBinomialResult or StratifiedResult
+        As in `leave_one_out`, but no regression.
     order : str or sequence of k values, optional
         What the studies are sorted by: a column of the data behind the effects, or a number, a date or a text for each
         study. Equal values keep the order of the studies. By default the studies come as they stand.
@@ -90,14 +139,16 @@ def cumulative(
     Returns
     -------
     pandas.DataFrame
-        One row for each study: `study` (the one added) and the columns of `leave_one_out` for it and those before.
+        One row for each study: `study` (the one added) and the columns of `leave_one_out` for it and those before; NaN
+        with a note where these give no estimate.
 
     Raises
     ------
     InputError
         No result; no such column; values that cannot be sorted; positions that are not 0 to k - 1, each once.
     OptionError
-        `order` and `positions` together, or a result as in `leave_one_out`.
+        `order` and `positions` together; `ascending` that is no bool; a result as in `leave_one_out`, or a regression,
+        which has no estimate of its first studies and no single effect to follow.
     DataError
         A study without a value of `order`.
 
@@ -120,28 +171,40 @@ def cumulative(
     2  Adams  3     0.175
     3  Davis  4     0.429
     """
-    check_result(res, "cumulative")
+    if isinstance(res, RegressResult):
+        text = "cumulative follows one pooled effect from the first study on; a regression has several coefficients"
+        raise OptionError(f"{text}, and none of its first studies. Use leave_one_out, or the result of pool.")
+    check_result(res, "cumulative", EVERY_MODEL)
     index = _positions(res, order, positions, ascending)
     here = np.empty((res.k, res.k), dtype=bool)
     here[index] = np.triu(np.ones((res.k, res.k), dtype=bool))
-    return table(res, here, [res.effects.study[i] for i in index], "cumulative", "up to")
+    return table(res, here, {"study": [res.effects.study[i] for i in index]}, "cumulative", "up to")
 
 
 def _positions(res: PoolResult, order: Any, positions: Sequence[int] | None, ascending: bool) -> npt.NDArray[np.intp]:
     """Positions of the studies in the order in which they are added."""
     if order is not None and positions is not None:
         raise OptionError("Give order= (what to sort by) or positions= (which study comes when), not both.")
+    if not isinstance(ascending, (bool, np.bool_)):
+        raise OptionError(f"ascending={ascending!r} must be True or False.")
     if positions is not None:
-        index = np.asarray(positions)
-        if index.shape != (res.k,) or index.dtype.kind not in "iu" or sorted(index) != list(range(res.k)):
-            raise InputError(
-                f"positions must hold each of 0 to {res.k - 1} once: the study that comes first, second ..."
-            )
-        return index.astype(np.intp) if ascending else index[::-1].astype(np.intp)
+        index = _whole(positions, res.k)
+        return index if ascending else index[::-1]
     if order is None:
         return np.arange(res.k) if ascending else np.arange(res.k)[::-1]
     rank = _ranks(res, order)
     return np.argsort(rank if ascending else -rank, kind="stable")
+
+
+def _whole(positions: Any, k: int) -> npt.NDArray[np.intp]:
+    """Positions as an array of whole numbers, each of 0 to k - 1 once."""
+    try:
+        index = np.asarray(positions)
+    except ValueError:  # rows of unequal length
+        index = np.empty(0)
+    if index.shape != (k,) or index.dtype.kind not in "iu" or sorted(index) != list(range(k)):
+        raise InputError(f"positions must hold each of 0 to {k - 1} once: the study that comes first, second ...")
+    return index.astype(np.intp)
 
 
 def _ranks(res: PoolResult, order: Any) -> npt.NDArray[np.intp]:
@@ -152,6 +215,9 @@ def _ranks(res: PoolResult, order: Any) -> npt.NDArray[np.intp]:
                 f"order={order!r} is not a column of the data. Columns: {', '.join(map(str, rows.columns))}."
             )
         order = rows[order]
+    elif isinstance(order, (Mapping, Set, bytes)):
+        kind = type(order).__name__
+        raise InputError(f"order must be a column of the data or one value for each study, not a {kind}.")
     values = group_values(res.effects, order, "order")
     try:
         place = {value: i for i, value in enumerate(sorted(set(values)))}

@@ -9,14 +9,14 @@ inside its bracket.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from metaan.core.wls import Data, Score, dot, score, weighted_mean
 
-__all__ = ["Maximum", "log_likelihood", "maximise", "upper_bound"]
+__all__ = ["Maximum", "Searched", "log_likelihood", "maximise", "search", "upper_bound"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -28,6 +28,41 @@ _ROUNDS: Final = 60  # of cutting: a cell is then narrower than rounding error
 _STEPS: Final = 60
 _TOLERANCE: Final = 1e-7  # of the last step: convergence is quadratic, so what remains is far below 1e-10
 _EPS: Final = float(np.finfo(np.float64).eps)
+
+
+class Searched(Protocol):
+    """Likelihoods of tau2 for n data sets, whose scores have the pieces of `Score`, falling in t."""
+
+    @property
+    def v(self) -> FloatArray:
+        """Sampling variances, (k, n)."""
+
+    def take(self, index: IntArray | npt.NDArray[np.bool_]) -> Searched:
+        """The data sets of `index`."""
+
+    def score(self, t: FloatArray, *, restricted: bool) -> Score:
+        """Pieces at t of shape (n,) or, m points a data set, (m, n)."""
+
+    def log_likelihood(self, t: FloatArray, *, restricted: bool) -> FloatArray:
+        """Profile likelihood at t of shape (n,), but for constants."""
+
+
+class _Means(NamedTuple):
+    """Pooled means."""
+
+    y: FloatArray
+    v: FloatArray
+    k: FloatArray
+
+    def take(self, index: IntArray | npt.NDArray[np.bool_]) -> _Means:
+        return _Means(self.y[:, index], self.v[:, index], self.k[index])
+
+    def score(self, t: FloatArray, *, restricted: bool) -> Score:
+        y, v = (self.y, self.v) if t.ndim == 1 else (self.y[:, None], self.v[:, None])
+        return score(y, v, t, restricted=restricted)
+
+    def log_likelihood(self, t: FloatArray, *, restricted: bool) -> FloatArray:
+        return log_likelihood(self, t, restricted=restricted)
 
 
 class Maximum(NamedTuple):
@@ -57,20 +92,41 @@ class _Cells(NamedTuple):
 
 
 def maximise(data: Data, *, restricted: bool) -> Maximum:
-    """Global maximum in tau2 for data of shape (k, n), in chunks that stay in the processor's cache."""
-    k, n = data.y.shape
-    width = max(1, _CHUNK // (k * (_CELLS_MANY + 1)))
+    """Global maximum in tau2 for data of shape (k, n)."""
+    scale = data.k / (1 / data.v).sum(axis=0)
+    means = _Means(data.y, data.v, data.k)
+    if scale.shape[0] == 1:
+        cells, zero = _grid(means, scale, upper_bound(data), restricted)
+        if easy := _one(data, cells, zero, restricted):
+            return easy
+    return search(means, scale=scale, limit=upper_bound(data), restricted=restricted)
+
+
+def search(data: Searched, *, scale: FloatArray, limit: FloatArray, restricted: bool, room: int = _CHUNK) -> Maximum:
+    """Global maximum in tau2 of n likelihoods, in chunks that stay in the processor's cache.
+
+    Parameters
+    ----------
+    data : Searched
+    scale, limit : array of shape (n,)
+        A typical sampling variance, in which the search is scale-free, and a point above every stationary one.
+    restricted : bool
+    room : int
+        Numbers in the largest array at a time.
+    """
+    k, n = data.v.shape
+    width = max(1, room // (k * (_CELLS_MANY + 1)))
     if n <= width:
-        return _maximise(data, restricted)
-    parts = [_maximise(data.take(np.arange(i, min(i + width, n))), restricted) for i in range(0, n, width)]
+        return _search(data, scale, limit, restricted)
+    parts = []
+    for start in range(0, n, width):
+        part = np.arange(start, min(start + width, n))
+        parts.append(_search(data.take(part), scale[part], limit[part], restricted))
     return Maximum(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _maximise(data: Data, restricted: bool) -> Maximum:
-    scale = data.k / (1 / data.v).sum(axis=0)
-    cells, zero = _grid(data, scale, restricted)
-    if scale.shape[0] == 1 and (easy := _one(data, cells, zero, restricted)):
-        return easy
+def _search(data: Searched, scale: FloatArray, limit: FloatArray, restricted: bool) -> Maximum:
+    cells, zero = _grid(data, scale, limit, restricted)
     brackets = _settle(data, scale, cells, restricted)
     t, steps, done = _newton(data, brackets, restricted)
     return _highest(data, zero, brackets.owner, t, steps, done, restricted)
@@ -124,20 +180,22 @@ def upper_bound(data: Data) -> FloatArray:
     return (s2 + np.sqrt(s2 * (s2 + 4 * data.v0.max(axis=0)))) * (0.5 + 1e-9)  # type: ignore[no-any-return]
 
 
-def _grid(data: Data, scale: FloatArray, restricted: bool) -> tuple[_Cells, npt.NDArray[np.bool_]]:
+def _grid(
+    data: Searched, scale: FloatArray, limit: FloatArray, restricted: bool
+) -> tuple[_Cells, npt.NDArray[np.bool_]]:
     """First cells, geometric in scale + t from 0 to the upper bound; and whether tau2 = 0 is a local maximum."""
     n = scale.shape[0]
     m = _CELLS_ONE if n == 1 else _CELLS_MANY
     fractions = np.arange(m + 1)[:, None] / m
-    t = scale * np.expm1(np.log1p(upper_bound(data) / scale) * fractions)
-    pieces = score(data.y[:, None], data.v[:, None], t, restricted=restricted)
+    t = scale * np.expm1(np.log1p(limit / scale) * fractions)
+    pieces = data.score(t, restricted=restricted)
     owner = np.broadcast_to(np.arange(n), (m, n))
     low = Score(*(x[:-1].ravel() for x in pieces))
     high = Score(*(x[1:].ravel() for x in pieces))
     return _Cells(owner.ravel(), t[:-1].ravel(), t[1:].ravel(), low, high), pieces.a[0] <= pieces.b[0]
 
 
-def _settle(data: Data, scale: FloatArray, cells: _Cells, restricted: bool) -> _Cells:
+def _settle(data: Searched, scale: FloatArray, cells: _Cells, restricted: bool) -> _Cells:
     """Cut cells until each is settled; return those that hold exactly one maximum."""
     found = []
     for _ in range(_ROUNDS):
@@ -152,12 +210,12 @@ def _settle(data: Data, scale: FloatArray, cells: _Cells, restricted: bool) -> _
     return _join(found)
 
 
-def _cut(data: Data, scale: FloatArray, cells: _Cells, restricted: bool) -> _Cells:
+def _cut(data: Searched, scale: FloatArray, cells: _Cells, restricted: bool) -> _Cells:
     own = cells.owner
     s = scale[own]
     middle = np.sqrt((s + cells.low) * (s + cells.high)) - s
     middle = np.clip(middle, cells.low, cells.high)
-    at = score(data.y[:, own], data.v[:, own], middle, restricted=restricted)
+    at = data.take(own).score(middle, restricted=restricted)
     return _join([_Cells(own, cells.low, middle, cells.at_low, at), _Cells(own, middle, cells.high, at, cells.at_high)])
 
 
@@ -172,7 +230,7 @@ def _join(parts: list[_Cells]) -> _Cells:
     return _Cells(flat[0], flat[1], flat[2], ends[0], ends[1])
 
 
-def _newton(data: Data, cells: _Cells, restricted: bool) -> tuple[FloatArray, IntArray, npt.NDArray[np.bool_]]:
+def _newton(data: Searched, cells: _Cells, restricted: bool) -> tuple[FloatArray, IntArray, npt.NDArray[np.bool_]]:
     """Root of b/a = 1 in each cell; for equal variances b/a is a straight line and one step is exact."""
     low, high = cells.low.copy(), cells.high.copy()
     h_low = cells.at_low.b / cells.at_low.a - 1
@@ -181,13 +239,13 @@ def _newton(data: Data, cells: _Cells, restricted: bool) -> tuple[FloatArray, In
     steps = np.zeros(t.shape, dtype=np.intp)
     done = np.zeros(t.shape, dtype=bool)
     active = np.arange(t.shape[0])
-    y, v = (data.y, data.v) if _is_identity(cells.owner, data) else (data.y[:, cells.owner], data.v[:, cells.owner])
-    floor = 8 * _EPS / np.maximum((1 / v).max(axis=0), 1e-300)
+    part = data if _is_identity(cells.owner, data) else data.take(cells.owner)
+    floor = 8 * _EPS / np.maximum((1 / part.v).max(axis=0), 1e-300)
     for _ in range(_STEPS):
         if active.size == 0:
             break
         now = t[active]
-        at = score(y, v, now, restricted=restricted)
+        at = part.score(now, restricted=restricted)
         rising = at.a > at.b
         low[active] = np.where(rising, now, low[active])
         high[active] = np.where(rising, high[active], now)
@@ -201,16 +259,16 @@ def _newton(data: Data, cells: _Cells, restricted: bool) -> tuple[FloatArray, In
         close = np.abs(new - now) <= _TOLERANCE * new + floor[active]
         done[active[close]] = True
         if close.any():
-            active, y, v = active[~close], y[:, ~close], v[:, ~close]
+            active, part = active[~close], part.take(~close)
     return t, steps, done
 
 
-def _is_identity(owner: IntArray, data: Data) -> bool:
-    return owner.shape[0] == data.y.shape[1] and bool((owner == np.arange(owner.shape[0])).all())
+def _is_identity(owner: IntArray, data: Searched) -> bool:
+    return owner.shape[0] == data.v.shape[1] and bool((owner == np.arange(owner.shape[0])).all())
 
 
 def _highest(
-    data: Data, zero: npt.NDArray[np.bool_], owner: IntArray, t: FloatArray, steps: IntArray,
+    data: Searched, zero: npt.NDArray[np.bool_], owner: IntArray, t: FloatArray, steps: IntArray,
     done: npt.NDArray[np.bool_], restricted: bool,
 ) -> Maximum:  # fmt: skip
     """Of all local maxima of each meta-analysis, the one with the highest likelihood."""
@@ -224,8 +282,8 @@ def _highest(
     several = np.flatnonzero(maxima > 1)
     if several.size:
         rival = np.flatnonzero(~single)
-        height = log_likelihood(data.take(owner[rival]), t[rival], restricted=restricted)
-        at_zero = log_likelihood(data.take(several), np.zeros(several.size), restricted=restricted)
+        height = data.take(owner[rival]).log_likelihood(t[rival], restricted=restricted)
+        at_zero = data.take(several).log_likelihood(np.zeros(several.size), restricted=restricted)
         best = np.full(n, -np.inf)
         best[several] = np.where(zero[several], at_zero, -np.inf)
         order = np.lexsort((height, owner[rival]))
@@ -236,7 +294,7 @@ def _highest(
     return Maximum(tau2, maxima, iterations, converged)
 
 
-def log_likelihood(data: Data, t: FloatArray, *, restricted: bool) -> FloatArray:
+def log_likelihood(data: Data | _Means, t: FloatArray, *, restricted: bool) -> FloatArray:
     """(Restricted) log-likelihood of tau2 = t with the mean profiled out, all constants included.
 
     ML: -[k log 2pi + sum log(v + t) + Q(t)]/2. REML: -[(k-1) log 2pi - log k + sum log(v + t) + log sum w +

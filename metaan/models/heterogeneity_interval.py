@@ -89,7 +89,7 @@ def _typical(res: PoolResult | RegressResult) -> float:
     """Typical sampling variance, (k - p)/tr P at tau2 = 0."""
     x = res.moderators.matrix if isinstance(res, RegressResult) else np.ones((res.k, 1))
     data = Design(res.effects.yi, res.effects.vi, x)
-    return data.df / float(trace(at(data, 0.0)))
+    return float(data.df) / float(trace(at(data, 0.0)))
 
 
 def _share(tau2: float, typical: float) -> float:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Permuted", "permuted"]
 
 _ROOM: Final = 4_000_000  # numbers in the largest array at a time
-_POINTS: Final = 200  # that the search of a likelihood looks at
+_POINTS: Final = 20  # copies of the data that a search makes
 
 
 class Permuted(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import overload
 
 import numpy as np
 from scipy.special import chdtrc
@@ -13,6 +14,7 @@ from metaan.errors import InputError, Note, OptionError
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes, repeated
 from metaan.models.design import Moderators, moderators
+from metaan.models.location_scale_result import LocationScaleResult
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import Spec
 from metaan.models.text import plural
@@ -24,6 +26,16 @@ __all__ = ["few_studies", "regress"]
 _EXACT = 1e-26  # of the weighted sum of squares: the effects lie on the regression but for rounding
 
 
+@overload
+def regress(
+    eff: Effects, formula: str, *, method: str = ..., test: str = ..., level: float = ..., pi: str = ...,
+    missing: str = ..., scale: None = None,
+) -> RegressResult: ...  # fmt: skip
+@overload
+def regress(
+    eff: Effects, formula: str, *, method: str = ..., test: str = ..., level: float = ..., pi: str = ...,
+    missing: str = ..., scale: str,
+) -> LocationScaleResult: ...  # fmt: skip
 def regress(
     eff: Effects,
     formula: str,
@@ -33,7 +45,8 @@ def regress(
     level: float = 0.95,
     pi: str = "t",
     missing: str = "raise",
-) -> RegressResult:
+    scale: str | None = None,
+) -> RegressResult | LocationScaleResult:
     """Meta-regression: a mixed-effects model of effect sizes on study-level moderators.
 
     Parameters
@@ -55,10 +68,13 @@ def regress(
         for "hts", "hk" and "kr".
     missing : {"raise", "drop"}, default "raise"
         What to do with a study whose moderators are not all known; dropping is noted.
+    scale : str, optional
+        Moderators of log tau2, as a formula: the location-scale model of
+        `metaan.models.location_scale`.
 
     Returns
     -------
-    RegressResult
+    RegressResult, or LocationScaleResult with `scale`
         Arrays of shape (p,) on the analysis scale; `RegressResult.predict` gives rates or ratios.
 
     Raises
@@ -93,6 +109,12 @@ def regress(
     """
     if not isinstance(eff, Effects):
         raise InputError(f"regress takes an Effects record, not {type(eff).__name__}: make one with effect_size.")
+    if scale is not None:
+        from metaan.models.location_scale import location_scale
+
+        return location_scale(
+            eff, formula, scale, method=method, test=test, level=level, pi=pi, missing=missing
+        )  # fmt: skip
     spec = _spec(eff.measure, formula, method, test, level, pi)
     eff, design = moderators(eff, formula, missing)
     data = Design(eff.yi[None], eff.vi[None], design.matrix[None])

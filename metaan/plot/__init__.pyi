@@ -1,5 +1,7 @@
 from .files import save as save
 from .forest_data import forest_table as forest_table
 from .forest_plot import forest as forest
+from .multiverse_plot import multiverse as multiverse
+from .multiverse_plot import multiverse_table as multiverse_table
 
-__all__ = ["forest", "forest_table", "save"]
+__all__ = ["forest", "forest_table", "multiverse", "multiverse_table", "save"]

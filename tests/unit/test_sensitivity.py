@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.refits import COLUMNS, OF_EFFECTS, codes, rows, same
 
 import metaan
 from metaan.errors import ConvergenceError, DataError, InputError, OptionError
@@ -15,35 +16,7 @@ from metaan.models.glmm import glmm_of
 pytestmark = pytest.mark.filterwarnings("ignore::metaan.errors.MetaanWarning")
 
 X, N = [0, 3, 1, 4, 2, 3, 9, 7], [20, 44, 28, 30, 51, 30, 40, 40]
-COLUMNS = [
-    "estimate", "se", "ci_low", "ci_high", "statistic", "pvalue", "pi_low", "pi_high", "k", "tau2", "tau", "I2", "H2",
-    "Q", "Q_df", "Q_pvalue",
-]  # fmt: skip
 METHODS = ["CE", "DL", "HE", "HS", "HSk", "SJ", "ML", "REML", "EB", "PM", "PMM", "GENQ", "DLIT", "SJIT"]
-OF_EFFECTS = {"zero-cell-shown", "repeated-studies", "cut", "ft-n", "zero-cell", "no-events"}
-
-
-def same(row, res, columns, tolerance):
-    """Numbers agree relative to their size, and in standard errors where the fit has them."""
-    unit = res.se if math.isfinite(res.se) else 0.0
-    for name in columns:
-        ours, theirs = float(row[name]), float(getattr(res, name))
-        if math.isfinite(theirs):
-            floor = unit if name in ("estimate", "ci_low", "ci_high", "pi_low", "pi_high") else name == "statistic"
-            assert abs(ours - theirs) <= tolerance * (abs(theirs) + floor + 1e-3), name
-        else:
-            assert ours == theirs or (math.isnan(ours) and math.isnan(theirs)), name
-
-
-def codes(table, label):
-    return {note.code for note in table.attrs["notes"] if label in note.studies}
-
-
-def rows(k):
-    """Each row of both tables: which table, its number, and the studies in it."""
-    for i in range(k):
-        yield 0, i, np.arange(k) != i
-        yield 1, i, np.arange(k) <= i
 
 
 def effects(measure="PLO"):
@@ -181,7 +154,7 @@ def test_a_row_without_a_maximum_is_empty(monkeypatch):
             raise ConvergenceError("no finite maximum")
         return glmm_of(eff, **how)
 
-    monkeypatch.setattr("metaan.analysis.refits.glmm_of", fails_without_the_second)
+    monkeypatch.setattr("metaan.analysis.refits_counts.glmm_of", fails_without_the_second)
     table = metaan.leave_one_out(res)
     assert list(table.estimate.isna()) == [False, True, False, False, False, False]
     assert list(table.k) == [5] * 6
@@ -249,9 +222,15 @@ def test_bad_orders():
         metaan.cumulative(res, [1, 2, 3])
     with pytest.raises(InputError, match="compared"):
         metaan.cumulative(res, [1, "a", 2, 3, 4, 5, 6, 7])
-    for bad in ([0, 1], [0] * 8, np.arange(8) / 2):
+    for bad in ([0, 1], [0] * 8, np.arange(8) / 2, [[0], [1, 2]], dict.fromkeys(range(8))):
         with pytest.raises(InputError, match="once"):
             metaan.cumulative(res, positions=bad)
+    for bad in (dict.fromkeys(range(8)), set(range(8)), b"12345678"):
+        with pytest.raises(InputError, match="one value for each study"):
+            metaan.cumulative(res, bad)
+    for bad in ("no", None, 1, "descending"):
+        with pytest.raises(OptionError, match="ascending"):
+            metaan.cumulative(res, ascending=bad)
     with pytest.raises(OptionError, match="not both"):
         metaan.cumulative(res, "x", positions=range(8))
 
@@ -272,9 +251,12 @@ def test_results_that_are_not_of_their_own_studies_alone():
     common = metaan.subgroups(eff, by=list("aabb"), tau2="common")
     with pytest.raises(OptionError, match="subgroups"):
         metaan.leave_one_out(common.groups["a"])
-    tables = metaan.mantel_haenszel("OR", events_t=[1, 2], total_t=[9, 9], events_c=[3, 1], total_c=[9, 9])
-    with pytest.raises(OptionError, match="stratified"):
-        metaan.cumulative(tables)
+    with pytest.raises(OptionError, match="one of its groups"):
+        metaan.leave_one_out(common)
+    with pytest.raises(OptionError, match="without priors"):
+        metaan.cumulative(metaan.bayes(events=X, total=N))
+    with pytest.raises(OptionError, match="several coefficients"):
+        metaan.cumulative(metaan.multilevel(eff, "study"))
 
 
 def test_bootstrap_intervals_are_left_out():

@@ -1,0 +1,142 @@
+"""The regression behind most tests of small-study effects: effects on a predictor, by one of two models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from metaan.analysis.bias_data import Studied
+from metaan.analysis.test_result import TestResult
+from metaan.core.coefficients import covariance
+from metaan.core.inference import log_pvalue, quantile
+from metaan.core.linear import ESTIMATORS, Design, at
+from metaan.errors import DataError, Note, OptionError
+from metaan.measures.kinds import KINDS
+from metaan.models.text import reference
+from metaan.validate import FloatArray, Option
+
+__all__ = ["DISPERSION", "LIMITS", "MODEL", "Asked", "How", "check_how", "check_varies", "regression_test"]
+
+MODEL: Final = Option(
+    "model",
+    {
+        "lm": "weighted regression with a multiplicative dispersion",
+        "rma": "mixed-effects regression with an additive between-study variance",
+    },
+    "lm",
+)
+LIMITS: Final = ("limit", "limit_low", "limit_high")
+"""Effect in a study without sampling error, and its interval."""
+_EXACT: Final = 1e-26  # of the weighted sum of squares: the effects lie on the line but for rounding
+_SAME: Final = 1e-10  # of its length: what is left of a predictor that is a combination of the other columns
+
+
+class How(NamedTuple):
+    """Estimator of tau2 and reference distribution."""
+
+    method: str
+    test: str
+
+
+DISPERSION: Final = How("CE", "hk")
+"""Weighted least squares whose standard errors have the residual variance as a factor."""
+
+
+class Asked(NamedTuple):
+    """One regression: its numbers and its words."""
+
+    test: str
+    y: FloatArray
+    v: FloatArray
+    x: FloatArray
+    predictor: str
+    outcome: str = "effects"
+    limit: bool = True
+    """Whether the predictor is 0 in a study without sampling error."""
+    scale: str = ""
+    """What the limit is, if it is not the effect itself."""
+    turn: Callable[[FloatArray], FloatArray] | None = None
+    """From the scale of the regression to that of the limit."""
+
+
+def check_how(method: str, test: str) -> How:
+    """Refuse what the mixed-effects regression cannot honour."""
+    if method not in ESTIMATORS:
+        raise OptionError(f"method={method!r} has no regression with a predictor: use model='lm' or another method.")
+    if test == "kr" and method != "REML":
+        raise OptionError(f"test='kr' (Kenward-Roger) is defined for method='REML' only, not for {method!r}.")
+    return How(method, test)
+
+
+def regression_test(of: Studied, asked: Asked, how: How, notes: tuple[Note, ...] = ()) -> TestResult:
+    """Test of the slope of the predictor beside the constant and the moderators of the result.
+
+    Raises
+    ------
+    DataError
+        Too few studies, a predictor without variation, effects that lie exactly on the line.
+    OptionError
+        Kenward-Roger with too few degrees of freedom.
+    """
+    x = np.column_stack([of.others, asked.x])
+    k, p = x.shape
+    if k <= p:
+        raise DataError(f"A regression with {p} coefficients needs more than {p} studies; there are {k}.")
+    check_varies(of, asked.x, asked.predictor)
+    tau2 = max(float(ESTIMATORS[how.method](Design(asked.y[None], asked.v[None], x[None]))[0]), 0.0)
+    fit = at(Design(asked.y, asked.v, x), tau2)
+    if how.test == "hk" and float(fit.Q) <= _EXACT * float((fit.w * asked.y**2).sum()):
+        raise DataError(
+            f"The {asked.outcome} lie exactly on a line in {asked.predictor}: there is no variation to test with."
+        )
+    cov = covariance(fit, how.test)
+    df = cov.contrast_df(np.eye(p)[-1])
+    if not df > 0.5:
+        raise OptionError("Kenward-Roger leaves too few degrees of freedom for a test: use another test.")
+    se = np.sqrt(cov.spread(np.eye(p)))
+    slope, statistic = float(fit.beta[-1]), float(fit.beta[-1] / se[-1])
+    values = {"slope": slope, "slope_se": float(se[-1])}
+    if asked.limit and not of.moderated:
+        half = float(quantile(cov.contrast_df(np.eye(p)[0]), of.spec.level) * se[0])
+        ends = fit.beta[0] + half * np.array([0.0, -1.0, 1.0])
+        values |= dict(zip(LIMITS, map(float, ends if asked.turn is None else asked.turn(ends)), strict=True))
+    if how.method != "CE":
+        values["tau2"] = tau2
+    return TestResult(
+        test=asked.test, null=f"no association of the {asked.outcome} with {asked.predictor}",
+        symbol="z" if math.isinf(df) else "t", statistic=statistic, df=float(df),
+        pvalue=math.exp(float(log_pvalue(statistic, df))), k=k, measure=of.eff.measure,
+        model=_words(of, asked, how), values=values, notes=(*notes, *_that_apply(of, asked)),
+    )  # fmt: skip
+
+
+def _that_apply(of: Studied, asked: Asked) -> tuple[Note, ...]:
+    """Notes of the studies; no correction of effects that the test does not use."""
+    return tuple(note for note in of.notes if note.code != "zero-cell" or asked.y is of.eff.yi)
+
+
+def check_varies(of: Studied, x: FloatArray, predictor: str) -> None:
+    """Refuse a predictor that the constant and the moderators already give."""
+    basis = np.linalg.qr(of.others)[0]
+    rest = x - basis @ (basis.T @ x)
+    if math.sqrt(float(rest @ rest)) <= _SAME * math.sqrt(float(x @ x)):
+        beside = ", or a combination of the moderators" if of.moderated else ""
+        raise DataError(f"No test is possible: {predictor} is the same in every study{beside}.")
+
+
+def _words(of: Studied, asked: Asked, how: How) -> str:
+    limit = f". Limit: {asked.scale or KINDS[of.eff.measure].label}" if asked.limit and not of.moderated else ""
+    return _regression_words(of, asked, how) + limit
+
+
+def _regression_words(of: Studied, asked: Asked, how: How) -> str:
+    beside = f" and the moderators {of.spec.formula}" if of.moderated else ""
+    what = f"of the {asked.outcome} on {asked.predictor}{beside}"
+    if how == DISPERSION:
+        return f"Weighted regression {what}, multiplicative dispersion"
+    kind = "Common-effect" if how.method == "CE" else "Mixed-effects"
+    tau2 = "" if how.method == "CE" else f"tau2: {how.method}, "
+    return f"{kind} regression {what}; {tau2}{reference(how.test, moderators=True)}"

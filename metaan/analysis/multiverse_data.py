@@ -1,0 +1,212 @@
+"""The choices of a multiverse that concern the data: sets of studies selected anew under other rules."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from metaan.analysis.multiverse_choices import levels
+from metaan.errors import InputError, MetaanError, Note, OptionError, OverlapWarning
+from metaan.measures.proportion import counts as read_counts
+from metaan.measures.record import Effects
+from metaan.names import RECORD
+from metaan.validate import FloatArray, Option
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Columns", "Rows", "Sets", "given_sets", "of_effects"]
+
+_KEPT: Final = "as given"
+_SAME: Final = ("row", "events", "total")
+_LOADED: Final = ("unit", "overlaps", "counts", "confidence")
+_DEFAULT: Final = {
+    "overlaps": ("prefer_largest", "prefer_primary"), "counts": ("derived", "printed"),
+    "confidence": ("medium", "high"), "denominators": ("evaluable", "itt"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rows:
+    """One set of studies under one level of each choice; without studies where nothing could be selected."""
+
+    choices: dict[str, str]
+    events: FloatArray
+    total: FloatArray
+    study: tuple[str, ...]
+    effects: Effects | None = None
+    failed: str = ""
+
+    @property
+    def k(self) -> int:
+        """Number of studies."""
+        return len(self.study)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sets:
+    """Sets that differ, and the choices that lead to a set that is there already, with the reason."""
+
+    sets: tuple[Rows, ...]
+    twins: tuple[tuple[dict[str, str], str], ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where the counts stand in a table."""
+
+    events: Any
+    total: Any
+    study: Any
+
+
+def of_effects(eff: Effects) -> Sets:
+    """Effects that are ready made."""
+    nothing = np.full(eff.k, np.nan)
+    events, total = (nothing if part is None else part for part in (eff.events, eff.total))
+    return Sets(sets=(Rows(choices={}, events=events, total=total, study=eff.study, effects=eff),), notes=eff.notes)
+
+
+def given_sets(trials: pd.DataFrame, columns: Columns, asked: Mapping[str, Any]) -> Sets:
+    """The set in hand, and those that other choices of `metaan.load` would have given where it comes from there."""
+    record = getattr(trials, "attrs", {}).get(RECORD)
+    chosen = [name for name, value in asked.items() if value is not None]
+    if record is None:
+        if chosen:
+            text = f"{', '.join(f'{name}=' for name in chosen)} select rows anew: trials must come from metaan.load"
+            raise InputError(f"{text}. For a table of your own give the choices of the analysis.")
+        return Sets(sets=(_rows({}, trials, columns),))
+    selection = dict(record["selection"])
+    own = {name: str(selection[name] or _KEPT) for name in _LOADED}
+    own["denominators"] = "evaluable"
+    held = _held(trials, selection, columns)
+    if held:
+        if chosen:
+            raise InputError(f"{', '.join(f'{name}=' for name in chosen)} select rows anew, but {held}.")
+        return Sets(sets=(_rows({"unit": own["unit"]}, trials, columns),), notes=(Note("data-held", _said(held)),))
+    return _selected(selection, own, _all_levels(own, asked), columns)
+
+
+def _said(held: str) -> str:
+    return f"The rows are taken as they are: {held}."
+
+
+def _options() -> dict[str, Option]:
+    from metaan.evidence.denominators import POLICY
+    from metaan.evidence.options import CONFIDENCE, COUNTS, UNIT
+    from metaan.evidence.overlap import OVERLAPS, PREFER
+
+    useful = {choice: text for choice, text in OVERLAPS.choices.items() if choice in (*PREFER, "keep")}
+    known = (
+        ("unit", "units", UNIT.choices), ("overlaps", "overlaps", useful), ("counts", "counts", COUNTS.choices),
+        ("confidence", "confidence", CONFIDENCE.choices), ("denominators", "denominators", POLICY.choices),
+    )  # fmt: skip
+    return {name: Option(argument, choices, next(iter(choices))) for name, argument, choices in known}
+
+
+def _all_levels(own: dict[str, str], asked: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Levels of each choice, that of the table first where they are the default ones."""
+    found = {}
+    for name, option in _options().items():
+        value = asked["units" if name == "unit" else name]
+        if value is not None:
+            found[name] = levels(option, value)
+        else:
+            first = (own[name],) if own[name] != "raise" else ()
+            found[name] = tuple(dict.fromkeys((*first, *_DEFAULT.get(name, ()))))
+    return found
+
+
+def _held(trials: pd.DataFrame, selection: dict[str, Any], columns: Columns) -> str:
+    """Why the rows cannot be selected anew; "" where they can."""
+    from metaan.evidence.candidates import HYPERTHERMIA, PREVALENCE
+    from metaan.evidence.store import TABLE1
+
+    name = selection["name"]
+    if name in (TABLE1, PREVALENCE, HYPERTHERMIA):
+        return f"{name} is no file of single arms"
+    if not all(isinstance(column, str) and column in _SAME for column in (columns.events, columns.total)):
+        return "other columns than events and total are pooled"
+    again = _load(selection, {})
+    if any(column not in trials.columns for column in _SAME) or len(again) != len(trials):
+        return "the table was changed after it was loaded"
+    one, two = (table[list(_SAME)].sort_values("row").to_numpy(dtype=np.float64) for table in (trials, again))
+    return "" if np.array_equal(one, two) else "the table was changed after it was loaded"
+
+
+def _load(selection: dict[str, Any], changes: dict[str, str]) -> pd.DataFrame:
+    """The rows of a selection with some of its arguments changed."""
+    from metaan.evidence.load import load
+    from metaan.evidence.options import ANY, OWN_THERAPIES
+
+    ask = {key: ANY if value in ("", []) else value for key, value in (selection | changes).items()}
+    if tuple(selection["therapy"]) == OWN_THERAPIES[selection["name"]]:
+        ask["therapy"] = None
+    if ask["unit"] in (ANY, _KEPT):
+        ask["unit"] = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OverlapWarning)  # what "keep" means is told by a note of the result
+        return load(ask.pop("name"), **ask)
+
+
+def _selected(
+    selection: dict[str, Any], own: dict[str, str], every: dict[str, tuple[str, ...]], columns: Columns
+) -> Sets:
+    from metaan.evidence.denominators import denominators
+
+    sets: list[Rows] = []
+    twins = []
+    seen: dict[tuple[Any, ...], dict[str, str]] = {}
+    for values in product(*(every[name] for name in _LOADED)):
+        changes = dict(zip(_LOADED, values, strict=True))
+        try:
+            table, failed = _load(selection, changes), ""
+        except MetaanError as error:
+            table, failed = None, _short(error)
+        for policy in every["denominators"]:
+            choices = changes | {"denominators": policy}
+            if table is None:
+                sets.append(_empty(choices, failed))
+                continue
+            counted = table if policy == "evaluable" else denominators(table, policy=policy)
+            rows = _rows(choices, counted, columns)
+            key = (choices["unit"], rows.study, rows.events.tobytes(), rows.total.tobytes())
+            if key in seen:
+                twins.append((choices, f"the same rows as {_differences(choices, seen[key])}"))
+            else:
+                seen[key] = choices
+                sets.append(rows)
+    if not seen:
+        raise OptionError(f"No choice leaves any row. The first said: {sets[0].failed}")
+    return Sets(sets=tuple(sets), twins=tuple(twins), notes=_notes(every))
+
+
+def _short(error: MetaanError) -> str:
+    """The first sentence of a message."""
+    return str(error).split(". ")[0].rstrip(".") + "."
+
+
+def _differences(choices: dict[str, str], other: dict[str, str]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in other.items() if choices[name] != value)
+
+
+def _notes(every: dict[str, tuple[str, ...]]) -> tuple[Note, ...]:
+    if "keep" not in every["overlaps"]:
+        return ()
+    text = "overlaps='keep' counts some patients twice: its intervals are too short."
+    return (Note("overlap", text),)
+
+
+def _rows(choices: dict[str, str], table: pd.DataFrame, columns: Columns) -> Rows:
+    read = read_counts(table, columns.events, columns.total, columns.study, "raise")
+    return Rows(choices=choices, events=read.events, total=read.total, study=read.study)
+
+
+def _empty(choices: dict[str, str], failed: str) -> Rows:
+    return Rows(choices=choices, events=np.empty(0), total=np.empty(0), study=(), failed=failed)
