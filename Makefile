@@ -7,7 +7,7 @@ install:            ## a virtual environment with everything a contributor needs
 	.venv/bin/pip install -e '.[dev]'
 
 test:               ## the suite, without the slow simulations
-	$(PY) -m pytest -m "not slow"
+	$(PY) -m pytest -n 2 -m "not slow"
 
 slow:               ## the slow simulations alone
 	$(PY) -m pytest -m slow
