@@ -61,7 +61,8 @@ def fitted_model(res: PoolResult | RegressResult, name: str) -> Fitted:
     if isinstance(res, GlmmResult) and res.spec.model == "glmm":
         return _glmm(res, name)
     if res.spec.cluster is not None or res.spec.model not in ("normal", "regression"):
-        raise OptionError(f"{name} takes results of pool, regress, glmm and beta_binomial, not of {res.spec.model!r}.")
+        what = "robust results" if res.spec.cluster is not None else f"results of model {res.spec.model!r}"
+        raise OptionError(f"{name} takes results of pool, regress, glmm and beta_binomial, not {what}.")
     if isinstance(res, RegressResult):
         return _regression(res)
     if res.spec.formula is not None:

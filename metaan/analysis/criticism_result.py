@@ -75,7 +75,7 @@ class CheckResult(Frozen):
         low, middle, high = self._quantiles([tail, 0.5, 1 - tail])
         frame = pd.DataFrame(
             {
-                "statistic": list(self.statistics), "observed": self.observed, "low": low, "median": middle,
+                "what": list(self.statistics), "observed": self.observed, "low": low, "median": middle,
                 "high": high, "p_low": self.p_low, "p_high": self.p_high, "pvalue": self.pvalue,
             }
         )  # fmt: skip

@@ -33,7 +33,7 @@ _EACH: Final = 10  # subsets a cluster needs
 def gosh(
     res: PoolResult | RegressResult, *, subsets: int = 2**14, seed: int = 1, clusters: int | str | None = None
 ) -> GoshResult:
-    """Fit a result again to the subsets of its studies: is there one effect, or do some studies make another?
+    """Fit a result again to the subsets of its studies, to see whether some of them make an effect of their own.
 
     Parameters
     ----------
@@ -147,10 +147,11 @@ def _sampled(k: int, n: int, seed: int) -> Note:
 def _counted(many: Many, estimate: FloatArray, of_terms: bool) -> list[Note]:
     """How many subsets each decision concerns, and how many have no finite estimate."""
     said, n = SAID_OF_TERMS if of_terms else SAID, estimate.shape[0]
-    notes = []
-    for code in sorted(_CONCERN & many.flags.keys()):
-        if count := int(many.flags[code].sum()):
-            notes.append(Note(code, f"In {count} of {n} subsets: {said[code]}."))
+    notes = [
+        Note(code, f"In {count} of {n} subsets: {said[code]}.")
+        for code in sorted(_CONCERN & many.flags.keys())
+        if (count := int(many.flags[code].sum()))
+    ]
     if lost := int((~np.isfinite(estimate.reshape(n, -1)).all(axis=1)).sum()):
         text = f"{lost} of {n} subsets have no finite estimate and are left out of summaries and clusters."
         notes.append(Note("no-estimate", text))

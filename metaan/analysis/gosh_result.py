@@ -249,7 +249,6 @@ class GoshResult(Told):
         return self.cluster
 
     def __str__(self) -> str:
-        spec = self.full.spec
         drawn = "all there are" if self.seed is None else f"drawn out of {self.possible:.4g}, seed {self.seed}"
         lines = [
             f"GOSH: {plural(self.n, 'subset')} of {plural(self.full.effects.k, 'study')}, {drawn}",
@@ -266,7 +265,8 @@ class GoshResult(Told):
         shown = f", shown as {kind.shown.lower()}" if kind.transformed and scale == "display" else ""
         model = {
             "glmm": exact_model(spec.likelihood, spec.link), "beta-binomial": "Beta-binomial model",
-            "stratified": f"{spec.method} method, common effect", "regression": f"Moderators {spec.formula}, tau2: {spec.method}",
+            "stratified": f"{spec.method} method, common effect",
+            "regression": f"Moderators {spec.formula}, tau2: {spec.method}",
         }.get(spec.model, f"tau2: {spec.method}")  # fmt: skip
         return f"Measure: {spec.measure} ({kind.label}){shown}", model
 

@@ -178,12 +178,12 @@ def _plan(asked: Models, sets: Sets) -> tuple[pd.DataFrame, pd.DataFrame]:
                 out.append(choices | {"reason": one.reason})
             elif not one.reason:
                 lines.append({"set": place} | choices)
-    out += [choices | {"reason": reason} for choices, reason in sets.twins]
+    out += [choices | dict.fromkeys(MODEL_CHOICES, "any") | {"reason": reason} for choices, reason in sets.twins]
     names = [name for name in DATA_CHOICES if name in sets.sets[0].choices]
     if not lines:
         raise OptionError(f"No combination can be defended. The first was left out: {out[0]['reason']}.")
     plan = pd.DataFrame(lines, columns=["set", *names, *MODEL_CHOICES])
-    return plan, pd.DataFrame(out, columns=[*names, *MODEL_CHOICES, "reason"]).fillna("any")
+    return plan, pd.DataFrame(out, columns=[*names, *MODEL_CHOICES, "reason"])
 
 
 def _table(plan: pd.DataFrame, sets: tuple[Rows, ...], asked: Models, progress: bool) -> pd.DataFrame:

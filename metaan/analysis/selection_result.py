@@ -145,7 +145,7 @@ class SelectionResult(Frozen):
     def weights_frame(self) -> pd.DataFrame:
         """Parameters of the weight function, one row each: delta, its standard error and limits.
 
-        Step functions have a row for each interval, p_low and p_high its ends, studies its number of studies, and 1 in
+        Step functions have a row for each interval, p_from and p_to its ends, studies its number of studies, and 1 in
         the first.
         """
         import pandas as pd
@@ -156,7 +156,7 @@ class SelectionResult(Frozen):
         ends = np.concatenate([[0.0], self.steps.ends, [1.0]])
         first = {"delta": 1.0, "se": math.nan, "ci_low": math.nan, "ci_high": math.nan}
         columns = {name: np.append(first[name], values) for name, values in made.items()}
-        return pd.DataFrame({"p_low": ends[:-1], "p_high": ends[1:], "studies": list(self.steps.counts)} | columns)
+        return pd.DataFrame({"p_from": ends[:-1], "p_to": ends[1:], "studies": list(self.steps.counts)} | columns)
 
     def weight_function(self) -> pd.DataFrame:
         """The fitted weight function, for a plot.
@@ -164,7 +164,7 @@ class SelectionResult(Frozen):
         Returns
         -------
         pandas.DataFrame
-            Columns p, weight and, for the normal interval by the delta method (of log weight), low and high. With
+            Columns p, chance (relative weight) and, by the delta method on the log scale, its limits low and high. With
             `prec` it is that of the least precise study.
         """
         import pandas as pd
@@ -180,7 +180,7 @@ class SelectionResult(Frozen):
         gradient = np.broadcast_to(slope, (self.delta.size, 1, p.size))[:, 0]
         half = float(quantile(np.inf, self.level)) * np.sqrt(np.einsum("ap,ab,bp->p", gradient, cov, gradient))
         return pd.DataFrame(
-            {"p": p, "weight": np.exp(log_w[0]), "low": np.exp(log_w[0] - half), "high": np.exp(log_w[0] + half)}
+            {"p": p, "chance": np.exp(log_w[0]), "low": np.exp(log_w[0] - half), "high": np.exp(log_w[0] + half)}
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_ndtr
 
-from metaan.core.jets import PAIRS, Jet, affine, apply, divide, plus, times, variable
 from metaan.core.wls import FloatArray
 
 __all__ = ["RHO_BOUND", "Copas", "Selected", "fit", "log_likelihood", "selected"]
@@ -28,11 +27,10 @@ _CLOSE: Final = 1e-7  # of the same, where rounding ends a climb
 _FLAT: Final = 1e-9  # curvature of a parameter that the data do not tell
 _ZERO: Final = 1e-10  # typical sampling variances
 _LOG_ROOT_2PI: Final = float(np.log(2 * np.pi) / 2)
-_HALVES: Final = ((0.02, 0.1, 0.2, 0.3, 0.42), (0.58, 0.7, 0.8, 0.9, 0.98))
-"""Values of rho that are tried between its bounds before the climbs, one of which begins in each half."""
-_SPREADS: Final = ((0.0, 0.02), (0.5, 0.05), (1.5, 0.3))
-"""Values of tau2 that are tried: a multiple of where it starts, and typical sampling variances."""
-_CHUNK: Final = 10_000  # studies times choices at a time
+_STARTS: Final = np.array([0, 1, 0.1, 0.35, 0.65, 0.9])
+"""Where rho starts between its bounds; at a bound it first stays there."""
+_OFF_ZERO: Final = 0.05  # typical sampling variances, added to where tau2 starts
+_CHUNK: Final = 40_000  # studies times climbs at a time
 
 
 class Selected(NamedTuple):
@@ -46,7 +44,6 @@ class Selected(NamedTuple):
     """Design of the mean, (k, p): 1, and the standard error where residual bias is tested."""
     u: FloatArray
     """(k, n)"""
-    h: FloatArray
     c2: FloatArray
     low: FloatArray
     """Bounds of rho, (n,)."""
@@ -56,8 +53,7 @@ class Selected(NamedTuple):
 
     def take(self, index: npt.NDArray[np.intp]) -> Selected:
         """The choices of `index`."""
-        u, h, c2 = (part[:, index] for part in (self.u, self.h, self.c2))
-        return self._replace(u=u, h=h, c2=c2, low=self.low[index], high=self.high[index])
+        return self._replace(u=self.u[:, index], c2=self.c2[:, index], low=self.low[index], high=self.high[index])
 
 
 class Copas(NamedTuple):
@@ -88,7 +84,7 @@ def selected(
     h = _mills(u)
     either = np.zeros(u.shape[1]) if sign is None else sign
     low, high = (np.where(end * either < 0, 0.0, end * RHO_BOUND) for end in (-1, 1))
-    return Selected(y, s2, x, u, h, h * (u + h), low, high, centre, unit)
+    return Selected(y, s2, x, u, h * (u + h), low, high, centre, unit)
 
 
 def log_likelihood(data: Selected, theta: FloatArray) -> FloatArray:
@@ -102,46 +98,82 @@ def log_likelihood(data: Selected, theta: FloatArray) -> FloatArray:
     return np.asarray(parts.sum(axis=0))
 
 
-def _terms(data: Selected, theta: FloatArray) -> Jet:
-    """The studies' log-likelihoods as functions of (mean, tau2, rho)."""
-    shape = data.u.shape
-    m = variable(data.x @ theta[:-2], 0)
-    tau2 = variable(np.broadcast_to(theta[-2], shape), 1)
-    rho = variable(np.broadcast_to(theta[-1], shape), 2)
-    square = times(rho, rho)
-    kept = 1 - data.c2 * square.value
-    a = apply(square, data.s2 / kept, data.s2 * data.c2 / kept**2, 2 * data.s2 * data.c2**2 / kept**3)
-    v = plus(a, tau2)
-    w = plus(v, times(square, a), -1.0)
-    r = affine(m, -1.0, data.y)
-    shift = divide(times(times(rho, _root(a)), r), v)
-    z = times(affine(shift, 1.0, data.u), _root(divide(v, w)))
-    h = _mills(z.value)
-    chosen = apply(z, log_ndtr(z.value), h, -h * (z.value + h))
-    spread = apply(v, np.log(v.value), 1 / v.value, -1 / v.value**2)
-    normal = plus(spread, divide(times(r, r), v))
-    return plus(chosen, normal, -0.5)
+class _Curve(NamedTuple):
+    """A function of (tau2, rho) and its derivatives: arrays of shape (k, n)."""
+
+    f: FloatArray
+    t: FloatArray
+    r: FloatArray
+    tt: FloatArray
+    tr: FloatArray
+    rr: FloatArray
+
+    def through(self, f: FloatArray, first: FloatArray, second: FloatArray) -> _Curve:
+        """A function of it, given that function's value and derivatives here."""
+        return _Curve(
+            f, first * self.t, first * self.r, first * self.tt + second * self.t * self.t,
+            first * self.tr + second * self.t * self.r, first * self.rr + second * self.r * self.r,
+        )  # fmt: skip
+
+    def times(self, b: FloatArray, first: FloatArray, second: FloatArray) -> _Curve:
+        """Its product with a function of rho, given that function's value and derivatives."""
+        return _Curve(
+            b * self.f, b * self.t, first * self.f + b * self.r, b * self.tt, first * self.t + b * self.tr,
+            second * self.f + 2 * first * self.r + b * self.rr,
+        )  # fmt: skip
 
 
-def _root(a: Jet) -> Jet:
-    root = np.sqrt(a.value)
-    return apply(a, root, 0.5 / root, -0.25 / (root * a.value))
+def _parts(data: Selected, theta: FloatArray) -> tuple[FloatArray, _Curve, _Curve, _Curve]:
+    """Residuals r, e = 1/v, q = b e, g = (1 - b^2 e)^(-1/2), with b = rho sigma: the likelihood has w = (u + r q) g."""
+    tau2, rho = theta[-2], theta[-1]
+    kept = 1 - data.c2 * rho**2
+    a, s = data.s2 / kept, np.sqrt(data.s2 / kept)
+    slope = data.c2 * rho / kept
+    b, b1, b2 = rho * s, s / kept, 3 * s * slope / kept
+    a1, a2 = 2 * a * slope, 2 * a * data.c2 / kept + 8 * a * slope**2
+    one = np.ones_like(a)
+    v = _Curve(a + tau2, one, a1, 0 * one, 0 * one, a2)
+    e = v.through(1 / v.f, -1 / v.f**2, 2 / v.f**3)
+    p = e.times(b * b, 2 * b * b1, 2 * (b1 * b1 + b * b2))
+    root = 1 / np.sqrt(1 - p.f)
+    return data.y - data.x @ theta[:-2], e, e.times(b, b1, b2), p.through(root, root**3 / 2, 0.75 * root**5)
+
+
+def _terms(data: Selected, theta: FloatArray) -> tuple[tuple[FloatArray, ...], tuple[FloatArray, ...]]:
+    """First and second derivatives of the studies' log-likelihoods in (mean, tau2, rho): m t r, mm mt mr tt tr rr."""
+    r, e, q, g = _parts(data, theta)
+    shift = data.u + r * q.f
+    w_m, w_t, w_r = -q.f * g.f, r * q.t * g.f + shift * g.t, r * q.r * g.f + shift * g.r
+    w_mt, w_mr = -(q.t * g.f + q.f * g.t), -(q.r * g.f + q.f * g.r)
+    w_tt = r * (q.tt * g.f + 2 * q.t * g.t) + shift * g.tt
+    w_tr = r * (q.tr * g.f + q.t * g.r + q.r * g.t) + shift * g.tr
+    w_rr = r * (q.rr * g.f + 2 * q.r * g.r) + shift * g.rr
+    w = shift * g.f
+    h = _mills(w)
+    h1 = -h * (w + h)
+    # of log N(y; m, v) = (log e - r^2 e)/2
+    r2 = r * r
+    n = e.through(np.log(e.f), 1 / e.f, -1 / e.f**2)
+    first = (h * w_m + r * e.f, h * w_t + (n.t - r2 * e.t) / 2, h * w_r + (n.r - r2 * e.r) / 2)
+    second = (
+        h1 * w_m * w_m - e.f, h * w_mt + h1 * w_m * w_t + r * e.t, h * w_mr + h1 * w_m * w_r + r * e.r,
+        h * w_tt + h1 * w_t * w_t + (n.tt - r2 * e.tt) / 2, h * w_tr + h1 * w_t * w_r + (n.tr - r2 * e.tr) / 2,
+        h * w_rr + h1 * w_r * w_r + (n.rr - r2 * e.rr) / 2,
+    )  # fmt: skip
+    return first, second
 
 
 def derivatives(data: Selected, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Gradient (q, n) and Hessian (n, q, q) of the log-likelihood, q = p + 2."""
-    jet, x = _terms(data, theta), data.x
-    p, n = x.shape[1], theta.shape[1]
-    full = np.zeros((3, 3, *jet.value.shape))
-    for pair, (i, j) in enumerate(PAIRS):
-        full[i, j] = full[j, i] = jet.hessian[pair]
-    gradient = np.concatenate([x.T @ jet.gradient[0], jet.gradient[1:].sum(axis=1)])
-    hessian = np.empty((n, p + 2, p + 2))
-    hessian[:, :p, :p] = np.einsum("kp,kn,kq->npq", x, full[0, 0], x)
-    cross = np.einsum("kp,jkn->npj", x, full[0, 1:])
-    hessian[:, :p, p:], hessian[:, p:, :p] = cross, np.swapaxes(cross, 1, 2)
-    hessian[:, p:, p:] = np.moveaxis(full[1:, 1:].sum(axis=2), -1, 0)
-    return gradient, hessian
+    (m, t, r), (mm, mt, mr, tt, tr, rr) = _terms(data, theta)
+    x, p = data.x, data.x.shape[1]
+    hessian = np.empty((theta.shape[1], p + 2, p + 2))
+    hessian[:, :p, :p] = np.einsum("kp,kn,kq->npq", x, mm, x)
+    for place, cross in ((p, mt), (p + 1, mr)):
+        hessian[:, :p, place] = hessian[:, place, :p] = (x.T @ cross).T
+    hessian[:, p, p], hessian[:, p + 1, p + 1] = tt.sum(axis=0), rr.sum(axis=0)
+    hessian[:, p, p + 1] = hessian[:, p + 1, p] = tr.sum(axis=0)
+    return np.concatenate([x.T @ m, t.sum(axis=0)[None], r.sum(axis=0)[None]]), hessian
 
 
 def _held(data: Selected, theta: FloatArray, gradient: FloatArray, edge: bool) -> npt.NDArray[np.bool_]:
@@ -225,42 +257,20 @@ def fit(data: Selected, tau2: float) -> Copas:
     Copas
     """
     n = data.u.shape[1]
-    width = max(1, _CHUNK // data.y.shape[0])
+    width = max(1, _CHUNK // (data.y.shape[0] * len(_STARTS)))
     parts = [_fit(data.take(np.arange(i, min(i + width, n))), tau2) for i in range(0, n, width)]
     return Copas(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def _fit(data: Selected, tau2: float) -> Copas:
-    """Climbs from the best guess in each half of the range of rho, and along both of its bounds."""
-    n, spreads = data.u.shape[1], [times * tau2 / data.unit**2 + more for times, more in _SPREADS]
-    span = data.high - data.low
-    inner = [_guess(data, [data.low + part * span for part in half], spreads) for half in _HALVES]
-    outer = [_guess(data, [bound], [spread]) for bound in (data.low, data.high) for spread in spreads]
-    ends = [
-        _climb(data.take(np.tile(np.arange(n), len(begin))), np.concatenate(begin, axis=1), edge=edge)
-        for begin, edge in ((inner, False), (outer, True))
-    ]
-    theta, height, done = (np.concatenate(parts, axis=-1) for parts in zip(*ends, strict=True))
+    n = data.u.shape[1]
+    start = np.zeros((data.x.shape[1] + 2, len(_STARTS) * n))
+    start[-2] = tau2 / data.unit**2 + _OFF_ZERO
+    start[-1] = (data.low + np.multiply.outer(_STARTS, data.high - data.low)).ravel()
+    start[:, : 2 * n] = _climb(data.take(np.tile(np.arange(n), 2)), start[:, : 2 * n], edge=True)[0]
+    theta, height, done = _climb(data.take(np.tile(np.arange(n), len(_STARTS))), start)
     best = height.reshape(-1, n).argmax(axis=0) * n + np.arange(n)
-    # a bound may be left once the other parameters are right; where it holds, this ends at once
-    return _result(data, *_climb(data, theta[:, best]))
-
-
-def _guess(data: Selected, rhos: list[FloatArray], spreads: list[float]) -> FloatArray:
-    """The best of some values of rho and tau2, with the mean that moments give: selection shifts effects by rho sigma h."""
-    best, top = np.zeros((data.x.shape[1] + 2, data.u.shape[1])), np.full(data.u.shape[1], -np.inf)
-    for rho in rhos:
-        a = data.s2 / (1 - data.c2 * rho**2)
-        for tau2 in spreads:
-            w = 1 / (a + tau2)
-            z = data.y - rho * np.sqrt(a) * data.h
-            left = np.einsum("kp,kn,kq->npq", data.x, w, data.x)
-            mean = np.linalg.solve(left, np.einsum("kp,kn->np", data.x, w * z)[..., None])[..., 0].T
-            theta = np.concatenate([mean, np.full((1, len(rho)), tau2), rho[None]])
-            value = log_likelihood(data, theta)
-            better = value > top
-            best[:, better], top[better] = theta[:, better], value[better]
-    return best
+    return _result(data, theta[:, best], height[best], done[best])
 
 
 def _result(data: Selected, theta: FloatArray, height: FloatArray, done: npt.NDArray[np.bool_]) -> Copas:

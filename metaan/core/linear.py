@@ -24,7 +24,7 @@ from metaan.core.wls import Score
 __all__ = ["ESTIMATORS", "Design", "Fit", "at", "log_likelihood", "profile_limits", "q_limits", "trace"]
 
 FloatArray = npt.NDArray[np.float64]
-_ROOM: Final = 150_000  # numbers in the largest array of a search, shared by the products of columns
+_ROOM: Final = 64_000  # numbers in the largest array of a search
 _ALIKE: Final = 1e4  # ratio of variances up to which sums have all digits
 _POLISH: Final = 1e-3  # longest last step, relative: what the sums leave is rounding
 
@@ -154,11 +154,10 @@ def _q_root(data: Design, target: FloatArray | float) -> FloatArray:
 
 def _maximum(data: Design, *, restricted: bool) -> FloatArray:
     """Global maximum of the likelihood, by sums over studies and a last step by the better conditioned factors."""
-    k, p = data.x.shape[-2:]
-    scale = k / (1 / data.v).sum(axis=-1)
+    scale = data.k / (1 / data.v).sum(axis=-1)
     sums = Lines.of(data.y, data.v, data.x)
-    t = search(sums, scale=scale, limit=_largest(data), restricted=restricted, room=_ROOM // (p * (p + 1) // 2)).tau2
-    if data.v.max() < _ALIKE * data.v.min():
+    t = search(sums, scale=scale, limit=_largest(data), restricted=restricted, room=_ROOM).tau2
+    if data.v0.max() < _ALIKE * data.v.min():
         return t
     of = _score(data, t, restricted=restricted)
     slope = 2 * of.b * of.c - of.d * of.a

@@ -51,17 +51,19 @@ class Lines(NamedTuple):
             if t.ndim == 1
             else Lines(self.y[:, None], self.v[:, None], self.x[:, :, None], self.products[:, :, None])
         )
-        w, e, _, inverse = at._solved(t)
-        p, squared, weighted = len(inverse), w * w, w * e
+        w, e, left, inverse = at._solved(t)
+        weighted = np.multiply(w, e, out=left)
         moment = [dot(column, weighted) for column in at.x]
         a, c = dot(e, e), dot(weighted, e) - _form(inverse, moment)
         if not restricted:
-            return Score(a, w.sum(axis=0), c, squared.sum(axis=0))
-        second = at._sums(squared)
+            return Score(a, w.sum(axis=0), c, dot(w, w))
+        p, squared = len(inverse), np.multiply(w, w, out=left)
+        second, total = at._sums(squared), squared.sum(axis=0)
+        squared *= w
         through = [[sum(inverse[i][m] * second[m][j] for m in range(p)) for j in range(p)] for i in range(p)]
         b = w.sum(axis=0) - sum(through[i][i] for i in range(p))
         twice = sum(through[i][j] * through[j][i] for i in range(p) for j in range(p))
-        return Score(a, b, c, squared.sum(axis=0) - 2 * _trace(inverse, at._sums(squared * w)) + twice)
+        return Score(a, b, c, total - 2 * _trace(inverse, at._sums(squared)) + twice)
 
     def log_likelihood(self, t: FloatArray, *, restricted: bool) -> FloatArray:
         """Profile likelihood at t of shape (n,), but for constants."""
@@ -73,15 +75,20 @@ class Lines(NamedTuple):
         return np.asarray(-deviance / 2)
 
     def _solved(self, t: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, list[list[FloatArray]]]:
-        """Weights, Py, residuals, and the inverse of the normal matrix."""
-        w = 1 / (self.v + t)
+        """Weights, Py, residuals, and the inverse of the normal matrix.
+
+        In place: new memory for every product would take most of the time.
+        """
+        w = self.v + t
+        np.divide(1.0, w, out=w)
         inverse = _inverse(self._sums(w))
-        weighted = w * self.y
-        right = [dot(column, weighted) for column in self.x]
-        left = self.y
+        part = w * self.y
+        right = [dot(column, part) for column in self.x]
+        left = np.empty_like(w)
+        left[...] = self.y
         for row, column in zip(inverse, self.x, strict=True):
-            left = left - column * sum(a * b for a, b in zip(row, right, strict=True))
-        return w, w * left, left, inverse
+            left -= np.multiply(column, sum(a * b for a, b in zip(row, right, strict=True)), out=part)
+        return w, np.multiply(w, left, out=part), left, inverse
 
     def _sums(self, w: FloatArray) -> list[list[FloatArray]]:
         """x' diag(w) x."""

@@ -280,16 +280,23 @@ def _moments(problem: Problem, m: FloatArray, s: FloatArray, count: int) -> Floa
     """Expectations of He0 ... He4, or of He0 alone, over each cell, (n, k, count, C)."""
     cells, scale, place = problem.cells, np.sqrt(problem.v) / s, m / s
     edge = scale[..., None] * cells.ends - place[..., None]
-    whole = np.empty((*m.shape, count, cells.ends.size + 1))
-    whole[..., 0, :] = _between(edge)
+    primitive = np.zeros((*m.shape, count, cells.ends.size + 2))
+    above = edge > 0
+    primitive[..., 0, 1:-1] = np.where(above, -1.0, 1.0) * ndtr(
+        -np.abs(edge)
+    )  # less 1 above 0, where it keeps its digits
     if count > 1:
         density = np.exp(-edge * edge / 2) / _SQRT_2PI
-        primitive = np.zeros((*m.shape, count - 1, cells.ends.size + 2))
-        primitive[..., 0, 1:-1] = -density
-        primitive[..., 1, 1:-1] = -edge * density
-        primitive[..., 2, 1:-1] = (1 - edge * edge) * density
-        primitive[..., 3, 1:-1] = (3 - edge * edge) * edge * density
-        whole[..., 1:, :] = primitive[..., 1:] - primitive[..., :-1]
+        primitive[..., 1, 1:-1] = -density
+        primitive[..., 2, 1:-1] = -edge * density
+        primitive[..., 3, 1:-1] = (1 - edge * edge) * density
+        primitive[..., 4, 1:-1] = (3 - edge * edge) * edge * density
+    whole = primitive[..., 1:] - primitive[..., :-1]
+    about_zero = np.zeros((*m.shape, cells.ends.size + 1))
+    about_zero[..., :-1] = above
+    about_zero[..., 1:] -= above
+    about_zero[..., -1] += 1
+    whole[..., 0, :] += about_zero
     if cells.z.size == 0:
         return whole
     e = cells.constant.size
@@ -305,15 +312,6 @@ def _moments(problem: Problem, m: FloatArray, s: FloatArray, count: int) -> Floa
         made[..., 3, e:] = (squared - 3) * u * f
         made[..., 4, e:] = ((squared - 6) * squared + 3) * f
     return made
-
-
-def _between(edge: FloatArray) -> FloatArray:
-    """Normal probabilities between ascending edges, and beyond the outer ones, from the tail that is nearer."""
-    one = np.ones((*edge.shape[:-1], 1))
-    below = np.concatenate([0 * one, ndtr(edge), one], axis=-1)
-    above = np.concatenate([one, ndtr(-edge), 0 * one], axis=-1)
-    upper = np.concatenate([one < 0, edge > 0], axis=-1)
-    return np.asarray(np.where(upper, above[..., :-1] - above[..., 1:], below[..., 1:] - below[..., :-1]))
 
 
 def _by_coefficients(x: FloatArray, value: FloatArray, local: FloatArray, curve: FloatArray) -> At:

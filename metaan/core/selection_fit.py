@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtri
 
-from metaan.core.linear import ESTIMATORS, Design, at, log_likelihood
+from metaan.core.linear import ESTIMATORS, Design, at
 from metaan.core.roots import bracketed_root
-from metaan.core.selection import At, Problem, Rule, evaluate, problem_of
-from metaan.core.selection import log_likelihood as loglik_at
+from metaan.core.selection import At, Problem, Rule, evaluate, log_likelihood, problem_of
 from metaan.core.tau2 import maximum_likelihood
 from metaan.core.wls import Data, FloatArray
 
@@ -30,7 +29,7 @@ _LOWEST: Final = {"step": 1e-10, "beta": 1e-5}
 _LARGEST: Final = 1e4  # tau2 in units of the spread of the effects
 _STEPS: Final = 200
 _LONGEST: Final = 1.5  # step on a logarithmic scale
-_DONE: Final = 1e-12  # what a step promises to add to the log-likelihood, after which one more is taken
+_DONE: Final = 1e-9  # what a step promises to add to the log-likelihood, after which one more is taken
 _RULES: Final = (64, 128, 256, 512)
 _AGREE: Final = 1e-9  # log-likelihoods of two rules
 _COARSE: Final = 24
@@ -123,7 +122,8 @@ def _start(of: Given) -> tuple[FloatArray, float, float, FloatArray]:
     else:
         tau2 = max(0.0, float(ESTIMATORS["ML"](Design(of.y[None], of.v[None], of.x[None]))[0]))
     fit = at(one, tau2)
-    return fit.beta, tau2, float(log_likelihood(one, tau2, restricted=False)), fit.r
+    loglik = -(of.y.size * np.log(2 * np.pi) - np.log(fit.w).sum() + float(fit.Q)) / 2
+    return fit.beta, tau2, float(loglik), fit.r
 
 
 def _problem(of: Given, turn: FloatArray, nodes: int) -> Problem:
@@ -170,7 +170,7 @@ def _scan(of: Given, scale: _Scale, gamma: FloatArray, tau2: float) -> tuple[Flo
     d, t, m = (part.ravel() for part in np.indices((len(deltas), spreads.size, len(means))))
     points = np.column_stack([means[m], scale.places(np.column_stack([spreads[t], deltas[d]]))])
     with np.errstate(all="ignore"):
-        loglik = loglik_at(problem, points[:, :p], spreads[t], deltas[d])
+        loglik = log_likelihood(problem, points[:, :p], spreads[t], deltas[d])
     loglik = np.where(np.isfinite(loglik), loglik, -np.inf).reshape(len(deltas), spreads.size, len(means))
     chosen, pinned = [], []
     for at_zero in (False, True) if of.random else (True,):

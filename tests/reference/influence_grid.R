@@ -28,13 +28,11 @@ lee <- escalc("OR", ai = ai, n1i = n1i, ci = ci, n2i = n2i, data = of("dat.lee20
 lin <- escalc("RR", ai = ai, n1i = n1i, ci = ci, n2i = n2i, data = subset(of("dat.linde2005"), !is.na(ai)))
 vie <- escalc("OR", ai = xTi, n1i = nTi, ci = xCi, n2i = nCi, data = of("dat.viechtbauer2021"), add = .5, to = "only0")
 lao <- escalc("RR", ai = ai, n1i = n1i, ci = ci, n2i = n2i, data = of("dat.laopaiboon2015"))
-coh <- escalc("ZCOR", ri = ri, ni = ni, data = of("dat.cohen1981"))
 SETS <- list(
   bcg_latitude = with_mods(bcg, ~ ablat, "dat.bcg, log risk ratio on latitude"),
   bcg_year_alloc = with_mods(bcg, ~ year + alloc, "dat.bcg, log risk ratio on year and allocation"),
   bcg_quadratic = with_mods(bcg, ~ year + I((year - 1960)^2), "dat.bcg, log risk ratio on year and its square"),
   raudenbush1985 = with_mods(of("dat.raudenbush1985"), ~ weeks, "dat.raudenbush1985 on weeks of contact"),
-  hackshaw1998 = with_mods(of("dat.hackshaw1998"), ~ year, "dat.hackshaw1998, log odds ratio on year"),
   begg1989 = with_mods(of("dat.begg1989"), ~ 0 + trt, "dat.begg1989 on treatment, no intercept"),
   bangertdrowns2004 = with_mods(of("dat.bangertdrowns2004"), ~ length + wic, "dat.bangertdrowns2004 on length and writing in class"),
   debruin2009 = with_mods(deb, ~ scq, "dat.debruin2009, logit of rates on quality of care"),
@@ -45,7 +43,6 @@ SETS <- list(
   linde2005 = with_mods(lin, ~ group, "dat.linde2005, log risk ratio on group"),
   viechtbauer2021 = with_mods(vie, ~ dose, "dat.viechtbauer2021, log odds ratio on dose"),
   laopaiboon2015 = with_mods(lao, ~ age, "dat.laopaiboon2015, log risk ratio on age"),
-  cohen1981 = with_mods(coh, ~ sqrt(ni), "dat.cohen1981, Fisher's z on the root of n"),
   bonett2010 = with_mods(bon, ~ 1, "dat.bonett2010, transformed alpha, no moderator"),
   outlier = with_mods(data.frame(yi = c(.1, .12, .08, .15, 1.9, .11, .2), vi = c(.02, .03, .02, .04, .03, .05, .02), x = c(1, 2, 4, 3, 5, 2, 9)),
                       ~ x, "made up: one study far out")
@@ -83,7 +80,7 @@ pooled <- function(set, method, test) {
   around <- radial(made$fit)
   quantiles <- qqnorm(made$fit, envelope = FALSE)
   list(baujat = columns(made$baujat, c("x", "y")), rstandard = vec(rstandard(made$fit)$z),
-       radial = list(x = vec(around$x), z = vec(around$z)), qq = list(x = vec(quantiles$x), y = vec(quantiles$y)))
+       radial = list(x = vec(around$x), z = vec(around$y)), qq = list(x = vec(quantiles$x), y = vec(quantiles$y)))
 }
 grid <- function(f, set) lapply(setNames(METHODS, METHODS), function(method) lapply(TESTS, function(test) f(set, method, test)))
 regressions <- lapply(SETS, function(set) {
@@ -105,12 +102,11 @@ TIMES <- list(nielweise2008 = times(of("dat.nielweise2008")), hart1999 = times(o
 moved <- function(fit) {
   found <- rstudent(fit)
   around <- suppressWarnings(baujat(fit))
-  keep <- fit$not.na.yivi & is.finite(found$z)
   list(z = vec(found$z), x = vec(around$x), y = vec(around$y))
 }
 two_by_two <- function(d, measure) {
   call <- list(ai = d$events_t, n1i = d$total_t, ci = d$events_c, n2i = d$total_c)
-  suppressWarnings(if (measure == "PETO") do.call(rma.peto, call) else do.call(rma.mh, c(call, measure = measure)))
+  suppressWarnings(if (measure == "PETO") do.call(rma.peto, c(call, add = 0)) else do.call(rma.mh, c(call, measure = measure)))
 }
 tables <- lapply(TABLES, function(d) c(list(columns = lapply(d, vec)), lapply(c(OR = "OR", RR = "RR", RD = "RD", PETO = "PETO"), function(m) moved(two_by_two(d, m)))))
 person_time <- lapply(TIMES, function(d) c(list(columns = lapply(d, vec)), lapply(c(IRR = "IRR", IRD = "IRD"), function(m)
@@ -145,7 +141,7 @@ nested <- lapply(NESTED, function(case) {
     else c(out, list(z = vec(residual$z)))
   }
   # as tight as every refit allows
-  for (control in list(list(rel.tol = 1e-12), list(rel.tol = 1e-11), list(rel.tol = 1e-10), list(rel.tol = 1e-9), list(optimizer = "BFGS", reltol = 1e-14), list())) {
+  for (control in list(list(optimizer = "optim", optmethod = "BFGS", reltol = 1e-16), list(rel.tol = 1e-10), list(rel.tol = 1e-9), list())) {
     made <- try({
       fit <- suppressWarnings(rma.mv(yi, V, mods = X, intercept = FALSE, random = random, data = d, method = "REML", control = control))
       list(estimates = every(fit), clusters = every(fit, cluster = d[[levels[1]]]))

@@ -18,6 +18,7 @@ from metaan.measures.record import effects
 from metaan.models.location_scale_result import LocationScaleResult
 from metaan.models.regress import regress
 from metaan.models.regress_result import RegressResult
+from metaan.names import COLUMNS
 
 RNG = np.random.default_rng(1)
 K = 24
@@ -85,7 +86,7 @@ def test_a_scale_without_moderators_is_the_usual_model():
         assert fit.tau2 == pytest.approx(np.full(K, plain.tau2), rel=1e-7)
         assert fit.loglik == pytest.approx(plain.loglik, abs=1e-10)
         assert fit.se == pytest.approx(plain.se, rel=1e-6)
-        assert (fit.QE, fit.QM) == pytest.approx((plain.QE, plain.QM), rel=1e-6)
+        assert pytest.approx((plain.QE, plain.QM), rel=1e-6) == (fit.QE, fit.QM)
         assert math.isnan(fit.LRT)
         assert fit.predict({"x": 2003}).pi_low[0] == pytest.approx(plain.predict({"x": 2003}).pi_low[0], abs=1e-6)
 
@@ -226,6 +227,7 @@ def test_views():
     for part in ("24 studies", "log tau2 ~ z + group", "REML", "One tau2"):
         assert part in text
     frame = fit.to_frame()
+    assert {*frame, *fit.studies(), *fit.predict()} <= set(COLUMNS)
     assert frame.part.tolist() == ["location"] * 3 + ["scale"] * 4
     assert frame.estimate.to_numpy() == pytest.approx(np.concatenate([fit.estimate, fit.scale_estimate]))
     assert len(fit.studies()) == K

@@ -15,6 +15,7 @@ from metaan.measures.effect_size import effect_size
 from metaan.measures.record import effects
 from metaan.models.pool import pool
 from metaan.models.regress import regress
+from metaan.names import COLUMNS
 
 RNG = np.random.default_rng(4)
 V = RNG.uniform(0.01, 0.2, 40)
@@ -204,17 +205,18 @@ def test_too_few_studies():
 def test_tables():
     sel = selection_model(EFF, steps=[0.025, 0.5])
     table = sel.weights_frame()
-    assert list(table.p_high) == [0.025, 0.5, 1.0]
+    assert list(table.p_to) == [0.025, 0.5, 1.0]
     assert table.delta[0] == 1
     assert table.studies.sum() == 40
     curve = sel.weight_function()
-    assert curve.weight[curve.p <= 0.025].unique().tolist() == [1.0]
-    assert curve.weight.iloc[-1] == pytest.approx(sel.delta[1])
-    assert (curve.low <= curve.weight).all()
-    assert (curve.weight <= curve.high).all()
+    assert curve.chance[curve.p <= 0.025].unique().tolist() == [1.0]
+    assert curve.chance.iloc[-1] == pytest.approx(sel.delta[1])
+    assert (curve.low <= curve.chance).all()
+    assert (curve.chance <= curve.high).all()
     power = selection_model(EFF, kind="power").weight_function()
-    assert power.weight[0] == pytest.approx(1, abs=1e-3)
+    assert power.chance[0] == pytest.approx(1, abs=1e-3)
     frame = sel.to_frame()
+    assert {*table, *curve, *frame} <= set(COLUMNS)
     assert frame.term.tolist() == ["Intercept"]
     assert frame.attrs["notes"] == [str(note) for note in sel.notes]
 

@@ -1,0 +1,132 @@
+"""Multiverse of rows of the evidence base: the selection is varied as `load` would."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import metaan
+from metaan.errors import InputError, OptionError, OverlapWarning
+
+ASK = {"outcome": "complete_response"}
+EXACT = {"models": "glmm", "links": "logit", "tests": "t"}
+DATA = ["unit", "overlaps", "counts", "confidence", "denominators"]
+
+
+def load(**options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OverlapWarning)
+        return metaan.load("electrochemotherapy", **ASK, **options)
+
+
+@pytest.fixture(scope="module")
+def trials():
+    return load(unit="lesion", overlaps="prefer_largest")
+
+
+@pytest.fixture(scope="module")
+def found(trials):
+    return metaan.multiverse(trials, units=["lesion", "patient"], overlaps=["prefer_largest", "keep"], **EXACT)
+
+
+def test_each_set_is_what_load_gives(found):
+    assert set(found.table["unit"]) == {"lesion", "patient"}
+    for row in found.table.itertuples():
+        rows = load(unit=row.unit, overlaps=row.overlaps, counts=row.counts, confidence=row.confidence)
+        rows = metaan.denominators(rows, policy=row.denominators)
+        res = metaan.glmm("PLO", rows, events="events", total="total", study="study").back()
+        np.testing.assert_allclose(
+            [row.estimate, row.ci_low, row.ci_high, row.tau2],
+            [res.estimate, res.ci_low, res.ci_high, res.tau2],
+            rtol=1e-9,
+        )
+        assert (row.k, row.n) == (len(rows), rows["total"].sum())
+
+
+def test_the_same_rows_count_once_and_the_twin_is_listed(found):
+    twins = found.excluded[found.excluded["reason"].str.contains("the same rows as")]
+    # two levels of each of the five choices of the data
+    assert len(found.table) + len(twins) == 2**5
+    assert not found.table.duplicated(["unit", "k", "n", "estimate"]).any()
+    assert (twins["model"] == "any").all()
+    assert not set(map(tuple, twins[DATA].to_numpy())) & set(map(tuple, found.table[DATA].to_numpy()))
+
+
+def test_units_are_summed_up_apart_unless_asked(found):
+    assert found.summary()["unit"].tolist() == ["lesion", "patient"]
+    assert found.summary()["analyses"].sum() == found.analyses
+    mixed = found.summary(mixed=True)
+    assert len(mixed) == 1
+    assert "unit" not in mixed.columns
+    assert mixed["lowest"].iloc[0] == found.summary()["lowest"].min()
+    assert "unit" not in found.importance()["choice"].tolist()
+    assert "unit" in found.importance(mixed=True)["choice"].tolist()
+    curve = found.curve()
+    assert (curve["rank"] == 1).sum() == 2
+    assert found.curve(mixed=True)["rank"].is_unique
+    assert "Rate per lesion" in str(found)
+    assert "Rate per patient" in str(found)
+
+
+def test_patients_counted_twice_are_noted(found, trials):
+    assert "overlap" in {note.code for note in found.notes}
+    usual = metaan.multiverse(trials, **EXACT)
+    assert usual.choices["overlaps"] == ("prefer_largest", "prefer_primary")
+    assert usual.choices["unit"] == ("lesion",)
+    assert {note.code for note in usual.notes} == {"lesions"}
+
+
+def test_rows_that_were_changed_are_held_and_noted(trials):
+    fewer = trials[trials["year"] > 2000]
+    found = metaan.multiverse(fewer, **EXACT)
+    assert found.table["k"].tolist() == [len(fewer)]
+    assert "data-held" in {note.code for note in found.notes}
+    with pytest.raises(InputError, match="changed after it was loaded"):
+        metaan.multiverse(fewer, overlaps="keep", **EXACT)
+    corrected = metaan.design_effect(trials, icc=0.3, cluster_size="median")
+    res = metaan.glmm("PLO", corrected, events="events", total="total", study="study").back()
+    held = metaan.multiverse(corrected, **EXACT)
+    np.testing.assert_allclose(held.table["estimate"], [res.estimate], rtol=1e-9)
+    with pytest.raises(InputError, match="other columns than events"):
+        metaan.multiverse(trials, events="n_patients", total="total", overlaps="keep")
+
+
+def test_a_selection_without_rows_fails_and_stays():
+    few = metaan.load("miltefosine", **ASK)
+    found = metaan.multiverse(few, counts=["derived", "printed"], confidence=["medium", "high"], **EXACT)
+    table = found.table
+    failed = table["reason"] != ""
+    for row in table.itertuples():
+        ask = {"counts": row.counts, "confidence": row.confidence, "overlaps": row.overlaps}
+        if row.reason:
+            with pytest.raises(InputError, match="No row of miltefosine is left"):
+                metaan.load("miltefosine", **ASK, **ask)
+            assert row.reason.startswith("No row of miltefosine is left")
+            assert np.isnan(row.estimate)
+            assert row.k == 0
+        else:
+            assert row.k == len(metaan.load("miltefosine", **ASK, **ask))
+    assert failed.sum() == found.summary()["failed"].sum()
+
+
+def test_a_table_that_has_no_other_selection_is_held():
+    rows = metaan.load("spratt2014", **ASK)
+    found = metaan.multiverse(rows, **EXACT)
+    assert found.analyses == 1
+    assert "data-held" in {note.code for note in found.notes}
+    with pytest.raises(InputError, match="no file of single arms"):
+        metaan.multiverse(rows, confidence="high", **EXACT)
+
+
+@pytest.mark.parametrize(
+    ("ask", "text"),
+    [
+        ({"overlaps": "raise"}, "overlaps='raise' is not known"),
+        ({"units": "lesions"}, "Did you mean 'lesion'"),
+        ({"denominators": "itt2"}, "Did you mean 'itt'"),
+        ({"confidence": ()}, "confidence is empty"),
+    ],
+)
+def test_unknown_levels_are_refused(trials, ask, text):
+    with pytest.raises(OptionError, match=text):
+        metaan.multiverse(trials, **ask)
