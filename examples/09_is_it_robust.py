@@ -38,7 +38,7 @@ print(
 small = metaan.small_study_effects(res)
 print(f"Small-study effects\n\n{small}\n")
 
-every = metaan.multiverse(trials, units=["lesion", "patient"], progress=False)
+every = metaan.multiverse(trials, units=["lesion", "patient"], icc=[0, 0.3])
 told = every.summary(threshold=HALF)
 print(f"The multiverse\n\n{every}\n")
 print(f"Which choice matters\n\n{every.importance().round(3).to_string(index=False)}\n")
@@ -63,13 +63,13 @@ for row in told.itertuples():
     side = {1: "all of them above", 0: "none of them above"}.get(row.share_above, f"{percent(row.share_above)} above")
     said.append(
         f"Per {row.unit}, {row.analyses} analyses give {percent(row.lowest, row.highest)} (median {percent(row.median)}"
-        f"), {side} {percent(HALF)}; in {percent(row.share_ci_above + row.share_ci_below)} the whole interval lies on "
+        f"), {side} {100 * HALF:g} %; in {percent(row.share_ci_above + row.share_ci_below)} the whole interval lies on "
         f"one side. What matters most is the {matters['choice']} ({matters['share_estimate']:.0f} % of the variance)."
     )
 agreed = {row.unit: "above" if row.share_above else "below" for row in told.itertuples() if row.share_above in (0, 1)}
 open_ = [unit for unit in told["unit"] if unit not in agreed]
-last = [f"per {unit} every estimate is {side} {percent(HALF)}" for unit, side in agreed.items()]
-last += [f"per {unit} the side of {percent(HALF)} hangs on the choices" for unit in open_]
+last = [f"per {unit} every estimate is {side} {100 * HALF:g} %" for unit, side in agreed.items()]
+last += [f"per {unit} the side of {100 * HALF:g} % hangs on the choices" for unit in open_]
 said.append(f"So {' and '.join(last)}; all lie at {percent(told['lowest'].min(), told['highest'].max())}.")
 print("What survives\n")
 print(fill(" ".join(said), 110))

@@ -21,6 +21,12 @@ from .analysis.criticism import predictive_check as predictive_check
 from .analysis.criticism_result import CheckResult as CheckResult
 from .analysis.difference import Difference as Difference
 from .analysis.difference import explain_difference as explain_difference
+from .analysis.excess import ExcessResult as ExcessResult
+from .analysis.excess import excess_significance as excess_significance
+from .analysis.failsafe import FailsafeResult as FailsafeResult
+from .analysis.failsafe import failsafe_n as failsafe_n
+from .analysis.gosh import gosh as gosh
+from .analysis.gosh_result import GoshResult as GoshResult
 from .analysis.grade import grade_table as grade_table
 from .analysis.grade_result import GradeRow as GradeRow
 from .analysis.grade_result import GradeTable as GradeTable
@@ -33,6 +39,8 @@ from .analysis.outliers import outliers as outliers
 from .analysis.pet_peese import BiasRegression as BiasRegression
 from .analysis.pet_peese import PetPeeseResult as PetPeeseResult
 from .analysis.pet_peese import pet_peese as pet_peese
+from .analysis.permutation import permutation_test as permutation_test
+from .analysis.permutation_result import PermutationResult as PermutationResult
 from .analysis.predictive import precision_n as precision_n
 from .analysis.predictive import predictive as predictive
 from .analysis.predictive_result import PrecisionResult as PrecisionResult

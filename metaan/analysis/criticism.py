@@ -58,6 +58,7 @@ def normality_check(res: PoolResult | RegressResult, *, n: int = 2000, seed: int
     n : int, default 2000
         Data sets drawn from the fitted model, at least 99.
     seed : int, default 1
+        Of the random numbers.
 
     Returns
     -------
@@ -132,6 +133,7 @@ def predictive_check(
     n : int, default 2000
         Data sets drawn, at least 99.
     seed : int, default 1
+        Of the random numbers.
     level : float, default 0.95
         Of the ranges of simulated values.
 
@@ -273,7 +275,9 @@ def heteroscedasticity_test(
     kind : {"lr", "score"}
         Likelihood-ratio test, or score test, which needs the common tau2 alone.
     method : {"REML", "ML"}
+        Restricted or full maximum likelihood.
     missing : {"raise", "drop"}, default "raise"
+        What to do with a study whose moderators are not all known; dropping is noted.
 
     Returns
     -------

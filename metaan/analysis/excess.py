@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,7 +15,6 @@ from metaan.analysis.adjusted import plain
 from metaan.analysis.nulls import inherited, significance_level, tested
 from metaan.analysis.test_result import TestResult
 from metaan.core.excess import TESTS, power, significant
-from metaan.core.roots import bracketed_root
 from metaan.errors import Note, OptionError
 from metaan.models.results import PoolResult
 from metaan.validate import FloatArray, Frozen, Option
@@ -49,8 +49,15 @@ DIRECTION: Final = Option(
     },
     "greater",
 )  # fmt: skip
+_LIMITS: Final = {
+    "greater": [("theta_lim", "greater", 1)],
+    "less": [("theta_lim", "less", 1)],
+    "two-sided": [("theta_lim", "greater", 2), ("theta_lim_far", "less", 2)],
+}
+"""Limit estimates: the p-value that is looked at, and the share of its level."""
 _SYMBOL: Final = {"exact": "O", "binomial": "O", "chi2": "chi2"}
-_FAR: Final = 200  # doublings of a standard error within which the limit estimate is sought
+_DOUBLINGS: Final = 200  # of the smallest standard error, within which a limit estimate is sought
+_FEW: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -58,7 +65,8 @@ class ExcessResult(TestResult, Frozen):
     """Result of `metaan.excess_significance`.
 
     As `TestResult`, whose `statistic` is the number of significant studies (test "chi2": Pearson's chi2) and whose
-    `values` are O, E, ratio (O/E), theta, tau2, null, alpha, limit_alpha, theta_lim and, two-sided, theta_lim_far; and:
+    `values` are O, E, ratio (O/E), theta, tau2, H0 (null), alpha, limit_alpha, theta_lim and, two-sided,
+    theta_lim_far; and:
 
     Parameters
     ----------
@@ -139,7 +147,8 @@ def excess_significance(
 
     `theta_lim` is the effect at which the p-value is `limit_alpha`: the true effect must be farther from the null to
     make O credible. It is sought from the null in the direction of theta (`alternative` if one-sided), tau2 held. NaN
-    where no such effect exists. With direction "two-sided" theta_lim_far is the one with too few significant studies.
+    where no such effect exists. Direction "two-sided" has one with too many significant studies and, theta_lim_far, one
+    with too few, each by its one-sided p-value at half of `limit_alpha`.
 
     An estimate inflated by selection makes E too large and the test conservative. Heterogeneity that the model does not
     have makes O differ from E without any bias, and a large p-value proves nothing where E is small.
@@ -170,27 +179,31 @@ def excess_significance(
     def powers(shift: float) -> FloatArray:
         return power(np.array([shift]), eff.vi, tau2, level, alternative)
 
-    def pvalue(shift: float) -> float:
-        return TESTS[test](observed, powers(shift), direction)
+    def pvalue_at(which: str, distance: float) -> float:
+        return TESTS[test](observed, powers(sign * distance), which)
 
     own = powers(at - null)
     expected = float(own.sum())
     sign = -1.0 if alternative == "less" or (alternative == "two-sided" and at < null) else 1.0
-    near, far = _limits(lambda x: pvalue(sign * x), lambda x: float(powers(sign * x).sum()) - observed, limit,
-                        direction, math.sqrt(float(eff.vi.min())))  # fmt: skip
+    limits = {
+        name: null + sign * _limit(partial(pvalue_at, one), limit / share, math.sqrt(float(eff.vi.min())))
+        for name, one, share in _LIMITS[direction]
+    }
     values = {
-        "O": float(observed), "E": expected, "ratio": observed / expected, "theta": at, "tau2": tau2, "null": null,
-        "alpha": level, "limit_alpha": limit, "theta_lim": null + sign * near,
-    } | ({"theta_lim_far": null + sign * far} if direction == "two-sided" else {})  # fmt: skip
-    chi2 = (observed - expected) ** 2 * eff.k / (expected * (eff.k - expected)) if expected < eff.k else math.nan
+        "O": float(observed), "E": expected, "ratio": observed / expected if expected else math.nan, "theta": at,
+        "tau2": tau2, "H0": null, "alpha": level, "limit_alpha": limit,
+        **limits,
+    }  # fmt: skip
+    spread = expected * (eff.k - expected) / eff.k
+    chi2 = (observed - expected) ** 2 / spread if spread > 0 else math.nan
     return ExcessResult(
         test="Test of excess significance (Ioannidis & Trikalinos 2007)",
         null="as many significant studies as their power lets expect", symbol=_SYMBOL[test],
         statistic=chi2 if test == "chi2" else float(observed), df=1.0 if test == "chi2" else math.nan,
-        pvalue=pvalue(at - null), k=eff.k, measure=eff.measure,
+        pvalue=TESTS[test](observed, own, direction), k=eff.k, measure=eff.measure,
         model=f"Studies {alternative} at {level:g}; {TEST.choices[test]}; {DIRECTION.choices[direction]}",
-        values=values, notes=(*_notes(eff.k, expected, tau2, near), *inherited(eff)), power=own, significant=seen,
-        study=eff.study,
+        values=values, notes=(*_notes(expected, tau2, limits["theta_lim"], direction), *inherited(eff)),
+        power=own, significant=seen, study=eff.study,
     )  # fmt: skip
 
 
@@ -202,17 +215,28 @@ def _finite(value: Any, name: str) -> float:
     return float(value)
 
 
-def _limits(
-    pvalue: Callable[[float], float], more: Callable[[float], float], limit: float, direction: str, unit: float
-) -> tuple[float, float]:
-    """Distances from the null, near and far, at which the p-value is the limit; `more` is E - O, which rises.
+def _limit(pvalue: Callable[[float], float], limit: float, unit: float) -> float:
+    """Distance from the null at which a p-value that rises, or falls, crosses the limit; NaN if it does not."""
+    from scipy.optimize import brentq
 
-    "greater": the p-value rises from the null on; "less": it falls; "two-sided": it does one after the other.
-    """
-    top = next((unit * 2.0**i for i in range(_FAR) if more(unit * 2.0**i) >= 0), math.inf)
-    end = next((unit * 2.0**i for i in range(_FAR) if pvalue(unit * 2.0**i) <= limit), math.nan)
-    near = far = math.nan
-    if direction != "less" and pvalue(0.0) <= limit:
-        high = next((unit * 2.0**i for i in range(-60, _FAR) if pvalue(unit * 2.0**i) > limit), math.nan)
-        near = _crossing(pvalue, limit, 0.0, high)
-    return near, far
+    below = pvalue(0.0) <= limit
+    steps = (unit * 2.0**i for i in range(_DOUBLINGS))
+    beyond = next((x for x in steps if (pvalue(x) <= limit) != below), math.nan)
+    if math.isnan(beyond):
+        return math.nan
+    return float(brentq(lambda x: pvalue(x) - limit, 0.0, beyond, xtol=1e-13 * unit, rtol=1e-13))
+
+
+def _notes(expected: float, tau2: float, limit: float, direction: str) -> tuple[Note, ...]:
+    notes = []
+    if expected < _FEW:
+        text = f"{expected:.2g} significant studies are expected: with so few the test has little power."
+        notes.append(Note("low-power", text))
+    if tau2 > 0:
+        text = "The studies' effects vary (tau2 > 0): an excess may be heterogeneity of another form, not selection."
+        notes.append(Note("heterogeneity", text))
+    if math.isnan(limit):
+        why = "even without an effect there is no excess" if direction != "less" else "no effect leaves too few"
+        notes.append(Note("no-limit", f"No limit estimate: {why}."))
+    text = "Exploratory: an excess does not say why (selection, flexible analysis, fraud), nor in which studies."
+    return (*notes, Note("exploratory", text))

@@ -33,7 +33,19 @@ KIND: Final = Option(
     },
     "rosenthal",
 )
-_FIELDS: Final = ("kind", "n", "exact", "tolerance", "estimate", "target", "statistic", "pvalue", "alpha", "k", "measure")
+_FIELDS: Final = (
+    "kind",
+    "n",
+    "exact",
+    "tolerance",
+    "estimate",
+    "target",
+    "statistic",
+    "pvalue",
+    "alpha",
+    "k",
+    "measure",
+)
 _ROUNDING: Final = 1e-9
 
 
@@ -128,7 +140,12 @@ class _Found(NamedTuple):
 
 
 def failsafe_n(
-    res: PoolResult, *, kind: str = "rosenthal", target: float | None = None, weighted: bool = False, alpha: float = 0.05
+    res: PoolResult,
+    *,
+    kind: str = "rosenthal",
+    target: float | None = None,
+    weighted: bool = False,
+    alpha: float = 0.05,
 ) -> FailsafeResult:
     """How many studies without effect would make a result insignificant, or too small to matter.
 
@@ -139,8 +156,8 @@ def failsafe_n(
         effects and variances of its studies are read, not its model.
     kind : {"rosenthal", "orwin", "rosenberg"}
     target : float, optional
-        Mean effect, on the analysis scale (log ratios), that is too small to matter, for Orwin; its sign is made that of
-        the observed mean. Half of the observed mean by default, which is arbitrary: n is then k.
+        Mean effect, on the analysis scale (log ratios), that is too small to matter, for Orwin; its sign is made that
+        of the observed mean. Half of the observed mean by default, which is arbitrary: n is then k.
     weighted : bool, default False
         Weigh effects by 1/v in Orwin's mean.
     alpha : float, default 0.05

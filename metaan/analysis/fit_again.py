@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -78,7 +78,7 @@ def _interval(res: PoolResult) -> str:
 
 def _tables(res: PoolResult, keep: BoolArray) -> PoolResult:
     eff, spec = take(res.effects, keep), res.spec
-    cells = dict(eff.inputs or {})
+    cells: dict[str, Any] = dict(eff.inputs or {})
     if spec.method == "Peto":
         return peto(study=eff.study, level=spec.level, **cells)
     yates = cast("StratifiedResult", res).yates

@@ -271,10 +271,10 @@ class GoshResult(Told):
         return f"Measure: {spec.measure} ({kind.label}){shown}", model
 
     def _summaries(self) -> list[str]:
-        table = self.summary()
+        table = self.summary().to_dict("index")
         lines = []
         for name in (*self.terms[:_SHOWN], "I2"):
-            row = table.loc[name]
+            row = table[name]
             ends = f"90% of subsets {number(row['q05'])} to {number(row['q95'])}"
             every = f"all {number(row['min'])} to {number(row['max'])}"
             label, unit = ("Estimate" if name == "estimate" else name), " (%)" if name == "I2" else ""

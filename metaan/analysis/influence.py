@@ -71,9 +71,9 @@ def influence(res: PoolResult | RegressResult, *, by: Any = None) -> pd.DataFram
     a cluster, chi2(left_out). The rule is that of regressions without dffits and, for clusters, without hat.
     One row after the other is fitted.
 
-    Mantel-Haenszel and Peto: rstudent with the effect of the trial by itself (0.5 added where a cell is 0) and tau2 = 0,
-    as in metafor; dfbetas = (mu - mu_(i))/se. Trials that say nothing on the measure have no row: nothing changes
-    without them.
+    Mantel-Haenszel and Peto: rstudent with the effect of the trial by itself (for Mantel-Haenszel with 0.5 added where
+    a cell is 0) and tau2 = 0, as in metafor; dfbetas = (mu - mu_(i))/se. Trials that say nothing on the measure have no
+    row: nothing changes without them.
 
     For a GLMM there is no y_i. rstudent is the normal score of the count's predictive probability from the fit without
     i, Pr(X < x_i) + Pr(X = x_i)/2 with the study's effect N(mu_(i), tau2_(i) + se_(i)^2): a count that lies beyond

@@ -23,7 +23,7 @@ from metaan.analysis.refits import (
 from metaan.core.binomial import moments, trapezoid
 from metaan.core.count_scores import beta_scores, count_scores
 from metaan.core.deletion import Deletion, of_common, of_counts, of_effects, without_each
-from metaan.core.many import Many
+from metaan.core.many import BoolArray, Many
 from metaan.core.many_counts import picked
 from metaan.core.masked import Masked
 from metaan.core.wls import Data
@@ -33,6 +33,7 @@ from metaan.validate import FloatArray
 
 __all__ = ["Without", "check_studies", "without_studies"]
 
+_OF_INTERVALS: Final = ("no-pi", "pi-narrow", "profile-open", "hk-narrow")  # which the diagnostics do not have
 _END: Final = Note("no-diagnostics", "All counts are at one end: there is no finite estimate for a study to move.")
 
 
@@ -45,10 +46,10 @@ class Without(NamedTuple):
     notes: tuple[Note, ...]
 
 
-def check_studies(res: PoolResult, name: str, *, fewest: int = 2) -> None:
-    """Refuse what is no result of pool, glmm, beta_binomial, mantel_haenszel or peto, or of fewer studies."""
-    check_result(res, name, EVERY_MODEL)
-    if res.k < fewest:
+def check_studies(res: PoolResult, name: str) -> None:
+    """Refuse what is no result of pool, glmm, beta_binomial, mantel_haenszel or peto, or of one study."""
+    check_result(res, name, (*EVERY_MODEL, "regression", "multilevel"))
+    if res.k < 2:
         raise InputError(f"{name} needs at least two studies; the result has one.")
     if both_arms(res):
         raise OptionError(f"{name} takes no results of model='UM.FS' or 'UM.RS': see leave_one_out.")
@@ -60,7 +61,8 @@ def without_studies(res: PoolResult, name: str) -> Without:
     every, found = _MODELS[res.spec.model](res)
     same_fit(res, every, name)
     many = without_last(every)
-    notes = notes_of(many, res.effects.study, "without")
+    flags = {code: flag for code, flag in many.flags.items() if code not in _OF_INTERVALS}
+    notes = notes_of(flags, res.effects.study, "without")
     if res.spec.model != "normal" and any(note.code == "separated" for note in res.notes):
         notes += (_END,)
     return Without(found, many.columns, notes)
@@ -120,7 +122,7 @@ _MODELS: Final[Mapping[str, Callable[[PoolResult], tuple[Many, Deletion]]]] = {
 }  # fmt: skip
 
 
-def _each(k: int) -> np.ndarray:
+def _each(k: int) -> BoolArray:
     return with_all(~np.eye(k, dtype=bool))
 
 

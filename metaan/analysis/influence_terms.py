@@ -133,4 +133,4 @@ def _said(made: NestedDeleted, labels: tuple[str, ...]) -> tuple[Note, ...]:
         "sigma2-zero": (fits.sigma2 == 0).any(axis=1),
         "not-converged": fits.known & ~fits.converged,
     }
-    return notes_of(flags, labels, "without", SAID_OF_TERMS) + (Note("one-by-one", _ONE_BY_ONE),)
+    return (*notes_of(flags, labels, "without", SAID_OF_TERMS), Note("one-by-one", _ONE_BY_ONE))

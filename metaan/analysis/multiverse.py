@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -49,6 +50,7 @@ def multiverse(
     counts: Any = None,
     confidence: Any = None,
     denominators: Any = None,
+    icc: Any = None,
     level: float = 0.95,
     pi: str = "t",
     progress: bool = True,
@@ -83,6 +85,9 @@ def multiverse(
         "derived" and "printed" counts; "medium" and "high" confidence.
     denominators : str or sequence of str, optional
         Policies of `metaan.denominators`; "evaluable" and "itt" by default.
+    icc : float or sequence of float, optional
+        Correlations of the response of two lesions of one patient, in [0, 1], for `metaan.design_effect`, with the
+        median number of lesions per patient where a study does not tell. By default lesions count as independent.
     level : float, default 0.95
         Level of the intervals, in (0.5, 1).
     pi : {"t", "hts", "z", "simple", "none"}
@@ -130,10 +135,12 @@ def multiverse(
     20
     >>> result.summary(threshold=0.1)[["analyses", "lowest", "median", "highest", "share_above"]].round(3)
        analyses  lowest  median  highest  share_above
-    0        20   0.083   0.099    0.118         0.45
+    0        20   0.083   0.096    0.118          0.5
     """
+    started = time.monotonic()
     data = {
         "units": units, "overlaps": overlaps, "counts": counts, "confidence": confidence, "denominators": denominators,
+        "icc": icc,
     }  # fmt: skip
     model = {
         "models": models, "measures": measures, "links": links, "methods": methods, "tests": tests,
@@ -141,7 +148,7 @@ def multiverse(
     }  # fmt: skip
     asked, sets = _read(trials, Columns(events, total, study), model, data, level, pi)
     plan, excluded = _plan(asked, sets)
-    table = _table(plan, sets.sets, asked, progress)
+    table = _table(plan, sets.sets, asked, _bar(len(plan), started, progress))
     check_answers(table)
     scale = KINDS[asked.measures[0]].scale if isinstance(trials, Effects) else "rate"
     notes = data_notes(trials.data if isinstance(trials, Effects) else trials) + sets.notes + asked.notes
@@ -186,16 +193,22 @@ def _plan(asked: Models, sets: Sets) -> tuple[pd.DataFrame, pd.DataFrame]:
     return plan, pd.DataFrame(out, columns=[*names, *MODEL_CHOICES, "reason"])
 
 
-def _table(plan: pd.DataFrame, sets: tuple[Rows, ...], asked: Models, progress: bool) -> pd.DataFrame:
-    """The analyses with their results."""
-    import pandas as pd
+def _bar(total: int, started: float, progress: bool) -> Any:
+    """Progress bar that appears on a terminal once the call has taken longer than a second."""
     from tqdm import tqdm
 
     shown = progress and sys.stderr.isatty() and "PYTEST_CURRENT_TEST" not in os.environ
-    with tqdm(
-        total=len(plan), desc="multiverse", unit="analyses", delay=_PATIENCE, disable=not shown, leave=False,
-        file=sys.stderr,
-    ) as bar:  # fmt: skip
+    delay = max(0.0, _PATIENCE - (time.monotonic() - started))
+    return tqdm(
+        total=total, desc="multiverse", unit=" analyses", delay=delay, disable=not shown, leave=False, file=sys.stderr
+    )
+
+
+def _table(plan: pd.DataFrame, sets: tuple[Rows, ...], asked: Models, bar: Any) -> pd.DataFrame:
+    """The analyses with their results."""
+    import pandas as pd
+
+    with bar:
         found = fits(plan, sets, level=asked.level, pi=asked.pi, told=bar.update)
     own = plan["set"].to_numpy()
     sizes = {"k": [rows.k for rows in sets], "n": [float(np.sum(rows.total)) for rows in sets]}

@@ -17,7 +17,7 @@ __all__ = [
     "models_of_effects",
 ]  # fmt: skip
 
-DATA_CHOICES: Final = ("unit", "overlaps", "counts", "confidence", "denominators")
+DATA_CHOICES: Final = ("unit", "overlaps", "counts", "confidence", "denominators", "icc")
 MODEL_CHOICES: Final = ("model", "measure", "correction", "method", "test")
 NO_CORRECTION: Final = "none"
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Columns", "Rows", "Sets", "given_sets", "of_effects"]
 
 _KEPT: Final = "as given"
+_INDEPENDENT: Final = "0"  # correlation of lesions, and of patients, that are taken as they are
 _SAME: Final = ("row", "events", "total")
 _LOADED: Final = ("unit", "overlaps", "counts", "confidence")
 _DEFAULT: Final = {
@@ -40,6 +42,8 @@ class Rows:
     total: FloatArray
     study: tuple[str, ...]
     effects: Effects | None = None
+    effective: pd.DataFrame | None = None
+    """The table, where its counts are effective ones, after `metaan.design_effect`."""
     failed: str = ""
 
     @property
@@ -89,12 +93,9 @@ def given_sets(trials: pd.DataFrame, columns: Columns, asked: Mapping[str, Any])
     if held:
         if chosen:
             raise InputError(f"{', '.join(f'{name}=' for name in chosen)} select rows anew, but {held}.")
-        return Sets(sets=(_rows({"unit": own["unit"]}, trials, columns),), notes=(Note("data-held", _said(held)),))
-    return _selected(selection, own, _all_levels(own, asked), columns)
-
-
-def _said(held: str) -> str:
-    return f"The rows are taken as they are: {held}."
+        note = Note("data-held", f"The rows are taken as they are: {held}.")
+        return Sets(sets=(_rows({"unit": own["unit"]}, trials, columns),), notes=(note,))
+    return _selected(selection, _all_levels(own, asked), columns)
 
 
 def _options() -> dict[str, Option]:
@@ -120,7 +121,7 @@ def _all_levels(own: dict[str, str], asked: Mapping[str, Any]) -> dict[str, tupl
         else:
             first = (own[name],) if own[name] != "raise" else ()
             found[name] = tuple(dict.fromkeys((*first, *_DEFAULT.get(name, ()))))
-    return found
+    return found if asked["icc"] is None else found | {"icc": _correlations(asked["icc"])}
 
 
 def _held(trials: pd.DataFrame, selection: dict[str, Any], columns: Columns) -> str:
@@ -155,36 +156,71 @@ def _load(selection: dict[str, Any], changes: dict[str, str]) -> pd.DataFrame:
         return load(ask.pop("name"), **ask)
 
 
-def _selected(
-    selection: dict[str, Any], own: dict[str, str], every: dict[str, tuple[str, ...]], columns: Columns
-) -> Sets:
-    from metaan.evidence.denominators import denominators
-
+def _selected(selection: dict[str, Any], every: dict[str, tuple[str, ...]], columns: Columns) -> Sets:
+    """The sets of every combination of levels; one that is there already is a twin."""
     sets: list[Rows] = []
     twins = []
     seen: dict[tuple[Any, ...], dict[str, str]] = {}
-    for values in product(*(every[name] for name in _LOADED)):
-        changes = dict(zip(_LOADED, values, strict=True))
-        try:
-            table, failed = _load(selection, changes), ""
-        except MetaanError as error:
-            table, failed = None, _short(error)
-        for policy in every["denominators"]:
-            choices = changes | {"denominators": policy}
-            if table is None:
-                sets.append(_empty(choices, failed))
-                continue
-            counted = table if policy == "evaluable" else denominators(table, policy=policy)
-            rows = _rows(choices, counted, columns)
-            key = (choices["unit"], rows.study, rows.events.tobytes(), rows.total.tobytes())
-            if key in seen:
-                twins.append((choices, f"the same rows as {_differences(choices, seen[key])}"))
-            else:
-                seen[key] = choices
-                sets.append(rows)
+    for choices, table in _tables(selection, every):
+        if isinstance(table, MetaanError):
+            sets.append(_empty(choices, _short(table)))
+            continue
+        rows = _rows(choices, table, columns)
+        key = (choices["unit"], rows.study, rows.events.tobytes(), rows.total.tobytes())
+        if key in seen:
+            twins.append((choices, f"the same rows as {_differences(choices, seen[key])}"))
+        else:
+            seen[key] = choices
+            sets.append(rows)
     if not seen:
         raise OptionError(f"No choice leaves any row. The first said: {sets[0].failed}")
     return Sets(sets=tuple(sets), twins=tuple(twins), notes=_notes(every))
+
+
+def _tables(
+    selection: dict[str, Any], every: dict[str, tuple[str, ...]]
+) -> Iterator[tuple[dict[str, str], pd.DataFrame | MetaanError]]:
+    """Each combination of levels with its rows, or with why there are none."""
+    from metaan.evidence.denominators import denominators
+
+    for values in product(*(every[name] for name in _LOADED)):
+        changes = dict(zip(_LOADED, values, strict=True))
+        loaded = _or_error(partial(_load, selection, changes))
+        for policy in every["denominators"]:
+            counted = loaded
+            if policy != "evaluable" and not isinstance(loaded, MetaanError):
+                counted = _or_error(partial(denominators, loaded, policy=policy))
+            choices = changes | {"denominators": policy}
+            if "icc" not in every:
+                yield choices, counted
+                continue
+            for icc in every["icc"] if changes["unit"] == "lesion" else (_INDEPENDENT,):
+                yield choices | {"icc": icc}, _effective(counted, icc)
+
+
+def _effective(table: pd.DataFrame | MetaanError, icc: str) -> pd.DataFrame | MetaanError:
+    """Lesions with as much information as they carry under an intracluster correlation."""
+    from metaan.evidence.units import design_effect
+
+    if isinstance(table, MetaanError) or icc == _INDEPENDENT:
+        return table
+    return _or_error(partial(design_effect, table, icc=float(icc), cluster_size="median"))
+
+
+def _or_error(make: Callable[[], pd.DataFrame]) -> pd.DataFrame | MetaanError:
+    try:
+        return make()
+    except MetaanError as error:
+        return error
+
+
+def _correlations(icc: Any) -> tuple[str, ...]:
+    """Intracluster correlations as levels, smallest first."""
+    values = icc if isinstance(icc, Collection) and not isinstance(icc, str) else (icc,)
+    usual = all(isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v <= 1 for v in values)
+    if not values or not usual:
+        raise OptionError(f"icc={icc!r} must be a number in [0, 1], or several: 0, lesions are independent.")
+    return tuple(f"{value:g}" for value in sorted(set(values)))
 
 
 def _short(error: MetaanError) -> str:
@@ -205,7 +241,8 @@ def _notes(every: dict[str, tuple[str, ...]]) -> tuple[Note, ...]:
 
 def _rows(choices: dict[str, str], table: pd.DataFrame, columns: Columns) -> Rows:
     read = read_counts(table, columns.events, columns.total, columns.study, "raise")
-    return Rows(choices=choices, events=read.events, total=read.total, study=read.study)
+    effective = table if "design_effect" in table.columns else None
+    return Rows(choices=choices, events=read.events, total=read.total, study=read.study, effective=effective)
 
 
 def _empty(choices: dict[str, str], failed: str) -> Rows:

@@ -113,7 +113,7 @@ def _effects(
             prepared[key] = rows.effects
         else:
             prepared[key] = effect_size(
-                key[1], events=rows.events, total=rows.total, study=rows.study, correction=key[2]
+                key[1], rows.effective, events=rows.events, total=rows.total, study=rows.study, correction=key[2]
             )
     return prepared[key]
 

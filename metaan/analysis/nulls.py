@@ -13,7 +13,7 @@ from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes, repeated
 from metaan.models.results import PoolResult
 
-__all__ = ["inherited", "significance_level", "tested"]
+__all__ = ["check_null", "inherited", "significance_level", "tested"]
 
 _AT_ZERO: Final = {"PLO": "a rate of 50%", "PROBIT": "a rate of 50%", "PLN": "a rate of 100%", "IRLN": "a rate of 1"}
 

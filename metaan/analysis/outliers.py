@@ -180,7 +180,8 @@ def _adjusted(p: FloatArray, method: str) -> FloatArray:
 def _intervals(res: PoolResult | RegressResult) -> tuple[BoolArray, BoolArray, bool]:
     """Whether each effect lies outside the prediction interval, and its interval apart; whether there is the former."""
     limits = res.predict() if isinstance(res, RegressResult) else res
-    at: dict[str, Any] = {name: np.asarray(getattr(limits, name)) for name in ("ci_low", "ci_high", "pi_low", "pi_high")}
+    names = ("ci_low", "ci_high", "pi_low", "pi_high")
+    at: dict[str, Any] = {name: np.asarray(getattr(limits, name)) for name in names}
     y, half = res.effects.yi, float(ndtri((1 + res.spec.level) / 2)) * np.sqrt(res.effects.vi)
     with np.errstate(invalid="ignore"):
         outside = (y < at["pi_low"]) | (y > at["pi_high"])

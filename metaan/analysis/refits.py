@@ -34,6 +34,7 @@ __all__ = [
     "check_result",
     "counts_of",
     "notes_of",
+    "parts_of",
     "refit",
     "refit_counts",
     "same_fit",
@@ -78,7 +79,8 @@ def check_result(res: Any, name: str, models: Sequence[str] = ("normal", "glmm")
     if spec.formula is not None:
         raise OptionError(f"{takes}, not of a meta-regression or subgroups with common tau2.")
     if spec.model not in models:
-        raise OptionError(f"{takes}, not of model {spec.model!r}: {_INSTEAD.get(spec.model, 'fit the studies by one of these')}.")
+        instead = _INSTEAD.get(spec.model, "fit the studies by one of these")
+        raise OptionError(f"{takes}, not of model {spec.model!r}: {instead}.")
 
 
 def refit(res: PoolResult, here: BoolArray) -> Many:

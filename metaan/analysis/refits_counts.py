@@ -35,6 +35,7 @@ __all__ = [
     "COLUMNS",
     "beta_binomials",
     "both_arms",
+    "cells_of",
     "counts_of",
     "joined",
     "one_by_one",
@@ -154,7 +155,7 @@ def beta_binomials(res: PoolResult, here: BoolArray) -> Many:
 def stratified(res: PoolResult, here: BoolArray) -> Many:
     """Results of mantel_haenszel and peto for the trials `here`."""
     measure, one = res.spec.measure, Data.of_one(res.effects.yi, res.effects.vi)
-    cells = _cells(res.effects)
+    cells = cells_of(res.effects)
     return joined(
         [
             tables_many(measure, cells, one, here[:, part], level=res.spec.level)
@@ -163,7 +164,7 @@ def stratified(res: PoolResult, here: BoolArray) -> Many:
     )
 
 
-def _cells(eff: Effects) -> Cells:
+def cells_of(eff: Effects) -> Cells:
     """Events and non-events, or times, of both arms."""
     given = eff.inputs or {}
     names = TIMES if eff.measure.startswith("I") else ARMS

@@ -10,6 +10,7 @@ from scipy.special import betaincinv, ndtri
 from metaan.analysis.influence_models import check_studies
 from metaan.analysis.influence_terms import check_terms
 from metaan.analysis.outliers import residuals_without
+from metaan.analysis.refits import check_result
 from metaan.core.count_scores import beta_scores
 from metaan.core.deletion_nested import marginal
 from metaan.errors import Note, OptionError, listed
@@ -43,10 +44,11 @@ ENVELOPE: Final = Option(
 )
 _FEWEST: Final = 100
 _TICKS: Final = 7
+_POINT: Final = 1e-9  # stands for a standard error of 0
 _ROOM: Final = 1.02  # how far beyond the most precise study the arc stands
 
 
-def radial_data(res: PoolResult) -> pd.DataFrame:
+def radial_data(res: PoolResult | RegressResult) -> pd.DataFrame:
     """Points of a radial plot (Galbraith 1988): standardised effects against their precision.
 
     Parameters
@@ -89,10 +91,10 @@ def radial_data(res: PoolResult) -> pd.DataFrame:
 
     if isinstance(res, RegressResult):
         raise OptionError("radial_data takes no regression: with moderators there is no one slope. Use qq_data.")
-    check_studies(res, "radial_data", fewest=1)
-    if res.spec.model not in ("normal", "stratified"):
+    if isinstance(res, PoolResult) and res.spec.model in ("glmm", "beta-binomial"):
         text = "radial_data takes effects with sampling variances, which the counts of an exact likelihood have not"
         raise OptionError(f"{text}. Use pool(effect_size(...)), or qq_data for this result.")
+    check_result(res, "radial_data", ("normal", "stratified"))
     base, eff = res.analysis or res, res.effects
     x = 1 / np.sqrt(eff.vi + base.tau2)
     z = eff.yi * x
@@ -154,10 +156,10 @@ def qq_data(
     of (i - 1/2)/k for more, as in R's ``qqnorm``.
 
     The simulation draws effects from the fit, computes and orders their standardised residuals and takes quantiles rank
-    by rank, with tau2 as known: deleted and standardised residuals of independent effects are then the same. The analytic envelope has
-    Beta(i, k - i + 1) for the i-th of k independent values. Both are pointwise: of k points some 5 % may lie outside a
-    95 % envelope by chance. Departures are what it shows; that a straight line proves normal effects, with the sampling
-    errors in the residuals, it does not say.
+    by rank, with tau2 as known: deleted and standardised residuals of independent effects are then the same. The
+    analytic envelope has Beta(i, k - i + 1) for the i-th of k independent values. Both are pointwise: of k points some
+    5 % may lie outside a 95 % envelope by chance. A straight line is no proof of normal true effects: the residuals
+    hold the sampling errors too, which are normal in any case.
 
     References
     ----------
@@ -229,7 +231,7 @@ def _residuals(res: PoolResult | RegressResult, kind: str) -> tuple[FloatArray, 
     if isinstance(res, RegressResult):
         check_terms(res, "qq_data")
         return _standardised(res)
-    check_studies(res, "qq_data", fewest=2)
+    check_studies(res, "qq_data")
     base = res.analysis or res
     if isinstance(base, GlmmResult):
         return np.asarray(residuals(base)["quantile"], dtype=np.float64), ()
@@ -242,9 +244,6 @@ def _residuals(res: PoolResult | RegressResult, kind: str) -> tuple[FloatArray, 
     if base.spec.model == "stratified":
         return (base.effects.yi - base.estimate) / np.sqrt(base.effects.vi), ()
     return _standardised(base)
-
-
-_POINT: Final = 1e-9  # stands for a standard error of 0
 
 
 class _Linear(NamedTuple):
@@ -276,7 +275,7 @@ def _linear(res: PoolResult | RegressResult) -> _Linear:
     if isinstance(base, MultilevelResult):
         v = base.effects.vi if base.vcov is None else base.vcov
         m = marginal(v, base.codes, base.sigma2, np.ones(base.k, dtype=bool))
-        return _generalised(base.moderators.matrix, m, np.linalg.cholesky(m))
+        return _generalised(base.moderators.matrix, m)
     if isinstance(base, RegressResult):
         x = base.moderators.matrix
         q, r = np.linalg.qr(x / np.sqrt(total)[:, None])
@@ -287,10 +286,11 @@ def _linear(res: PoolResult | RegressResult) -> _Linear:
     return _Linear(np.sqrt(total), np.ones((base.k, 1)), share[:, None], _apart(variance, total))
 
 
-def _generalised(x: FloatArray, m: FloatArray, lower: FloatArray) -> _Linear:
-    """Generalised least squares with covariance m = lower lower'."""
+def _generalised(x: FloatArray, m: FloatArray) -> _Linear:
+    """Generalised least squares with covariance m."""
+    lower: FloatArray = np.asarray(np.linalg.cholesky(m), dtype=np.float64)
     q, r = np.linalg.qr(np.linalg.solve(lower, x))
-    a = np.linalg.solve(lower.T, np.linalg.solve(r, q.T).T)
+    a: FloatArray = np.asarray(np.linalg.solve(lower.T, np.linalg.solve(r, q.T).T), dtype=np.float64)
     fitted = lower @ q
     return _Linear(lower, x, a, _apart(np.diagonal(m) - (fitted**2).sum(axis=1), np.diagonal(m)))
 

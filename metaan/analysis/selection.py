@@ -176,9 +176,9 @@ def selection_model(
     return SelectionResult(
         **_coefficients(fit, names, level, limits, single), **_likelihood(of, fit),
         **_selection(fit, len(names), level), names=names, k=effects.k,
-        kind=kind, steps=Steps(rule.steps, counts, NULL[kind], known is not None), alternative=alternative, prec=prec,
-        null=of.null, pvalues=p, formula=formula, method=method, ci=ci, level=level, measure=effects.measure,
-        effects=effects, converged=fit.converged, notes=notes,
+        kind=kind, steps=Steps(tuple(rule.steps.tolist()), counts, NULL[kind], known is not None),
+        alternative=alternative, prec=prec, null=of.null, pvalues=p, formula=formula, method=method, ci=ci, level=level,
+        measure=effects.measure, effects=effects, converged=fit.converged, notes=notes,
     )  # fmt: skip
 
 

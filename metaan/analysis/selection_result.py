@@ -38,7 +38,7 @@ _SHOWN: Final = 7
 class Steps(NamedTuple):
     """Cut points of the p-value, the studies in the intervals between them, and what the weights mean."""
 
-    ends: FloatArray
+    ends: tuple[float, ...]
     """Without 0 and 1."""
     counts: tuple[int, ...]
     null: float
@@ -169,9 +169,9 @@ class SelectionResult(Frozen):
         """
         import pandas as pd
 
-        rule = Rule(self.kind, 1, self.steps.ends)
+        rule = Rule(self.kind, 1, np.array(self.steps.ends))
         inner = np.linspace(0.0, 1.0, _POINTS)
-        jump = self.steps.ends
+        jump = np.array(self.steps.ends)
         p = np.sort(np.concatenate([inner, jump, np.nextafter(jump, 1)]))
         with np.errstate(invalid="ignore"):
             log_w, slope, _ = log_weights(self.kind, features(p, rule), self.delta[None])
@@ -192,7 +192,7 @@ class SelectionResult(Frozen):
             elif value is None or isinstance(value, (int, float, str)):
                 flat[name] = _plain(value)
         return flat | {
-            "names": list(self.names), "steps": self.steps.ends.tolist(), "counts": list(self.steps.counts),
+            "names": list(self.names), "steps": list(self.steps.ends), "counts": list(self.steps.counts),
             "study": list(self.effects.study), "notes": [str(note) for note in self.notes],
         }  # fmt: skip
 
@@ -246,7 +246,7 @@ class SelectionResult(Frozen):
                 for name, d, se in zip(self._delta_names(), self.delta, self.delta_se, strict=True)
             ]
             return [f"Selection   {', '.join(parts)}"]
-        ends = [0.0, *self.steps.ends.tolist(), 1.0]
+        ends = [0.0, *self.steps.ends, 1.0]
         first = f"p 0 to {ends[1]:g}: 1 (k {self.steps.counts[0]})"
         parts = [
             f"{low:g} to {high:g}: {number(d, 3)} (k {k}{'' if math.isnan(se) else f', SE {number(se, 3)}'})"

@@ -16,6 +16,7 @@ __all__ = ["Deletion", "influential", "of_common", "of_counts", "of_effects", "w
 
 _CHUNK: Final = 200_000  # studies times fits at a time: arrays stay in the processor's cache
 _FEWEST_DF: Final = 0.5  # of Kenward-Roger, below which there is no interval
+_ROUNDING: Final = 1e-15  # of the largest effect: a smaller difference is none
 
 
 class Deletion(NamedTuple):
@@ -52,9 +53,7 @@ def without_each(one: Data, *, method: str, test: str, weights: FloatArray | Non
     here = np.ones((k, k + 1), dtype=bool)
     np.fill_diagonal(here, False)
     width = max(1, _CHUNK // k)
-    parts = [
-        _pooled(one, here[:, start : start + width], method, test, weights) for start in range(0, k + 1, width)
-    ]
+    parts = [_pooled(one, here[:, start : start + width], method, test, weights) for start in range(0, k + 1, width)]
     if len(parts) == 1:
         return parts[0]
     return Many(
@@ -90,6 +89,7 @@ def _pooled(one: Data, here: BoolArray, method: str, test: str, weights: FloatAr
     if test in ("hk", "hk-adhoc"):
         flags["hk-common"] = ~single & (method == "CE")
         flags["identical"] = ~single & _identical(one.y, here) & (test == "hk")
+        factor[flags["identical"]] = 0.0  # and no rounding error
     q, _ = q_statistic(data.y, data.v, np.zeros(1))
     return Many({"estimate": p.mu, "se": se, "tau2": found.tau2, "Q": q, "factor": factor}, flags)
 
@@ -116,16 +116,14 @@ def of_effects(one: Data, fits: dict[str, FloatArray], *, weights: FloatArray | 
     mu, se, tau2 = (fits[name][-1] for name in ("estimate", "se", "tau2"))
     mu_i, se_i, tau2_i, factor = (fits[name][:-1] for name in ("estimate", "se", "tau2", "factor"))
     total = one.v[:, None] + tau2_i
-    if weights is None:
-        spread = 1 / (1 / total).sum(axis=0)
-    else:
-        spread = (weights / weights.sum()) ** 2 @ total
+    spread = 1 / (1 / total).sum(axis=0) if weights is None else (weights / weights.sum()) ** 2 @ total
     hat = pieces(one, tau2, weights).share
     own = factor * (one.v + tau2_i)
     with np.errstate(divide="ignore", invalid="ignore"):
-        moved = mu - mu_i
+        unit = _ROUNDING * np.abs(one.y).max()
+        residual, moved = (np.where(np.abs(x) <= unit, 0.0, x) for x in (one.y - mu_i, mu - mu_i))
         return Deletion(
-            (one.y - mu_i) / np.sqrt(own + se_i**2), moved / np.sqrt(hat * own), (moved / se) ** 2, (se_i / se) ** 2,
+            residual / np.sqrt(own + se_i**2), moved / np.sqrt(hat * own), (moved / se) ** 2, (se_i / se) ** 2,
             moved / np.sqrt(factor * spread), hat,
         )  # fmt: skip
 

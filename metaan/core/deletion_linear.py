@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from metaan.core.coefficients import Covariance
 from metaan.core.deletion import Deletion
@@ -15,8 +16,11 @@ from metaan.core.wls import FloatArray
 
 __all__ = ["Deleted", "Whole", "of_regression"]
 
+IntArray = npt.NDArray[np.intp]
+
 _ROOM: Final = 1_000_000  # numbers in the largest array at a time
 _POINTS: Final = 200  # that the search of a likelihood looks at
+_ROUNDING: Final = 1e-12  # of the largest effect: a smaller residual from an exact fit is none
 _EXACT: Final = 1e-26  # of the weighted sum of squares: the effects lie on the regression but for rounding
 
 
@@ -101,16 +105,17 @@ def _fit(data: Design, method: str, test: str) -> _Fits:
     return _Fits(fit.beta, inner, fit.r, tau2, at(data, 0.0).Q, factor, exact)
 
 
-def _diagnostics(of: Whole, gone: np.ndarray, fits: _Fits) -> FloatArray:
+def _diagnostics(of: Whole, gone: IntArray, fits: _Fits) -> FloatArray:
     """Columns rstudent, dffits, cooks_d, cov_ratio, shift, tau2, Q and p dfbetas of the studies `gone`."""
     x, v, hat = of.x[gone], of.v[gone], of.hat[gone]
-    d = of.beta - fits.beta
+    residual = of.y[gone] - np.einsum("np,np->n", x, fits.beta)
+    same = fits.exact & (np.abs(residual) <= _ROUNDING * np.abs(of.y).max())
+    residual, d = np.where(same, 0.0, residual), np.where(same[:, None], 0.0, of.beta - fits.beta)
     back = np.linalg.inv(fits.r)
     c = np.einsum("np,npa->na", x, back)
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = np.einsum("na,nab,nb->n", c, fits.inner, c)
         own, moved = fits.factor * (v + fits.tau2), np.einsum("np,np->n", x, d)
-        residual = of.y[gone] - np.einsum("np,np->n", x, fits.beta)
         turned = d @ of.inference.r.T
         cooks = np.einsum("na,na->n", turned, _solved(of.inference.inner, turned))
         ratio = np.exp(
@@ -135,7 +140,7 @@ def _solved(inner: FloatArray, rows: FloatArray) -> FloatArray:
 
 def _log_det(inner: FloatArray) -> FloatArray:
     """Logarithm of the determinant; NaN where a Kenward-Roger covariance is none."""
-    usable = np.isfinite(inner).all(axis=(-2, -1))
+    usable = np.asarray(np.isfinite(inner).all(axis=(-2, -1)))
     sign, log = np.linalg.slogdet(np.where(usable[..., None, None], inner, np.eye(inner.shape[-1])))
     return np.asarray(np.where(usable & (sign >= 0), log, np.nan))
 

@@ -36,7 +36,7 @@ def power(shift: FloatArray, v: FloatArray, tau2: float, alpha: float, alternati
 
 
 def number_significant(p: FloatArray) -> FloatArray:
-    """Distribution of the number of successes of k independent trials, 0 ... k, of probabilities p (Poisson binomial)."""
+    """Probabilities of 0 ... k successes in k trials of probabilities p: the Poisson binomial distribution."""
     made = np.ones(1)
     for one in p.tolist():
         made = np.convolve(made, (1 - one, one))

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from metaan.core.ascent import newton_step
 from metaan.core.linear import ESTIMATORS, Design, Fit, at, log_likelihood
 from metaan.core.wls import FloatArray
 
@@ -161,11 +162,7 @@ def _climb(
     while steps < _STEPS and not done.all():
         steps += 1
         row = np.flatnonzero(~done)
-        size, axes = np.linalg.eigh(-now.hessian[row])
-        size = np.maximum(np.abs(size), 1e-13 * np.abs(size).max(axis=1, keepdims=True) + 1e-300)
-        along = np.matmul(now.gradient[row][:, None], axes)[:, 0]
-        step = np.matmul(axes, (along / size)[..., None])[..., 0]
-        promise = (along * along / size).sum(axis=1)
+        step, promise = newton_step(now.gradient[row], now.hessian[row])
         at_z, move = x[row] @ z.T, step @ z.T
         matters = np.maximum(at_z, at_z + move) > low + _NOTHING
         cut = np.minimum(radius[row], _LONGEST / np.maximum((np.abs(move) * matters).max(axis=1), 1e-300))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import chdtrc
 
 from metaan.core.linear import ESTIMATORS, Design, Fit, at, trace
@@ -12,6 +14,8 @@ from metaan.core.many import BoolArray, Many, wald
 from metaan.core.wls import FloatArray
 
 __all__ = ["Inner", "full_rank", "inner_covariance", "linear_many"]
+
+IntArray = npt.NDArray[np.intp]
 
 _ROOM: Final = 200_000  # numbers of designs at a time: they stay in the processor's cache
 _RANK: Final = 1e-10  # length of a column, scaled to 1, that the columns before it leave
@@ -55,22 +59,26 @@ def linear_many(
     columns["k"] = here.sum(axis=0).astype(np.float64)
     columns["QE_df"] = np.maximum(columns["k"] - p, 0.0)
     flags["undefined"][:] = True
-    width = max(1, _ROOM // x.size)
-    for start in range(0, n, width):
-        part = np.arange(start, min(start + width, n))
-        known = (columns["k"][part] > p) & full_rank(x * here.T[part, :, None])
-        part = part[known]
-        if part.size:
-            made = _fit(_some(y, v, x, here[:, part].T), method, test, level)
+    for fits, rows in _of_one_size(here, p):
+        known = full_rank(x[rows])
+        fits, rows = fits[known], rows[known]
+        if fits.size:
+            made = _fit(Design(y[rows], v[rows], x[rows]), method, test, level)
             for target, source in ((columns, made.columns), (flags, made.flags)):
                 for name, value in source.items():
-                    target[name][part] = value
+                    target[name][fits] = value
     return Many(columns, flags)
 
 
-def _some(y: FloatArray, v: FloatArray, x: FloatArray, here: BoolArray) -> Design:
-    """The studies `here`, shape (n, k), of each of n data sets."""
-    return Design(y * here, np.where(here, v, np.inf), x * here[..., None])
+def _of_one_size(here: BoolArray, p: int) -> Iterator[tuple[IntArray, IntArray]]:
+    """Refits with equally many studies, more than p: which they are, and the positions of their studies."""
+    size = here.sum(axis=0)
+    for k in np.unique(size[size > p]):
+        fits = np.flatnonzero(size == k)
+        width = max(1, _ROOM // (int(k) * p))
+        for start in range(0, fits.size, width):
+            part = fits[start : start + width]
+            yield part, np.nonzero(here[:, part].T)[1].reshape(part.size, int(k))
 
 
 def full_rank(x: FloatArray) -> BoolArray:

@@ -12,7 +12,7 @@ from metaan.core.heterogeneity import cochran
 from metaan.core.many import BoolArray, Many, some, wald
 from metaan.core.wls import Data, FloatArray
 
-__all__ = ["Cells", "tables_many"]
+__all__ = ["Cells", "common_effects", "tables_many"]
 
 Cells = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
 Sums = tuple[FloatArray, ...]
@@ -50,6 +50,13 @@ def tables_many(measure: str, cells: Cells, data: Data, here: BoolArray, *, leve
     columns |= _spread(np.where(known, q, np.nan), q_df)
     columns |= {"k": here.sum(axis=0).astype(np.float64), "converged": np.ones(here.shape[1])}
     return Many(columns, {"undefined": ~known})
+
+
+def common_effects(measure: str, cells: Cells) -> FloatArray:
+    """Common effect of n meta-analyses with cells of their own, shape (k, n); NaN or infinite where there is none."""
+    kind = _KINDS[measure]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return kind.pooled(*(term.sum(axis=0) for term in kind.terms(*cells)))[0]
 
 
 def _heterogeneity(

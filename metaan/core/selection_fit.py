@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtri
 
+from metaan.core.ascent import newton_step
 from metaan.core.linear import ESTIMATORS, Design, at
 from metaan.core.roots import bracketed_root
 from metaan.core.selection import At, Problem, Rule, evaluate, log_likelihood, problem_of
@@ -34,16 +35,18 @@ _RULES: Final = (64, 128, 256, 512)
 _AGREE: Final = 1e-9  # log-likelihoods of two rules
 _COARSE: Final = 24
 _BEHIND: Final = 10.0  # log-likelihood by which a start may be behind the best
-_MANY: Final = (3, 2)  # starts, and those with tau2 = 0
+_MANY: Final = (4, 3)  # starts, and those with tau2 = 0
 _FEW: Final = (2, 1)
 _WIDER: Final = 12  # doublings of the way from the maximum to a limit
 _CLOSE: Final = 1e-9
 _SAME: Final = 1e-3  # distance of maxima in standard errors that are one
-_SHIFTS: Final = np.array([0.0, 0.6, 1.6])
+_SHIFTS: Final = np.array([0.0, 0.6, 1.6])  # of the mean, down, in typical standard deviations
+_WIDE_SHIFTS: Final = np.array([0.0, 0.6, 1.6, 5.0, -2.0, -6.0])
 _SPREADS: Final = np.array([0.3, 1.0, 2.5])
+_WIDE_SPREADS: Final = np.array([0.3, 1.0, 2.5, 10.0])
 _STARTS: Final = {
     "step": ((1.0,), (0.25,), (0.04,), (4.0,)),
-    "beta": ((1.0, 1.0), (0.6, 0.9), (1.0, 3.0), (0.4, 0.4), (2.0, 6.0), (0.05, 2.0)),
+    "beta": ((1.0, 1.0), (0.6, 0.9), (1.0, 3.0), (0.4, 0.4), (2.0, 6.0), (0.05, 2.0), (4.0, 0.3)),
 }
 _RISING: Final = ((0.1,), (2.0,), (8.0,), (30.0,))
 
@@ -153,6 +156,8 @@ def _scale(of: Given, turn: FloatArray) -> _Scale:
     c, o = np.append(typical, np.ones(count)), np.append(1.0, np.full(count, float(least == 0)))
     ends = (np.append(tau2, np.full(count, delta)) for tau2, delta in ((0.0, least), (largest, HIGHEST)))
     low, high = (np.log(end / c + o) for end in ends)
+    if of.delta is not None:
+        low[1:], high[1:] = -np.inf, np.inf  # no bounds for what is known
     endless = np.full(turn.shape[0], np.inf)
     return _Scale(turn, c, o, np.append(-endless, low), np.append(endless, high))
 
@@ -164,9 +169,12 @@ def _scan(of: Given, scale: _Scale, gamma: FloatArray, tau2: float) -> tuple[Flo
     levels = _STARTS.get(of.rule.kind, _RISING)
     deltas = np.array([level if len(level) == count else np.cumprod(np.full(count, level[0])) for level in levels])
     deltas = np.clip(deltas, 1e-3, HIGHEST / 2) if of.delta is None else of.delta[None]
-    spreads = np.append(0.0, _SPREADS * max(tau2, 0.2 * scale.c[0])) if of.random else np.zeros(1)
+    few = of.rule.kind == "step"
+    spreads = (
+        np.append(0.0, (_SPREADS if few else _WIDE_SPREADS) * max(tau2, 0.2 * scale.c[0])) if of.random else np.zeros(1)
+    )
     down = np.linalg.lstsq(problem.x, np.ones(of.y.size), rcond=None)[0] * np.sqrt(tau2 + np.median(of.v))
-    means = gamma - _SHIFTS[:, None] * down
+    means = gamma - (_SHIFTS if few else _WIDE_SHIFTS)[:, None] * down
     d, t, m = (part.ravel() for part in np.indices((len(deltas), spreads.size, len(means))))
     points = np.column_stack([means[m], scale.places(np.column_stack([spreads[t], deltas[d]]))])
     with np.errstate(all="ignore"):
@@ -177,7 +185,7 @@ def _scan(of: Given, scale: _Scale, gamma: FloatArray, tau2: float) -> tuple[Flo
         part = loglik[:, :1] if at_zero else loglik[:, 1:]
         best = part.reshape(len(deltas), -1)
         tops = best.max(axis=1)
-        most = (_FEW if of.rule.kind == "step" else _MANY)[at_zero and of.random]
+        most = (_FEW if few else _MANY)[at_zero and of.random]
         for i in np.argsort(-tops)[:most]:
             if tops[i] < tops.max() - _BEHIND:
                 continue
@@ -249,12 +257,8 @@ def _newton(x: FloatArray, at_x: At, free: BoolArray, scale: _Scale) -> tuple[Fl
     held = ~free | ((x <= scale.low) & (g <= 0)) | ((x >= scale.high) & (g >= 0))
     g = np.where(held, 0.0, g)
     both = held[:, :, None] | held[:, None, :]
-    curve = np.where(both, np.eye(x.shape[1]), -at_x.hessian)
-    size, axes = np.linalg.eigh(curve)
-    size = np.maximum(np.abs(size), 1e-13 * np.abs(size).max(axis=1, keepdims=True))
-    along = np.matmul(g[:, None], axes)[:, 0]
-    step = np.matmul(axes, (along / size)[..., None])[..., 0]
-    return np.where(held, 0.0, step), (along * along / size).sum(axis=1)
+    step, promise = newton_step(g, np.where(both, -np.eye(x.shape[1]), at_x.hessian))
+    return np.where(held, 0.0, step), promise
 
 
 def _finish(of: Given, scale: _Scale, starts: FloatArray, free: BoolArray, pinned: BoolArray) -> SelectionFit:

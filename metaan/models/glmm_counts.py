@@ -19,9 +19,9 @@ from metaan.measures.record import Effects
 from metaan.measures.two_by_two import ARMS
 from metaan.models.conditional import conditional, read_arms
 from metaan.models.results import Spec
-from metaan.validate import forbid
+from metaan.validate import FloatArray, forbid
 
-__all__ = ["TWO_ARMS", "likelihood", "read"]
+__all__ = ["TWO_ARMS", "empirical_rates", "likelihood", "read"]
 
 TWO_ARMS: Final = ("OR", "RR", "RD", "IRR")
 _LARGEST: Final = 5e6  # beyond it rounding of the log-likelihood hides its curvature
@@ -43,17 +43,21 @@ def read(spec: Spec, columns: dict[str, Any], *, data: Any, study: Any, missing:
 
 def _rates(found: Counts, link: str, measure: str) -> Effects:
     """Empirical effects of rates for tables and plots, 0.5 added at 0 and n; the model itself uses the counts."""
-    add = np.where((found.events == 0) | (found.events == found.total), 0.5, 0.0)
-    hit, miss = found.events + add, found.total - found.events + add
-    if link == "logit":
-        yi, vi = np.log(hit / miss), 1 / hit + 1 / miss
-    else:
-        p, n = hit / (hit + miss), hit + miss
-        yi, vi = LINKS[link].of_rate(p), LINKS[link].derivative(p) ** 2 * p * (1 - p) / n
+    yi, vi = empirical_rates(found.events, found.total, link)
     return Effects(
         yi=yi, vi=vi, study=found.study, measure=measure,
         events=found.events, total=found.total, data=found.data, notes=found.notes,
     )  # fmt: skip
+
+
+def empirical_rates(events: FloatArray, total: FloatArray, link: str) -> tuple[FloatArray, FloatArray]:
+    """Effects of counts under a link and their variances, 0.5 added to both counts at 0 and n."""
+    add = np.where((events == 0) | (events == total), 0.5, 0.0)
+    hit, miss = events + add, total - events + add
+    if link == "logit":
+        return np.log(hit / miss), 1 / hit + 1 / miss
+    p, n = hit / (hit + miss), hit + miss
+    return LINKS[link].of_rate(p), LINKS[link].derivative(p) ** 2 * p * (1 - p) / n
 
 
 def _incidence(columns: dict[str, Any], *, data: Any, study: Any, missing: str) -> Effects:

@@ -77,9 +77,11 @@ def location_scale(
     test : {"hk", "z", "t", "hk-adhoc"}
         As in `metaan.regress` for the location; the scale is normal for "z", else t with k - q degrees of freedom.
     level : float, default 0.95
+        Level of the intervals, in (0.5, 1).
     pi : {"t", "hts", "z", "simple", "none"}
         Prediction interval that `LocationScaleResult.predict` gives.
     missing : {"raise", "drop"}, default "raise"
+        What to do with a study whose moderators are not all known; dropping is noted.
 
     Returns
     -------

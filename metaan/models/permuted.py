@@ -14,10 +14,9 @@ from metaan.validate import FloatArray
 if TYPE_CHECKING:
     from metaan.models.regress_result import RegressResult
 
-__all__ = ["Permuted", "permuted"]
+__all__ = ["Permuted", "check_dealt", "dealt", "permuted"]
 
-_ROOM: Final = 4_000_000  # numbers in the largest array at a time
-_POINTS: Final = 20  # copies of the data that a search makes
+_ROOM: Final = 400_000  # numbers in the largest array at a time
 
 
 class Permuted(NamedTuple):
@@ -39,11 +38,20 @@ class Permuted(NamedTuple):
 
 def permuted(fit: RegressResult, orders: Any) -> Permuted:
     """Refit with the rows of the design rearranged; see `RegressResult.permuted`."""
+    check_dealt(fit, "permuted")
+    return dealt(fit, _orders(orders, fit.k))
+
+
+def check_dealt(fit: RegressResult, name: str) -> None:
+    """Refuse what is not fitted again with other moderators."""
     if fit.spec.model != "regression" or fit.spec.test not in ("z", "t", "hk", "hk-adhoc"):
         what = f"model {fit.spec.model!r}" if fit.spec.model != "regression" else f"test={fit.spec.test!r}"
-        raise OptionError(f"permuted refits metaan.regress with test z, t, hk or hk-adhoc, not {what}.")
-    rows = _orders(orders, fit.k)
-    width = max(1, _ROOM // (_POINTS * fit.k * len(fit.names)))
+        raise OptionError(f"{name} refits metaan.regress with test z, t, hk or hk-adhoc, not {what}.")
+
+
+def dealt(fit: RegressResult, rows: npt.NDArray[np.intp]) -> Permuted:
+    """Refit with the design of the studies `rows`, (n, k): alike rows may stand for each other."""
+    width = max(1, _ROOM // (fit.k * len(fit.names)))
     parts = [_refit(fit, rows[i : i + width]) for i in range(0, len(rows), width)]
     return Permuted(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
@@ -62,7 +70,7 @@ def _refit(fit: RegressResult, rows: npt.NDArray[np.intp]) -> Permuted:
     data = Design(np.tile(eff.yi, (len(rows), 1)), np.tile(eff.vi, (len(rows), 1)), fit.moderators.matrix[rows])
     tau2 = np.maximum(ESTIMATORS[spec.method](data), 0.0)
     found = at(data, tau2)
-    inflated = found.Q / data.df
+    inflated = found.Q / (fit.k - len(fit.names))
     scale = {"hk": inflated, "hk-adhoc": np.maximum(inflated, 1.0)}.get(spec.test, np.ones_like(tau2))
     variance = np.diagonal(found.cov, axis1=1, axis2=2) * scale[:, None]
     keep = [i for i in range(len(fit.names)) if i != fit.moderators.intercept]

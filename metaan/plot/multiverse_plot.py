@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["multiverse", "multiverse_table"]
 
 _INCH: Final = 72.0
-_COLUMN: Final = 252.0  # points: the column of a journal
-_PLOT: Final = 150.0  # width of a panel where there are several
-_LEAST: Final = 100.0
-_PANEL: Final = 15.0  # height of the estimates, times the size of the text
+# Times the size of the text.
+_COLUMN: Final = 31.5  # 89 mm, the column of a journal, at 8 points
+_PLOT: Final = 18.75  # width of a panel where there are several
+_LEAST: Final = 12.5
+_PANEL: Final = 15.0  # height of the estimates
 _ROW: Final = 1.3
 _GAP: Final = 1.0
 _WORDS: Final = {
@@ -37,7 +38,7 @@ _WORDS: Final = {
     "PR": "raw", "PLN": "log", "PROBIT": "probit", "CLOGLOG": "cloglog", "hk": "Hartung–Knapp",
     "hk-adhoc": "ad hoc H–K", "kr": "Kenward–Roger", "itt": "all treated",
 }  # fmt: skip
-_HEADS: Final = {"measure": "scale", "method": "τ² by", "test": "interval"}
+_HEADS: Final = {"measure": "scale", "method": "τ² by", "test": "interval", "icc": "ICC"}
 _SCALES: Final = {"rate": "rate", "ratio": "ratio", "incidence": "amount", "difference": "effect"}
 _NEEDED: Final = ("rank", "estimate", "ci_low", "ci_high")
 
@@ -82,8 +83,8 @@ def multiverse_table(result: MultiverseResult, *, mixed: bool = False) -> pd.Dat
     >>> import metaan, pandas as pd
     >>> trials = pd.DataFrame({"events": [3, 4, 9, 2], "total": [44, 30, 40, 20]})
     >>> table = metaan.plot.multiverse_table(metaan.multiverse(trials, models="glmm"))
-    >>> table[["rank", "measure", "test"]].head(2).to_numpy().tolist()
-    [[1, 'PROBIT', 't'], [2, 'PROBIT', 'z']]
+    >>> len(table), table["measure"].iloc[0], table["measure"].iloc[-1]
+    (9, 'CLOGLOG', 'PROBIT')
     """
     if not isinstance(result, MultiverseResult):
         raise InputError(f"result is a {type(result).__name__}. Pass what metaan.multiverse returned.")
@@ -145,7 +146,7 @@ def multiverse(
     """
     table = _table(result, mixed)
     names = [name for name in (*DATA_CHOICES, *MODEL_CHOICES) if name in table.columns]
-    shown = [name for name in names if table[name].nunique() > 1 and (name != "unit" or mixed)]
+    shown = [name for name in names if table[name].nunique() > 1 and (name != "unit" or mixed)] or [colour]
     palette = _palette(table, names, colour)
     rows = [(name, str(value)) for name in shown for value in dict.fromkeys(_ordered(table, name))]
     parts = [table] if mixed or "unit" not in names else [part for _, part in table.groupby("unit", sort=False)]
@@ -155,7 +156,7 @@ def multiverse(
     axes = _axes(rows, len(parts), look.style)
     for i, part in enumerate(parts):
         counted = f"Per {part['unit'].iloc[0]}: " if "unit" in names and not mixed else ""
-        _estimates(axes[0, i], part, look, f"{counted}{len(part)} analyses")
+        _estimates(axes[0, i], part, look, f"{counted}{len(part)} {'analysis' if len(part) == 1 else 'analyses'}")
         _choices(axes[1, i], part, rows, look)
     _labels(axes, rows, look, axis.title if ylabel is None else ylabel)
     return axes
@@ -182,7 +183,7 @@ def _table(result: object, mixed: bool) -> pd.DataFrame:
 def _palette(table: pd.DataFrame, names: list[str], colour: str) -> dict[str, Any]:
     if colour not in names:
         raise OptionError(f"colour={colour!r} is no choice of this multiverse: {', '.join(names)}.")
-    found = list(dict.fromkeys(map(str, _ordered(table, colour))))
+    found = sorted(_ordered(table, colour))  # the same colours whatever the estimates are
     colours = sns.color_palette("colorblind")
     if len(found) > len(colours):
         raise OptionError(f"colour={colour!r} has {len(found)} levels, more than can be told apart by colour.")
@@ -205,7 +206,7 @@ def _axes(rows: list[tuple[str, str]], groups: int, style: Style) -> npt.NDArray
     """Empty axes in a figure that is as large as its texts need."""
     size = style.size
     left = _name_width(rows, style) + _level_width(rows, style) + 2.5 * _GAP * size
-    plot = max(_LEAST, _COLUMN - left - size) if groups == 1 else _PLOT
+    plot = max(_LEAST * size, (_COLUMN - 1) * size - left) if groups == 1 else _PLOT * size
     width = left + groups * plot + (groups - 1) * 1.5 * size + size
     below, above = 2.2 * size, 4.4 * size
     heights = (_PANEL * size, _ROW * size * len(rows))
@@ -229,7 +230,7 @@ def _level_width(rows: list[tuple[str, str]], style: Style) -> float:
 
 def _head(name: str) -> str:
     head = _HEADS.get(name, name)
-    return head if name == "method" else head.capitalize()
+    return head if name in ("method", "icc") else head.capitalize()
 
 
 def _word(level: str) -> str:
@@ -241,7 +242,7 @@ def _estimates(ax: Axes, part: pd.DataFrame, look: _Look, heading: str) -> None:
     axis, at, style = look.axis, look.at, look.style
     rank, y, low, high = (part[name].to_numpy(dtype=np.float64) for name in _NEEDED)
     low, high = np.maximum(low, axis.low), np.minimum(high, axis.high)
-    thin = max(0.25, min(0.1 * style.size, 0.6 * _PLOT / len(part)))
+    thin = max(0.25, min(0.1 * style.size, 0.6 * _PLOT * style.size / len(part)))
     ax.vlines(rank, low, high, colors=[style.ink], alpha=0.25, linewidth=thin, label="_intervals")
     colours = [look.palette[level] for level in look.of(part)]
     ax.scatter(rank, y, s=(0.3 * style.size) ** 2, c=colours, linewidths=0, zorder=3, label="_estimates")

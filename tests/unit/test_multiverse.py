@@ -1,16 +1,17 @@
 """Multiverse of a table of counts and of effects: every row is the single fit, nothing is dropped."""
 
 import copy
-import itertools
+import importlib
+import io
 import json
 import pickle
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import metaan
-from metaan.analysis.multiverse_importance import shares, shift
 from metaan.errors import DataError, InputError, OptionError
 from metaan.names import COLUMNS
 
@@ -167,55 +168,6 @@ def test_the_curve_is_the_table_by_estimate():
     pd.testing.assert_frame_equal(*both, check_like=True)
 
 
-def r2(y, columns):
-    """Share of the variance of y that a linear model explains."""
-    design = np.column_stack([np.ones_like(y), *columns])
-    rest = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
-    return 1 - rest @ rest / np.sum((y - y.mean()) ** 2)
-
-
-def test_shares_are_the_mean_gain_over_all_orders():
-    rng = np.random.default_rng(7)
-    factors = [rng.integers(0, levels, 60) for levels in (2, 3, 4)]
-    factors[2] = np.where(rng.random(60) < 0.5, factors[1], factors[2])  # two choices that go together
-    y = factors[0] + 0.5 * (factors[1] == 2) - factors[2] + rng.normal(size=60)
-    dummies = [[(factor == level).astype(float) for level in np.unique(factor)] for factor in factors]
-    expected = np.zeros(3)
-    orders = list(itertools.permutations(range(3)))
-    for order in orders:
-        for i, j in enumerate(order):
-            before = [column for other in order[:i] for column in dummies[other]]
-            expected[j] += (r2(y, before + dummies[j]) - r2(y, before)) / len(orders)
-    np.testing.assert_allclose(shares(y, factors), expected, rtol=1e-9)
-
-
-def test_shares_of_a_balanced_design_are_its_sums_of_squares():
-    a, b = (part.ravel() for part in np.meshgrid(np.arange(2), np.arange(3)))
-    y = 2.0 * a + np.array([0.0, 1.0, 5.0])[b]
-    found = shares(y, [a, b])
-    np.testing.assert_allclose(found, [1 / (1 + 42 / 9), 1 - 1 / (1 + 42 / 9)])
-    assert shift(y, b) == pytest.approx(5)
-    assert np.isnan(shares(np.full(6, 0.3), [a, b])).all()
-    np.testing.assert_allclose(shares(y, [b, b]).sum(), r2(y, [(b == 1).astype(float), (b == 2).astype(float)]))
-
-
-def test_importance_names_the_choice_that_matters():
-    found = metaan.multiverse(A, models="normal", measures=["PLO", "PAS"], methods=["REML", "DL"], tests=["z", "hk"])
-    table = found.importance()
-    assert table["share_estimate"].sum() == pytest.approx(100)
-    assert table["share_width"].sum() == pytest.approx(100)
-    by = table.set_index("choice")
-    assert by.loc["test", "share_estimate"] == pytest.approx(0, abs=1e-9)
-    assert by.loc["test", "shift"] == pytest.approx(0, abs=1e-12)
-    assert by.loc["test", "share_width"] > 10
-    assert table["choice"].iloc[0] in ("measure", "correction")
-    means = found.table.groupby("measure")["estimate"].mean()
-    assert by.loc["measure", "shift"] == pytest.approx(abs(means["PLO"] - means["PAS"]))
-    lone = metaan.multiverse(A, models="glmm", links="logit", tests="z")
-    assert lone.importance().empty
-    assert "Choices     none" in str(lone)
-
-
 def test_the_text_is_short_and_names_the_range():
     found = metaan.multiverse(A)
     lines = str(found).splitlines()
@@ -295,6 +247,20 @@ def test_a_total_beyond_what_a_likelihood_takes_fails_alone():
     table = metaan.multiverse(large, measures="PAS", methods="DL").table
     assert (table.loc[table["model"] == "normal", "reason"] == "").all()
     assert table.loc[table["model"] != "normal", "reason"].str.contains("5 million").all()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("patience", "progress", "shown"), [(0, True, True), (0, False, False), (60, True, False)])
+def test_a_bar_appears_on_a_terminal_when_it_takes_long(monkeypatch, patience, progress, shown):
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    monkeypatch.setattr(importlib.import_module("metaan.analysis.multiverse"), "_PATIENCE", patience)
+    monkeypatch.setattr("sys.stderr", Terminal())
+    metaan.multiverse(A, progress=progress)
+    assert ("analyses" in sys.stderr.getvalue()) == shown
 
 
 def test_no_bar_without_a_terminal(capfd):

@@ -76,6 +76,32 @@ def test_patients_counted_twice_are_noted(found, trials):
     assert {note.code for note in usual.notes} == {"lesions"}
 
 
+def test_lesions_of_one_patient_may_be_alike(trials):
+    ask = {"overlaps": "prefer_largest", "counts": "derived", "confidence": "medium", "denominators": "evaluable"}
+    model = {"links": "logit", "measures": ["PLO", "PAS"], "methods": "REML", "tests": ["t", "hk"]}
+    found = metaan.multiverse(trials, units=["lesion", "patient"], icc=[0.3, 0], **ask, **model)
+    lesions, patients = (found.table[found.table["unit"] == unit] for unit in ("lesion", "patient"))
+    assert sorted(set(lesions["icc"])) == ["0", "0.3"]
+    assert set(patients["icc"]) == {"0"}
+    effective = metaan.design_effect(trials, icc=0.3, cluster_size="median")
+    counts = {"events": "events", "total": "total", "study": "study"}
+    for row in lesions[lesions["icc"] == "0.3"].itertuples():
+        if row.model == "normal":
+            res = metaan.pool(metaan.effect_size(row.measure, effective, **counts), method="REML", test=row.test)
+        elif row.model == "glmm":
+            res = metaan.glmm("PLO", effective, **counts, test=row.test)
+        else:
+            res = metaan.beta_binomial(effective, **counts, test=row.test)
+        shown = res.back()
+        expected = [shown.estimate, shown.ci_low, shown.ci_high, shown.pi_low, shown.pi_high, res.tau2, res.I2]
+        got = [row.estimate, row.ci_low, row.ci_high, row.pi_low, row.pi_high, row.tau2, row.I2]
+        np.testing.assert_allclose(got, expected, rtol=1e-9)
+        assert row.n == pytest.approx(effective["total"].sum())
+    for icc in (1.5, "much", (), True):
+        with pytest.raises(OptionError, match="icc="):
+            metaan.multiverse(trials, icc=icc)
+
+
 def test_rows_that_were_changed_are_held_and_noted(trials):
     fewer = trials[trials["year"] > 2000]
     found = metaan.multiverse(fewer, **EXACT)
@@ -85,28 +111,29 @@ def test_rows_that_were_changed_are_held_and_noted(trials):
         metaan.multiverse(fewer, overlaps="keep", **EXACT)
     corrected = metaan.design_effect(trials, icc=0.3, cluster_size="median")
     res = metaan.glmm("PLO", corrected, events="events", total="total", study="study").back()
-    held = metaan.multiverse(corrected, **EXACT)
-    np.testing.assert_allclose(held.table["estimate"], [res.estimate], rtol=1e-9)
+    held = metaan.multiverse(corrected).table.query("measure == 'PLO' and test == 't' and model == 'glmm'")
+    np.testing.assert_allclose(held["estimate"], [res.estimate], rtol=1e-9)
     with pytest.raises(InputError, match="other columns than events"):
         metaan.multiverse(trials, events="n_patients", total="total", overlaps="keep")
 
 
 def test_a_selection_without_rows_fails_and_stays():
-    few = metaan.load("miltefosine", **ASK)
-    found = metaan.multiverse(few, counts=["derived", "printed"], confidence=["medium", "high"], **EXACT)
-    table = found.table
-    failed = table["reason"] != ""
-    for row in table.itertuples():
-        ask = {"counts": row.counts, "confidence": row.confidence, "overlaps": row.overlaps}
-        if row.reason:
-            with pytest.raises(InputError, match="No row of miltefosine is left"):
-                metaan.load("miltefosine", **ASK, **ask)
-            assert row.reason.startswith("No row of miltefosine is left")
-            assert np.isnan(row.estimate)
-            assert row.k == 0
+    ask = {"outcome": "partial_response", "unit": "lesion"}
+    found = metaan.multiverse(metaan.load("photodynamic", **ask, overlaps="prefer_largest"), **EXACT)
+    for row in found.table.itertuples():
+        how = {"counts": row.counts, "confidence": row.confidence, "overlaps": row.overlaps}
+        if row.counts == "printed":
+            with pytest.raises(InputError, match="No row of photodynamic is left"):
+                metaan.load("photodynamic", **ask, **how)
+            assert row.reason == "No row of photodynamic is left for partial_response."
+            assert np.isnan([row.estimate, row.ci_low, row.tau2]).all()
+            assert (row.k, row.n, row.converged) == (0, 0, False)
         else:
-            assert row.k == len(metaan.load("miltefosine", **ASK, **ask))
-    assert failed.sum() == found.summary()["failed"].sum()
+            assert row.reason == ""
+            assert row.k == len(metaan.load("photodynamic", **ask, **how))
+    assert found.summary()["failed"].tolist() == [(found.table["counts"] == "printed").sum()]
+    assert 0 < found.summary()["failed"].iloc[0] < found.analyses
+    assert len(found.curve()) == found.analyses - found.summary()["failed"].iloc[0]
 
 
 def test_a_table_that_has_no_other_selection_is_held():

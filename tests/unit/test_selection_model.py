@@ -118,6 +118,9 @@ def test_known_weights():
     held = selection_model(EFF, steps=[0.025], weights=[1.0, float(free.delta[0])])
     assert held.estimate == pytest.approx(free.estimate, abs=1e-7)
     assert held.se < free.se
+    steep = selection_model(EFF, weights=[0.001, 1.0])
+    assert steep.delta == pytest.approx([1000])  # beyond what would be estimated
+    assert steep.estimate > free.estimate
 
 
 def test_an_interval_without_studies():

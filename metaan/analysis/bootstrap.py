@@ -1,0 +1,150 @@
+"""Bootstrap of a meta-analysis: what its estimates would have been with other studies, or other data of these."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from metaan.analysis.bootstrap_models import Bootstrapped, model_of
+from metaan.analysis.bootstrap_result import INTERVALS, BootstrapResult
+from metaan.core.resample import basic, bca, normal, percentile
+from metaan.core.wls import FloatArray
+from metaan.errors import DataError, InputError, Note, OptionError
+from metaan.models.cautions import data_notes, repeated
+from metaan.models.regress_result import RegressResult
+from metaan.models.results import PoolResult
+from metaan.models.text import plural
+from metaan.validate import Option, check_level
+
+__all__ = ["KIND", "bootstrap"]
+
+KIND: Final = Option(
+    "kind",
+    {
+        "nonparametric": "studies drawn with replacement",
+        "parametric": "data simulated under the fitted model, the studies' sizes or variances kept",
+    },
+    "nonparametric",
+)
+_FEW: Final = 10  # studies: fewer resample too narrowly
+_TAIL: Final = 10  # replicates that should lie beyond a limit
+_HELD: Final = 0.01  # share of failures that is worth more than counting
+
+
+def bootstrap(
+    res: PoolResult | RegressResult,
+    *,
+    n: int = 2000,
+    kind: str = "nonparametric",
+    ci: str | Sequence[str] = ("percentile", "basic", "normal", "bca"),
+    level: float | None = None,
+    seed: int = 1,
+) -> BootstrapResult:
+    """Bootstrap standard errors, bias and intervals of a pooled effect, its heterogeneity, or a regression.
+
+    Parameters
+    ----------
+    res : PoolResult, RegressResult, GlmmResult, BetaBinomialResult or StratifiedResult
+        From `metaan.pool`, `regress`, `glmm` (rates of one arm), `beta_binomial`, `mantel_haenszel` or `peto`.
+    n : int, default 2000
+        Replicates.
+    kind : {"nonparametric", "parametric"}
+        Studies drawn with replacement, or data simulated under the fitted model.
+    ci : str or sequence of str
+        Intervals: any of percentile, basic, normal and bca.
+    level : float, optional
+        Of the intervals, in (0.5, 1); that of the result by default.
+    seed : int, default 1
+
+    Returns
+    -------
+    BootstrapResult
+        Statistics on the analysis scale: estimate, tau2 and I2 (beta-binomial: also rho; Mantel-Haenszel and Peto:
+        the estimate alone; regressions: every coefficient, tau2 and I2). `BootstrapResult.back` gives rates or ratios.
+
+    Raises
+    ------
+    InputError
+        `res` is no such result; `n` or `seed` is no whole number, or out of range; one study, for resampling.
+    OptionError
+        Unknown kind or interval; a model without a bootstrap (two arms by `glmm`, multilevel, robust ...); a
+        parametric one of RR, RD or IRD by Mantel-Haenszel, or of a rate of 0 or 1.
+    DataError
+        No replicate has an estimate, or tau2 of the result is not that of its own studies.
+
+    Notes
+    -----
+    Nonparametric: k studies are drawn with replacement from the k, with their variances, counts and moderators.
+    Parametric: y_i ~ N(x_i'beta, v_i + tau2); counts from Binomial(n_i, p_i) with g(p_i) ~ N(mu, tau2), from Poisson
+    (t_i exp(eta_i)), or from beta-binomial distributions; odds ratios from Fisher's non-central hypergeometric
+    distribution given the margins of each table, and rate ratios from the binomial distribution given the events of
+    both arms, each with the pooled ratio. RR, RD and rate differences have a baseline that no margin takes away.
+
+    With t the estimate and t* the replicates: percentile takes quantiles of t*, basic 2t less these, reversed, normal
+    t less the bias -+ z se. bca takes quantiles at Phi(z0 + (z0 + z)/(1 - a(z0 + z))) with z0 the normal quantile of
+    the share of t* below t (ties half) and a = sum d^3/(6 (sum d^2)^1.5), d_i being the mean of the estimates without
+    one study less that without study i; for parametric replicates too. No bca interval where all replicates lie on
+    one side, as those of tau2 often do where it is 0.
+
+    Drawing whole studies makes many that are alike, so that tau2 of resamples is too low on average, and k < 10 studies
+    are too few for their scatter to be that of studies to come. A replicate without an estimate (moderators that do not
+    vary among the studies drawn, a ratio of 0 or infinity by Mantel-Haenszel) is left out and counted. One with an
+    infinite estimate (no events in any study drawn) is kept: quantiles take it as it is, standard error and bias do not
+    exist.
+
+    References
+    ----------
+    Efron B (1987). J Am Stat Assoc 82:171-185. doi:10.1080/01621459.1987.10478410
+    Davison AC, Hinkley DV (1997). Bootstrap Methods and their Application. Cambridge University Press.
+    van den Noortgate W, Onghena P (2005). Behav Res Methods 37:11-22. doi:10.3758/BF03206394
+
+    Examples
+    --------
+    >>> from metaan import bootstrap, effects, pool
+    >>> res = pool(effects([0.1, 0.3, 0.2, 1.1, 0.4, 0.5], [0.01, 0.02, 0.02, 0.01, 0.03, 0.02]))
+    >>> found = bootstrap(res, n=500, kind="parametric")
+    >>> found.to_frame()[["statistic", "estimate", "se"]].round(2)
+      statistic  estimate     se
+    0  estimate      0.44   0.15
+    1      tau2      0.13   0.09
+    2        I2     88.57  14.59
+    """
+    for name, value, least in (("n", n, 2), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise InputError(f"{name}={value!r} must be a whole number of at least {least}.")
+    KIND.check(kind)
+    wanted = tuple(INTERVALS.check(name) for name in ((ci,) if isinstance(ci, str) else ci))
+    res = getattr(res, "analysis", None) or res
+    of = model_of(res)
+    level = res.spec.level if level is None else check_level(level)
+    values = _replicates(res, of, int(n), kind, int(seed))
+    known = ~np.isnan(values).any(axis=1)
+    if known.sum() < 2:
+        raise DataError("No replicate has an estimate: the studies that are drawn do not tell it.")
+    values = values[known]
+    failures = int((~known).sum())
+    without = of.without() if "bca" in wanted else np.full((res.k, len(of.names)), math.nan)
+    intervals, z0, acceleration = _intervals(of.observed, values, without, wanted, level)
+    return BootstrapResult(
+        names=of.names, observed=of.observed, se=_spread(values), bias=_mean(values) - of.observed,
+        intervals=intervals, z0=z0, acceleration=acceleration, replicates=values, n=int(n), failures=failures,
+        kind=kind, level=level, seed=int(seed), k=res.k, spec=res.spec, effects=res.effects,
+        notes=_notes(res, of, values, failures, intervals, kind=kind, level=level),
+    )  # fmt: skip
+
+
+def _replicates(res: PoolResult | RegressResult, of: Bootstrapped, n: int, kind: str, seed: int) -> FloatArray:
+    """Statistics of the replicates, (n, m)."""
+    rng = np.random.default_rng(seed)
+    if not _its_own(of):
+        raise DataError("bootstrap takes results whose numbers follow from their own studies.")
+    if kind == "parametric":
+        if of.simulated is None:
+            raise OptionError(f"kind='parametric' does not apply: {_WHY_NOT(res)}. Use kind='nonparametric'.")
+        return of.parametric(n, rng)
+    if res.k < 2:
+        raise InputError("bootstrap needs at least two studies to draw from; the result has one.")
+    return of.resampled(rng.integers(0, res.k, (res.k, n)))

@@ -1,0 +1,1 @@
+"""p-uniform*: effect and heterogeneity from truncated likelihoods."""

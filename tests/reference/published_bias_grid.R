@@ -1,0 +1,92 @@
+# Writes published_bias_grid.json: gosh (every subset of at most eight studies), fsn and tes of metafor.
+# Run from the root of the repository: Rscript tests/reference/published_bias_grid.R
+# Needs: metafor 3.8-1, metadat (Debian: r-cran-metafor r-cran-metadat).
+
+suppressMessages(library(metafor))
+
+OUT <- "tests/reference/published_bias_grid.json"
+METHODS <- c("REML", "DL", "CE")
+MOST <- 8   # studies of a gosh
+TESTS <- c("exact", "binom", "chi2")
+DIRECTIONS <- c("greater", "less", "two.sided")
+ALTERNATIVES <- c("two.sided", "greater", "less")
+
+source("tests/reference/json.R")
+
+generic <- function(d, source) {
+  known <- !is.na(d$yi) & !is.na(d$vi)
+  list(yi = as.numeric(d$yi)[known], vi = as.numeric(d$vi)[known], source = source)
+}
+nor <- metadat::dat.normand1999
+nie <- metadat::dat.nielweise2007
+col <- metadat::dat.collins1985b
+har <- metadat::dat.hart1999
+hin <- metadat::dat.hine1989
+mol <- metadat::dat.molloy2014
+coh <- metadat::dat.cohen1981
+SETS <- list(
+  bcg = generic(escalc("RR", ai = tpos, bi = tneg, ci = cpos, di = cneg, data = metadat::dat.bcg), "dat.bcg, log risk ratio"),
+  hackshaw1998 = generic(metadat::dat.hackshaw1998, "dat.hackshaw1998, log odds ratio"),
+  raudenbush1985 = generic(metadat::dat.raudenbush1985, "dat.raudenbush1985, standardised mean difference"),
+  normand1999 = generic(escalc("MD", m1i = m1i, sd1i = sd1i, n1i = n1i, m2i = m2i, sd2i = sd2i, n2i = n2i, data = nor),
+                        "dat.normand1999, mean difference"),
+  begg1989 = generic(metadat::dat.begg1989, "dat.begg1989, disease-free survival, all arms"),
+  collins1985b = generic(escalc("OR", ai = pre.xti, n1i = pre.nti, ci = pre.xci, n2i = pre.nci, data = col),
+                         "dat.collins1985b, pre-eclampsia, log odds ratio"),
+  molloy2014 = generic(escalc("ZCOR", ri = ri, ni = ni, data = mol), "dat.molloy2014, Fisher's z"),
+  nielweise2007 = generic(escalc("OR", ai = ai, n1i = n1i, ci = ci, n2i = n2i, data = nie), "dat.nielweise2007, log odds ratio"),
+  hart1999 = generic(escalc("IRR", x1i = x1i, t1i = t1i, x2i = x2i, t2i = t2i, data = har),
+                     "dat.hart1999, log incidence rate ratio"),
+  hine1989 = generic(escalc("RD", ai = ai, n1i = n1i, ci = ci, n2i = n2i, data = hin), "dat.hine1989, risk difference"),
+  cohen1981 = generic(escalc("ZCOR", ri = ri, ni = ni, data = coh), "dat.cohen1981, Fisher's z"),
+  three = list(yi = c(.1, .9, -.4), vi = c(.04, .2, .09), source = "made up")
+)
+
+# Subsets are stored by number: study i is in subset j if bit i of j is set. Stopping rules are in units of the data.
+subsets <- function(set, method) {
+  few <- seq_len(min(MOST, length(set$yi)))
+  yi <- set$yi[few]; vi <- set$vi[few]
+  unit <- 1 / mean(1 / vi)
+  control <- list(threshold = 1e-13 * unit, tol = 1e-15 * unit, maxiter = 20000, stepadj = .5)
+  fit <- rma(yi, vi, method = method, control = if (method == "REML") control else list())
+  made <- gosh(fit, progbar = FALSE)
+  number <- drop(as.matrix(made$incl) %*% 2^(few - 1))
+  o <- order(number)
+  stopifnot(identical(as.numeric(number[o]), as.numeric(seq_len(2^length(few) - 1))))
+  res <- made$res[o, ]
+  short <- function(x) structure(as.numeric(x), vector = TRUE)
+  list(estimate = short(res$estimate), tau2 = short(if (is.null(res$tau2)) rep(0, nrow(res)) else res$tau2),
+       I2 = short(res$I2), H2 = short(res$H2), Q = short(res$QE))
+}
+
+one_tes <- function(set, tau2, test, direction, alternative) {
+  made <- tes(set$yi, vi = set$vi, tau2 = tau2, test = test, tes.alternative = direction, alternative = alternative,
+              progbar = FALSE)
+  list(O = made$O, E = made$E, pvalue = made$pval, theta = made$theta, power = vec(made$power),
+       theta_lim = vec(made$theta.lim))
+}
+
+cells <- lapply(SETS, function(set) {
+  fsn_of <- function(...) {
+    made <- fsn(set$yi, set$vi, ...)
+    list(n = made$fsnum, pvalue = made$pval, mean = made$meanes, target = made$target)
+  }
+  small <- abs(mean(set$yi)) / 3
+  dl <- rma(set$yi, set$vi, method = "DL")$tau2
+  list(source = set$source, yi = vec(set$yi), vi = vec(set$vi), small = small, dl = dl,
+       gosh = lapply(setNames(METHODS, METHODS), function(method) subsets(set, method)),
+       fsn = list(rosenthal = fsn_of(type = "Rosenthal"), rosenberg = fsn_of(type = "Rosenberg"),
+                  rosenthal_01 = fsn_of(type = "Rosenthal", alpha = .01),
+                  rosenberg_01 = fsn_of(type = "Rosenberg", alpha = .01),
+                  orwin = fsn_of(type = "Orwin", target = small), orwin_half = fsn_of(type = "Orwin"),
+                  orwin_weighted = fsn_of(type = "Orwin", target = small, weighted = TRUE)),
+       tes = lapply(setNames(ALTERNATIVES, ALTERNATIVES), function(alternative)
+         lapply(setNames(TESTS, TESTS), function(test)
+           lapply(setNames(DIRECTIONS, DIRECTIONS), function(direction)
+             one_tes(set, 0, test, direction, alternative)))),
+       tes_dl = one_tes(set, dl, "chi2", "greater", "two.sided"))
+})
+versions <- c(R = as.character(getRversion()), metafor = as.character(packageVersion("metafor")),
+              metadat = as.character(packageVersion("metadat")))
+axes <- list(methods = txt(METHODS), tests = txt(TESTS), directions = txt(DIRECTIONS), alternatives = txt(ALTERNATIVES))
+writeLines(json(list(versions = versions, axes = axes, cells = cells)), OUT)
