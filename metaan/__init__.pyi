@@ -13,6 +13,8 @@ from .analysis.bias_stable import pustejovsky_rodgers as pustejovsky_rodgers
 from .analysis.bias_stable import thompson_arcsine as thompson_arcsine
 from .analysis.bias_table import small_study_effects as small_study_effects
 from .analysis.bias_table_result import SmallStudyEffects as SmallStudyEffects
+from .analysis.bootstrap import bootstrap as bootstrap
+from .analysis.bootstrap_result import BootstrapResult as BootstrapResult
 from .analysis.copas import CopasResult as CopasResult
 from .analysis.copas import copas as copas
 from .analysis.criticism import heteroscedasticity_test as heteroscedasticity_test
@@ -36,6 +38,10 @@ from .analysis.limit_meta import limit_meta_analysis as limit_meta_analysis
 from .analysis.multiverse import multiverse as multiverse
 from .analysis.multiverse_result import MultiverseResult as MultiverseResult
 from .analysis.outliers import outliers as outliers
+from .analysis.p_curve import PCurveResult as PCurveResult
+from .analysis.p_curve import p_curve as p_curve
+from .analysis.p_uniform import PUniformResult as PUniformResult
+from .analysis.p_uniform import p_uniform_star as p_uniform_star
 from .analysis.pet_peese import BiasRegression as BiasRegression
 from .analysis.pet_peese import PetPeeseResult as PetPeeseResult
 from .analysis.pet_peese import pet_peese as pet_peese

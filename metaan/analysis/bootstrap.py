@@ -31,7 +31,7 @@ KIND: Final = Option(
 )
 _FEW: Final = 10  # studies: fewer resample too narrowly
 _TAIL: Final = 10  # replicates that should lie beyond a limit
-_HELD: Final = 0.01  # share of failures that is worth more than counting
+_SAME: Final = 1e-6
 
 
 def bootstrap(
@@ -73,7 +73,7 @@ def bootstrap(
         Unknown kind or interval; a model without a bootstrap (two arms by `glmm`, multilevel, robust ...); a
         parametric one of RR, RD or IRD by Mantel-Haenszel, or of a rate of 0 or 1.
     DataError
-        No replicate has an estimate, or tau2 of the result is not that of its own studies.
+        No replicate has an estimate.
 
     Notes
     -----
@@ -99,7 +99,7 @@ def bootstrap(
     ----------
     Efron B (1987). J Am Stat Assoc 82:171-185. doi:10.1080/01621459.1987.10478410
     Davison AC, Hinkley DV (1997). Bootstrap Methods and their Application. Cambridge University Press.
-    van den Noortgate W, Onghena P (2005). Behav Res Methods 37:11-22. doi:10.3758/BF03206394
+    van den Noortgate W, Onghena P (2005). Behav Res Methods 37:11-22.
 
     Examples
     --------
@@ -140,11 +140,84 @@ def _replicates(res: PoolResult | RegressResult, of: Bootstrapped, n: int, kind:
     """Statistics of the replicates, (n, m)."""
     rng = np.random.default_rng(seed)
     if not _its_own(of):
-        raise DataError("bootstrap takes results whose numbers follow from their own studies.")
+        raise OptionError("bootstrap takes results whose tau2 was estimated from their own studies.")
     if kind == "parametric":
         if of.simulated is None:
-            raise OptionError(f"kind='parametric' does not apply: {_WHY_NOT(res)}. Use kind='nonparametric'.")
+            raise OptionError(f"kind='parametric' does not apply: {_why_not(res)}. Use kind='nonparametric'.")
         return of.parametric(n, rng)
     if res.k < 2:
         raise InputError("bootstrap needs at least two studies to draw from; the result has one.")
     return of.resampled(rng.integers(0, res.k, (res.k, n)))
+
+
+def _its_own(of: Bootstrapped) -> bool:
+    """Whether the studies give what the result says."""
+    found = of.fitted(tuple(column[:, None] for column in of.studies))[0]
+    unit = 1 + np.abs(np.where(np.isfinite(of.observed), of.observed, 0.0))
+    with np.errstate(invalid="ignore"):
+        return bool(((found == of.observed) | (np.abs(found - of.observed) <= _SAME * unit)).all())
+
+
+def _why_not(res: PoolResult | RegressResult) -> str:
+    if res.spec.model == "stratified":
+        return f"{res.spec.measure} leaves each trial a baseline that the margins of its table do not take away"
+    return "the estimate is infinite, and every simulated count would be at the same end"
+
+
+def _spread(values: FloatArray) -> FloatArray:
+    """Standard deviation; infinite where a replicate is."""
+    finite = np.isfinite(values).all(axis=0)
+    return np.where(finite, np.where(finite, values, 0.0).std(axis=0, ddof=1), math.inf)
+
+
+def _mean(values: FloatArray) -> FloatArray:
+    """Mean; NaN where a replicate is infinite."""
+    finite = np.isfinite(values).all(axis=0)
+    return np.where(finite, np.where(finite, values, 0.0).mean(axis=0), math.nan)
+
+
+def _intervals(
+    observed: FloatArray, values: FloatArray, without: FloatArray, wanted: Sequence[str], level: float
+) -> tuple[dict[str, FloatArray], FloatArray, FloatArray]:
+    """Limits of each statistic by each kind, (m, 2), and the corrections of bca, (m,)."""
+    m = observed.size
+    z0, acceleration = np.full(m, math.nan), np.full(m, math.nan)
+    made = {name: np.full((m, 2), math.nan) for name in wanted}
+    for j in range(m):
+        column, at, finite = values[:, j], float(observed[j]), bool(np.isfinite(values[:, j]).all())
+        for name in wanted:
+            if name == "percentile":
+                made[name][j] = percentile(column, level)
+            elif name == "basic" and math.isfinite(at):
+                made[name][j] = basic(column, level, at)
+            elif name == "normal" and finite and math.isfinite(at):
+                made[name][j] = normal(column, level, at)
+            elif name == "bca" and np.isfinite(without[:, j]).all():
+                low, high, of = bca(column, level, at, without[:, j])
+                made[name][j], z0[j], acceleration[j] = (low, high), of.bias, of.acceleration
+    return made, z0, acceleration
+
+
+def _notes(
+    res: PoolResult | RegressResult, of: Bootstrapped, values: FloatArray, failures: int,
+    intervals: dict[str, FloatArray], *, kind: str, level: float,
+) -> tuple[Note, ...]:  # fmt: skip
+    notes = [*res.effects.notes, *data_notes(res.effects.data), *repeated(res.effects)]
+    if failures:
+        text = f"{failures} of {failures + len(values)} replicates have no estimate and are left out."
+        notes.append(Note("failures", text))
+    endless = int(np.isinf(values[:, 0]).sum())
+    if endless:
+        text = f"{plural(endless, 'replicate')} with an infinite estimate: standard error and bias do not exist."
+        notes.append(Note("infinite", text))
+    if kind == "nonparametric" and res.k < _FEW:
+        text = f"{plural(res.k, 'study')} to draw from: with fewer than {_FEW} the intervals are too narrow."
+        notes.append(Note("few-studies", text))
+    if len(values) * (1 - level) / 2 < _TAIL:
+        text = f"Fewer than {_TAIL} of {len(values)} replicates lie beyond each limit: take more (n=)."
+        notes.append(Note("few-replicates", text))
+    none = [name for name, limits in zip(of.names, intervals.get("bca", ()), strict=False) if np.isnan(limits).any()]
+    if none:
+        text = f"No bca interval for {', '.join(none)}: every replicate lies on one side, or one study carries it."
+        notes.append(Note("no-bca", text))
+    return tuple(notes)

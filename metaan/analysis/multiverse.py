@@ -166,6 +166,8 @@ def _read(
         return asked, of_effects(trials)
     if not isinstance(trials, pd.DataFrame):
         raise InputError(f"multiverse takes a DataFrame or an Effects record, not {type(trials).__name__}.")
+    if columns.events == "events" and "events" not in trials.columns and "events_t" in trials.columns:
+        raise InputError("The table has two arms: make effects of it (effect_size('OR', ...)) and give those.")
     if columns.study is None and "study" in trials.columns:
         columns = Columns(columns.events, columns.total, "study")
     asked = models_asked(level=level, pi=pi, **model)

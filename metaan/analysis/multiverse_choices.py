@@ -165,7 +165,7 @@ def combinations(asked: Models, *, none: bool, every: bool) -> Iterator[Combinat
 
 def _normal(asked: Models, *, none: bool, every: bool) -> Iterator[Combination]:
     for measure in asked.measures:
-        needed = (none or every) and measure in _CORRECTED
+        needed = (none or every) and measure in _CORRECTED and bool(asked.corrections)  # effects have theirs
         for correction in asked.corrections if needed else (NO_CORRECTION,):
             unfit = _unfit(asked, measure, correction, none=none, every=every) if needed else ""
             for method, test in product(asked.methods, asked.tests_of("normal")):

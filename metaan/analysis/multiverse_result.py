@@ -251,11 +251,12 @@ class MultiverseResult(Frozen):
             half = f"{number(row['q25'], 3)} to {number(row['q75'], 3)}"
             lines.append(f"{name}: {ends} in {_count(row['analyses'] - row['failed'], 'analysis')}")
             lines.append(f"            median {number(row['median'], 3)}, middle half {half}")
-            lines.append(
-                f"            above {row['threshold']:g}: {100 * row['share_above']:.0f}% of the estimates, "
-                f"{100 * row['share_ci_above']:.0f}% with the whole {percent} CI; "
-                f"whole CI below: {100 * row['share_ci_below']:.0f}%"
-            )
+            if self.scale in _THRESHOLD:
+                lines.append(
+                    f"            above {row['threshold']:g}: {100 * row['share_above']:.0f}% of the estimates, "
+                    f"{100 * row['share_ci_above']:.0f}% with the whole {percent} CI; "
+                    f"whole CI below: {100 * row['share_ci_below']:.0f}%"
+                )
             if row["failed"]:
                 lines.append(f"            no answer: {_count(row['failed'], 'analysis')}")
         return lines

@@ -38,10 +38,6 @@ _BINS: Final = 5
 _FEW: Final = 10
 _SKEW: Final = "right skew"
 _FLAT: Final = "flatter than 33% power"
-_NUMBERS: Final = (
-    "k", "significant", "half", "alpha", "direction", "power", "power_low", "power_high", "level", "evidential",
-    "inadequate", "measure",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -161,7 +157,8 @@ class PCurveResult(Told):
         percent = f"{100 * self.level:g}%"
         lines = [
             f"p-curve of {plural(self.significant, 'significant study')} out of {self.k} (Simonsohn et al. 2014, 2015)",
-            f"Measure: {self.measure} ({KINDS[self.measure].label}); p < {self.alpha:g}, {DIRECTION.choices[self.direction]}",
+            f"Measure: {self.measure} ({KINDS[self.measure].label}); p < {self.alpha:g}, "
+            f"{DIRECTION.choices[self.direction]}",
             "Stouffer's method; half curve: "
             f"{plural(self.half, 'study')} with p < {self.alpha / 2:g}; one-sided p-values",
             "",
@@ -171,7 +168,8 @@ class PCurveResult(Told):
             f"Flatness    (33% power) z = {number(self.flat)}, p {probability(self.flat_pvalue)}; half curve z = "
             f"{number(self.flat_half)}, p {probability(self.flat_half_pvalue)}; binomial p "
             f"{probability(self.flat_binomial_pvalue)}",
-            f"Power       {100 * self.power:.1f}%, {percent} CI {100 * self.power_low:.1f}% to {100 * self.power_high:.1f}%",
+            f"Power       {100 * self.power:.1f}%, {percent} CI {100 * self.power_low:.1f}% to "
+            f"{100 * self.power_high:.1f}%",
             f"Says        {self._verdict()}",
         ]
         return "\n".join([*lines, *note_lines(self.notes, LINES - len(lines))])
@@ -245,7 +243,7 @@ def p_curve(
     >>> from metaan import p_curve
     >>> made = p_curve(pvalues=[0.001, 0.003, 0.012, 0.02, 0.04, 0.3])
     >>> made.significant, round(made.skew, 3), round(made.skew_pvalue, 3), round(made.power, 2)
-    (5, -2.145, 0.016, 0.59)
+    (5, -1.667, 0.048, 0.38)
     """
     tests, p, names, measure, notes = _given(res, z, pvalues, study, DIRECTION.check(direction))
     alpha, level = significance_level(alpha, "alpha"), check_level(level)
@@ -261,16 +259,17 @@ def p_curve(
     share = float(tail(half_cut, low) / tail(cut, low))
     skew, skew_half = _stouffer(x, 0.0, cut, -1), _stouffer(half, 0.0, half_cut, -1)
     flat, flat_half = _stouffer(x, low, cut, 1), _stouffer(half, low, half_cut, 1)
-    binomial = float(bdtr(half.size, x.size, share))
+    skew_binomial = float(bdtrc(half.size - 1, x.size, 0.5)) if half.size else 1.0
+    flat_binomial = float(bdtr(half.size, x.size, share))
     edge = float(ndtri((1 + level) / 2))
     power, power_low, power_high = (float(tail(cut, stouffer_shift(x, cut, at))) for at in (0.0, edge, -edge))
     return PCurveResult(
         k=tests.size, significant=x.size, half=half.size, skew=skew[0], skew_pvalue=skew[1], skew_half=skew_half[0],
-        skew_half_pvalue=skew_half[1], skew_binomial_pvalue=float(bdtrc(half.size - 1, x.size, 0.5)) if half.size else 1.0,
+        skew_half_pvalue=skew_half[1], skew_binomial_pvalue=skew_binomial,
         flat=flat[0], flat_pvalue=flat[1], flat_half=flat_half[0], flat_half_pvalue=flat_half[1],
-        flat_binomial_pvalue=binomial, power=power, power_low=power_low, power_high=power_high,
+        flat_binomial_pvalue=flat_binomial, power=power, power_low=power_low, power_high=power_high,
         evidential=skew_half[1] < 0.05 or max(skew_half[1], skew[1]) < 0.1,
-        inadequate=flat[1] < 0.05 or max(flat_half[1], binomial) < 0.1,
+        inadequate=flat[1] < 0.05 or max(flat_half[1], flat_binomial) < 0.1,
         z=tests, pvalues=p, study=names, alpha=alpha, level=level, direction=direction, measure=measure,
         notes=(*_notes(tests, cut, direction, power, alpha), *notes),
     )  # fmt: skip

@@ -68,7 +68,7 @@ class Lines(NamedTuple):
     def log_likelihood(self, t: FloatArray, *, restricted: bool) -> FloatArray:
         """Profile likelihood at t of shape (n,), but for constants."""
         w, weighted, left, inverse = self._solved(t)
-        deviance = -np.log(w).sum(axis=0) + dot(weighted, left)
+        deviance = -np.log(w, where=w > 0, out=np.zeros_like(w)).sum(axis=0) + dot(weighted, left)
         if restricted:
             matrix = np.moveaxis(np.array(inverse), -1, 0)
             deviance = deviance - np.linalg.slogdet(matrix)[1]

@@ -44,10 +44,10 @@ class Truncated(NamedTuple):
         If all effects lie on one side, tau2 can grow with the mean, and normal tails become exponential distributions.
         """
         beyond = float(np.abs(self.y - self.cut).sum())
-        if np.ptp(self.side) > 0 or beyond == 0:
+        if np.ptp(self.side) > 0:
             return -np.inf
         k = self.y.size
-        return k * (float(np.log(k / beyond)) - 1)
+        return k * (float(np.log(k / beyond)) - 1) if beyond > 0 else np.inf
 
 
 class PUniformFit(NamedTuple):
@@ -175,7 +175,7 @@ def fit_p_uniform(of: Truncated) -> PUniformFit:
     def climb(t: FloatArray, _: npt.NDArray[np.intp]) -> FloatArray:
         return _evaluate(of, _best_mean(of, t), t).by_tau2
 
-    places, column = _highest(grid, at.loglik[:, None], at.by_tau2[:, None], climb)
+    places, _ = _highest(grid, at.loglik[:, None], at.by_tau2[:, None], climb)
     best = _best_mean(of, places)
     heights = _evaluate(of, best, places).loglik
     top = int(np.argmax(heights))

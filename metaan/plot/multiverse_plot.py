@@ -18,7 +18,7 @@ from metaan.errors import InputError, OptionError
 from metaan.plot.axis import Axis, make_axis
 from metaan.plot.measure import MeasuredText, text_width
 from metaan.plot.style import Style, current_style
-from metaan.validate import require_columns
+from metaan.validate import FloatArray, require_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -241,6 +241,7 @@ def _estimates(ax: Axes, part: pd.DataFrame, look: _Look, heading: str) -> None:
     """Estimates with intervals, the median, the threshold, and what they come to."""
     axis, at, style = look.axis, look.at, look.style
     rank, y, low, high = (part[name].to_numpy(dtype=np.float64) for name in _NEEDED)
+    above = "" if at is None else _above(at, y, low, axis)
     low, high = np.maximum(low, axis.low), np.minimum(high, axis.high)
     thin = max(0.25, min(0.1 * style.size, 0.6 * _PLOT * style.size / len(part)))
     ax.vlines(rank, low, high, colors=[style.ink], alpha=0.25, linewidth=thin, label="_intervals")
@@ -260,11 +261,14 @@ def _estimates(ax: Axes, part: pd.DataFrame, look: _Look, heading: str) -> None:
     ax.set(xlim=ends, ylim=(axis.low, axis.high), xticks=[])
     _finish(ax, style)
     unit = " %" if axis.factor != 1 else ""
-    lines = [f"median {axis.number(median)}{unit}"]
-    if at is not None:
-        beyond, whole = (100 * float(np.mean(values > at)) for values in (y, low))
-        lines.append(f"above {axis.factor * at:g}{unit}: {beyond:.0f} % (whole CI {whole:.0f} %)")
-    _heading(ax, [heading, *lines], style)
+    _heading(ax, [heading, f"median {axis.number(median)}{unit}", *([above] if above else [])], style)
+
+
+def _above(at: float, y: FloatArray, low: FloatArray, axis: Axis) -> str:
+    """How many of the estimates, and of the whole intervals, lie above the threshold."""
+    unit = " %" if axis.factor != 1 else ""
+    beyond, whole = (100 * float(np.mean(values > at)) for values in (y, low))
+    return f"above {axis.factor * at:g}{unit}: {beyond:.0f} % (whole CI {whole:.0f} %)"
 
 
 def _heading(ax: Axes, lines: list[str], style: Style) -> None:

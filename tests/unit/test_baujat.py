@@ -83,7 +83,7 @@ def test_what_is_refused():
         metaan.baujat(metaan.multilevel(metaan.effects(Y, V, data=rows), "s/estimate"))
     with pytest.raises(InputError, match="two studies"):
         metaan.baujat(metaan.pool(metaan.effects([0.3], [0.1])))
-    with pytest.raises(OptionError, match="UM.FS"):
+    with pytest.raises(OptionError, match=r"UM\.FS"):
         metaan.baujat(metaan.glmm("RR", events_t=[3, 2], total_t=[20, 30], events_c=[1, 5], total_c=[22, 28]))
     with pytest.raises(InputError, match="not list"):
         metaan.baujat([1, 2])

@@ -140,6 +140,14 @@ def test_effects_are_pooled_by_methods_and_tests():
         np.testing.assert_allclose(row.estimate, shown.estimate, rtol=1e-12)
         np.testing.assert_allclose([row.pi_low, row.ci_high], [shown.pi_low, shown.ci_high], rtol=1e-12)
     assert found.summary()["threshold"].tolist() == [1.0]
+    for measure in ("PLO", "PFT", "PAS"):
+        rates = metaan.effect_size(measure, A, events="events", total="total", correction="only0")
+        table = metaan.multiverse(rates, methods="REML", tests="hk").table
+        shown = metaan.pool(rates).back()
+        got = table[["estimate", "ci_low", "ci_high", "pi_high", "n"]].to_numpy()[0]
+        np.testing.assert_allclose(
+            got, [shown.estimate, shown.ci_low, shown.ci_high, shown.pi_high, A["total"].sum()], rtol=1e-12
+        )
     generic = metaan.multiverse(metaan.effects([0.1, 0.3, 0.4], [0.02, 0.05, 0.01]))
     assert generic.summary()["threshold"].tolist() == [0.0]
 
@@ -226,6 +234,8 @@ def test_wrong_input_is_refused():
         metaan.multiverse(A, events="hits")
     with pytest.raises(InputError, match=r"trials must come from metaan\.load"):
         metaan.multiverse(A, overlaps="keep")
+    with pytest.raises(InputError, match="has two arms"):
+        metaan.multiverse(pd.DataFrame({"events_t": [1], "total_t": [5], "events_c": [2], "total_c": [5]}))
     with pytest.raises(DataError, match="exceeds total"):
         metaan.multiverse(pd.DataFrame({"events": [3, 9], "total": [10, 5]}))
     with pytest.raises(DataError, match="one unit at a time"):
@@ -238,8 +248,10 @@ def test_wrong_input_is_refused():
         with pytest.raises(OptionError, match="finite number"):
             metaan.multiverse(A, models="glmm").summary(threshold)
     rates = metaan.effects([0.1, 0.3], [0.02, 0.05], measure="IRLN")
+    found = metaan.multiverse(rates, methods="DL", tests="z")
     with pytest.raises(OptionError, match="has no usual one"):
-        metaan.multiverse(rates, methods="DL", tests="z").summary()
+        found.summary()
+    assert "above" not in str(found)
 
 
 def test_a_total_beyond_what_a_likelihood_takes_fails_alone():

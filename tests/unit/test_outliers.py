@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import kstest, norm, t
+from statsmodels.stats.multitest import multipletests
 
 import metaan
 from metaan.errors import InputError, OptionError
@@ -40,11 +41,14 @@ def test_normal_and_t():
 
 def test_adjusted_for_the_number_of_studies():
     table = metaan.outliers(metaan.pool(EFF, test="z"))
-    p, k = table.pvalue.to_numpy(), 7
-    np.testing.assert_allclose(table.p_bonferroni, np.minimum(k * p, 1))
-    order = np.argsort(p)
-    holm = np.minimum(np.maximum.accumulate((k - np.arange(k)) * p[order]), 1)
-    np.testing.assert_allclose(table.p_holm.to_numpy()[order], holm)
+    for name, method in (("p_holm", "holm"), ("p_bonferroni", "bonferroni")):
+        np.testing.assert_allclose(table[name], multipletests(table.pvalue, method=method)[1])
+    rows = ROWS.assign(g=list("aabbbbc"))
+    table = metaan.outliers(metaan.regress(metaan.effects(Y, V, data=rows), "~ g", test="z"))
+    known = table.pvalue.notna()
+    assert list(~known) == [False] * 6 + [True]
+    np.testing.assert_allclose(table.p_holm[known], multipletests(table.pvalue[known], method="holm")[1])
+    assert table.p_holm.isna()[6]
 
 
 def test_the_rules():
@@ -88,8 +92,11 @@ def test_p_values_are_uniform_under_a_scaled_common_effect():
 
 KEEP = np.arange(7) != 4
 MODELS = {
-    "pool": (lambda: metaan.pool(EFF, method="DL", test="z"), lambda: metaan.pool(take(EFF, KEEP), method="DL", test="z")),
-    "common tau2": (
+    "pool": (
+        lambda: metaan.pool(EFF, method="DL", test="z"),
+        lambda: metaan.pool(take(EFF, KEEP), method="DL", test="z"),
+    ),
+    "weights": (
         lambda: metaan.pool(EFF, method="GENQ", test="z", weights=np.arange(1.0, 8)),
         lambda: metaan.pool(take(EFF, KEEP), method="GENQ", test="z", weights=np.arange(1.0, 8)[KEEP]),
     ),
@@ -114,8 +121,8 @@ def test_without_the_flagged_studies(name):
     assert "left-out" in codes(table)
 
 
-def less(columns, i):
-    return {name: np.delete(np.array(value), i) for name, value in columns.items()}
+def less(columns, gone):
+    return {name: np.array(value)[~gone] for name, value in columns.items()}
 
 
 COUNTS = {
@@ -133,10 +140,9 @@ COUNTS = {
 def test_counts_without_the_flagged_studies(name):
     fit, columns, i = COUNTS[name]
     res = fit(**columns).back()
-    rule = "ci" if name in ("two arms", "mantel_haenszel", "peto") else "holm"
-    table = metaan.outliers(res, rule=rule)
-    assert list(np.flatnonzero(table.outlier)) == [i]
-    made, without = table.attrs["without"], fit(**less(columns, i)).back()
+    table = metaan.outliers(res, rule="unadjusted")
+    assert table.outlier[i]
+    made, without = table.attrs["without"], fit(**less(columns, table.outlier.to_numpy())).back()
     assert type(made) is type(res)
     assert made.spec == without.spec
     assert made.scale == "display"
