@@ -42,11 +42,11 @@ from .analysis.p_curve import PCurveResult as PCurveResult
 from .analysis.p_curve import p_curve as p_curve
 from .analysis.p_uniform import PUniformResult as PUniformResult
 from .analysis.p_uniform import p_uniform_star as p_uniform_star
+from .analysis.permutation import permutation_test as permutation_test
+from .analysis.permutation_result import PermutationResult as PermutationResult
 from .analysis.pet_peese import BiasRegression as BiasRegression
 from .analysis.pet_peese import PetPeeseResult as PetPeeseResult
 from .analysis.pet_peese import pet_peese as pet_peese
-from .analysis.permutation import permutation_test as permutation_test
-from .analysis.permutation_result import PermutationResult as PermutationResult
 from .analysis.predictive import precision_n as precision_n
 from .analysis.predictive import predictive as predictive
 from .analysis.predictive_result import PrecisionResult as PrecisionResult

@@ -18,7 +18,10 @@ from metaan.models.results import PoolResult
 from metaan.models.text import number
 from metaan.validate import FloatArray, Frozen
 
-__all__ = ["Told", "cautions", "extrapolated", "interval_text", "measure_line", "plain", "pooled", "spread_of"]
+__all__ = [
+    "Told", "between", "cautions", "extrapolated", "interval_text", "measure_line", "plain", "pooled", "spread_of",
+    "up_to_largest",
+]  # fmt: skip
 
 _FREE: Final = {"IR": "IRS", "IRLN": "IRS"}
 _FEW: Final = 10
@@ -52,7 +55,21 @@ def extrapolated(sei: FloatArray) -> list[Note]:
     if sei.min() < _NEAR * sei.max():
         return []
     text = f"The standard errors go from {number(float(sei.min()))} to {number(float(sei.max()))}"
-    return [Note("extrapolated", f"{text}: an effect at 0 lies far beyond the studies.")]
+    return [Note("extrapolated", f"{text}: a standard error of 0 lies far beyond the studies.")]
+
+
+def up_to_largest(res: PoolResult, points: object) -> FloatArray:
+    """So many standard errors from 0 to the largest."""
+    if isinstance(points, bool) or not isinstance(points, (int, np.integer)) or points < 2:
+        raise OptionError(f"points={points!r} must be a whole number, at least 2.")
+    return np.linspace(0.0, math.sqrt(float(res.effects.vi.max())), int(points))
+
+
+def between(value: object, name: str, top: float, example: str) -> float:
+    """A number between 0 and `top`, neither included."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)) or not 0 < value < top:
+        raise OptionError(f"{name}={value!r} must be a number between 0 and {top:g}, such as {example}.")
+    return float(value)
 
 
 def cautions(res: PoolResult, own: Sequence[Note] = (), *, fewest: int = _FEW) -> tuple[Note, ...]:

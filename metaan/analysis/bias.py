@@ -10,7 +10,7 @@ import numpy as np
 
 from metaan.analysis.bias_data import LINKED, Studied, sizes, studied
 from metaan.analysis.bias_likelihood import likelihood_test
-from metaan.analysis.bias_regression import DISPERSION, MODEL, Asked, check_how, regression_test
+from metaan.analysis.bias_regression import DISPERSION, MODEL, Asked, How, check_how, named, regression_test
 from metaan.analysis.test_result import TestResult
 from metaan.core.kendall import EXACT, kendall
 from metaan.errors import DataError, Note, OptionError
@@ -45,12 +45,15 @@ _BETTER: Final = {
     "SMDH": "pustejovsky_rodgers with effects of measure SMD",
     "SMCC": "predictor='sqrtninv'",
     "SMCR": "predictor='sqrtninv'",
+    "ROM": "predictor='sqrtninv'",
+    "CVR": "predictor='sqrtninv'",
     "COR": "effects of measure ZCOR",
     "UCOR": "effects of measure ZCOR",
 }
 """Measures whose standard error depends on the effect, and what to use instead."""
 _STABLE: Final = ("PAS", "PFT", "IRS", "IRFT")
 _COUNTED: Final = ("glmm", "beta-binomial")
+_ALMOST_ALL: Final = 0.999  # of the weight
 
 
 def egger(
@@ -106,7 +109,9 @@ def egger(
     The standard error of a logit, log or raw rate is a function of the rate: the test then finds an association where
     nothing is missing (docs/small_study.md: up to 100 % false alarms with 30 studies). The double arcsine breaks the
     link; the single one does so only where studies have many events. For OR, RR, SMD and other effects that share a
-    part of their standard error a note names a better test.
+    part of their standard error a note names a better test; a predictor of size does not help ratios, whose weights are
+    linked as well. A study far larger than the others makes "lm" reject far too often where true effects differ, which
+    is noted (docs/small_study.md): then take "rma".
 
     A small p-value says that small studies differ: selective publication is one reason, heterogeneity another.
 
@@ -136,12 +141,12 @@ def egger_of(
     if model == "rma" and of.spec.model in _COUNTED:
         return _of_counts(of, predictor, ni)
     notes = _link_notes(of.eff.measure, "egger", force)
-    if predictor not in ("sei", "vi") and of.eff.measure not in LINKED:
+    if predictor in _OF_SIZE and "predictor=" in _BETTER.get(of.eff.measure, ""):
         notes = ()
     how = check_how(*_model_of(of)) if model == "rma" else DISPERSION
     x = _predictor(of, predictor, ni)
     asked = Asked(
-        _name(model, predictor), of.eff.yi, of.eff.vi, x, PREDICTOR.choices[predictor],
+        _name(how, model, predictor), of.eff.yi, of.eff.vi, x, PREDICTOR.choices[predictor],
         limit=predictor not in ("ni", "sqrtni"),
     )  # fmt: skip
     return regression_test(of, asked, how, notes)
@@ -194,9 +199,7 @@ def begg_of(of: Studied, *, force: bool = False) -> TestResult:
         raise OptionError("begg has no moderators: give a result of pool, or use egger, which keeps them.")
     notes = _link_notes(of.eff.measure, "begg", force)
     y, v = of.eff.yi, of.eff.vi
-    w = 1 / v
-    spread = np.maximum(v - 1 / w.sum(), 0.0)
-    ranked = kendall((y - float(w @ y) / w.sum()) / np.sqrt(spread), v)
+    ranked = kendall(_standardised(y, v), v)
     if math.isnan(float(ranked.tau)):
         what = "variances" if np.ptp(v) == 0 else "effects"
         raise DataError(f"No rank correlation: the {what} are the same in every study.")
@@ -210,6 +213,20 @@ def begg_of(of: Studied, *, force: bool = False) -> TestResult:
         measure=of.eff.measure, model=f"Kendall's tau, {'exact' if exact else 'normal'} p-value",
         notes=(*notes, *of.notes),
     )  # fmt: skip
+
+
+def _standardised(y: FloatArray, v: FloatArray) -> FloatArray:
+    """Effects as deviations from the common-effect mean, over the standard errors of the deviations."""
+    w = 1 / v
+    spread = np.maximum(v - 1 / w.sum(), 0.0)
+    top, off = int(w.argmax()), y - float(w @ y) / w.sum()
+    if w[top] <= _ALMOST_ALL * w.sum():
+        return np.asarray(off / np.sqrt(spread))
+    # of the study with nearly all weight rounding leaves nothing: the same by the mean of the others
+    rest = np.arange(len(w)) != top
+    off[top] = y[top] - np.average(y[rest], weights=w[rest])
+    spread[top] = v[top] + 1 / w[rest].sum()
+    return np.asarray(off / np.sqrt(spread))
 
 
 def _link_notes(measure: str, name: str, force: bool = False) -> tuple[Note, ...]:
@@ -254,11 +271,11 @@ def _of_counts(of: Studied, predictor: str, ni: Any) -> TestResult:
     return likelihood_test(of, _predictor(of, predictor, ni), PREDICTOR.choices[predictor], limit=limit)
 
 
-def _name(model: str, predictor: str) -> str:
+def _name(how: How, model: str, predictor: str) -> str:
     if predictor == "sei":
         return (
             "Egger's regression test (Egger et al. 1997)"
             if model == "lm"
             else "Mixed-effects version of Egger's test (Sterne & Egger 2005)"
         )
-    return "Regression test of funnel asymmetry"
+    return named("Regression test of funnel asymmetry", how)

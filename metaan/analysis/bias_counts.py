@@ -27,6 +27,7 @@ WEIGHTS: Final = Option(
 )
 _ONE: Final = ("events", "total")
 _NOT_BOTH: Final = "nobody, or everybody, has an event"
+_OTHER: Final = "thompson_arcsine"  # whose default has an additive variance
 
 
 def peters(res: Result) -> TestResult:
@@ -58,7 +59,9 @@ def peters(res: Result) -> TestResult:
 
     One arm: the test of Peters needs a second margin, which one arm does not have. Its analogue here regresses the raw
     rate x/n, which has no bias at any n, on 1/n with weights n: the variance of a rate at the rate of all studies. In
-    simulations without bias it rejects 7 to 11 % at a nominal 10 %, with little power (docs/small_study.md).
+    simulations without bias it rejects 7 to 11 % at a nominal 10 %, with little power, if sizes differ by a factor of
+    up to 10; 1 % if they differ by 100. One study far larger than the rest misleads it as `harbord`
+    (docs/small_study.md).
 
     References
     ----------
@@ -81,7 +84,7 @@ def peters(res: Result) -> TestResult:
         return _rates(of, "Peters' test (after Peters et al. 2006, one arm)", x, n, 1 / n, "1/n")
     of, cells = _informative(of, "peters")
     n = np.sum(cells, axis=0)
-    return regression_test(of, Asked(name, of.eff.yi, _variance(cells), 1 / n, "1/n"), DISPERSION)
+    return regression_test(of, Asked(name, of.eff.yi, _variance(cells), 1 / n, "1/n", other=_OTHER), DISPERSION)
 
 
 def harbord(res: Result) -> TestResult:
@@ -112,8 +115,9 @@ def harbord(res: Result) -> TestResult:
     One arm: the score of a logit at the rate P of all studies together, Z = x - nP, over V = nP(1 - P), which is
     (x/n - P)/(P(1 - P)). The test is the same for x/n itself on 1/sqrt(n) with weights n, and so it is computed: the
     limit is a rate. Nothing in it links the rate of a study with its standard error: in simulations without bias it
-    rejects 9 to 12 % at a nominal 10 %, for rates from 1 to 85 % and whatever the heterogeneity and number of studies
-    (docs/small_study.md).
+    rejects 9 to 12 % at a nominal 10 %, for rates from 1 to 85 % and sizes that differ by a factor of up to 10. But the
+    dispersion takes the variance to fall with n. Where true rates differ, one study far larger than the rest makes it
+    reject 40 to 60 %; this is noted, and `thompson_arcsine` is the test to go by (docs/small_study.md).
 
     References
     ----------
@@ -142,7 +146,7 @@ def harbord(res: Result) -> TestResult:
     else:
         z, v = a - e * n1 / n, n1 * n2 * e * f / (n**2 * (n - 1))
     predictor, scale = "the standard error under no effect", "log ratio from the score"
-    asked = Asked(name, z / v, 1 / v, 1 / np.sqrt(v), predictor, "score effects", scale=scale)
+    asked = Asked(name, z / v, 1 / v, 1 / np.sqrt(v), predictor, "score effects", scale=scale, other=_OTHER)
     return regression_test(of, asked, DISPERSION)
 
 
@@ -190,7 +194,7 @@ def macaskill(res: Result, *, weights: str = "pooled") -> TestResult:
     n = np.sum(cells, axis=0)
     v = _variance(cells) if weights == "pooled" else of.eff.vi
     name = f"Macaskill's test (Macaskill et al. 2001, {weights} weights)"
-    return regression_test(of, Asked(name, of.eff.yi, v, n, "the sample size", limit=False), DISPERSION)
+    return regression_test(of, Asked(name, of.eff.yi, v, n, "the sample size", limit=False, other=_OTHER), DISPERSION)
 
 
 def deeks(res: Result) -> TestResult:
@@ -234,14 +238,13 @@ def deeks(res: Result) -> TestResult:
     _, n1, _, n2 = columns_of(of.eff, ARMS, "deeks")
     size = 4 * n1 * n2 / (n1 + n2)
     predictor = "1/sqrt(effective sample size)"
-    return regression_test(
-        of, Asked("Deeks' test (Deeks et al. 2005)", of.eff.yi, 1 / size, 1 / np.sqrt(size), predictor), DISPERSION
-    )
+    name = "Deeks' test (Deeks et al. 2005)"
+    return regression_test(of, Asked(name, of.eff.yi, 1 / size, size**-0.5, predictor, other=_OTHER), DISPERSION)
 
 
 def _rates(of: Studied, name: str, x: FloatArray, n: FloatArray, predictor: FloatArray, words: str) -> TestResult:
     """Raw rates on a function of n; a constant factor of the variances, such as P(1 - P), cancels."""
-    asked = Asked(name, x / n, 1 / n, predictor, words, "raw rates", scale="rate", turn=_inside)
+    asked = Asked(name, x / n, 1 / n, predictor, words, "raw rates", scale="rate", turn=_inside, other=_OTHER)
     return regression_test(of, asked, DISPERSION)
 
 

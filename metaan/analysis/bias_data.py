@@ -120,6 +120,17 @@ def sizes(eff: Effects, ni: Any = None) -> FloatArray:
     raise InputError("Sample sizes are not known: pass ni=, a column of the data or a number for each study.")
 
 
+def _check_column(eff: Effects, name: str, values: FloatArray) -> None:
+    """Refuse what is no number of events, no size and no correlation."""
+    if name == "r":
+        bad, what = ~(np.abs(values) <= 1), "is missing or not from -1 to 1"
+    elif name.startswith("events"):
+        bad, what = ~(np.isfinite(values) & (values >= 0)), "is missing or negative"
+    else:
+        bad, what = ~(np.isfinite(values) & (values > 0)), "is missing, negative or 0"
+    forbid(bad, eff.study, f"{name} {what}", [values])
+
+
 def columns_of(eff: Effects, names: tuple[str, ...], name: str) -> list[FloatArray]:
     """Columns behind the effects: those they were made from, or those of that name in their data."""
     given: dict[str, Any] = dict(eff.inputs or {})
@@ -131,8 +142,7 @@ def columns_of(eff: Effects, names: tuple[str, ...], name: str) -> list[FloatArr
             raise InputError(f"{name} needs {', '.join(names)}: make the effects from them by effect_size.")
         given = {column: numbers(rows[column], column) for column in names}
         for column in names:
-            bad = ~(np.isfinite(given[column]) & (given[column] >= 0))
-            forbid(bad, eff.study, f"{column} is missing or negative", [given[column]])
+            _check_column(eff, column, given[column])
         for events in (column for column in names if column.startswith("events")):
             total = given.get(events.replace("events", "total"))
             if total is not None:

@@ -12,13 +12,16 @@ from metaan.analysis.bias_data import Studied
 from metaan.analysis.test_result import TestResult
 from metaan.core.coefficients import covariance
 from metaan.core.inference import log_pvalue, quantile
-from metaan.core.linear import ESTIMATORS, Design, at
+from metaan.core.linear import ESTIMATORS, Design, Fit, at
 from metaan.errors import DataError, Note, OptionError
 from metaan.measures.kinds import KINDS
 from metaan.models.text import reference
 from metaan.validate import FloatArray, Option
 
-__all__ = ["DISPERSION", "LIMITS", "MODEL", "Asked", "How", "check_how", "check_varies", "regression_test"]
+__all__ = [
+    "DISPERSION", "LIMITS", "MODEL", "UNEVEN", "Asked", "How", "Line", "check_how", "check_varies", "line",
+    "named", "regression_test",
+]  # fmt: skip
 
 MODEL: Final = Option(
     "model",
@@ -30,8 +33,11 @@ MODEL: Final = Option(
 )
 LIMITS: Final = ("limit", "limit_low", "limit_high")
 """Effect in a study without sampling error, and its interval."""
+UNEVEN: Final = "uneven-sizes"
+"""Code of the note on one study that governs a weighted regression."""
 _EXACT: Final = 1e-26  # of the weighted sum of squares: the effects lie on the line but for rounding
 _SAME: Final = 1e-10  # of its length: what is left of a predictor that is a combination of the other columns
+_TOO_SMALL: Final = 2.0  # factor of a variance from which tests reject twice too often: docs/small_study.md
 
 
 class How(NamedTuple):
@@ -60,6 +66,16 @@ class Asked(NamedTuple):
     """What the limit is, if it is not the effect itself."""
     turn: Callable[[FloatArray], FloatArray] | None = None
     """From the scale of the regression to that of the limit."""
+    other: str = "model='rma' of a result with tau2"
+    """What to compare where one study governs the regression."""
+
+
+class Line(NamedTuple):
+    """Effects on a line: the fit, tau2, and whether nothing but rounding is left."""
+
+    fit: Fit
+    tau2: float
+    exact: bool
 
 
 def check_how(method: str, test: str) -> How:
@@ -69,6 +85,22 @@ def check_how(method: str, test: str) -> How:
     if test == "kr" and method != "REML":
         raise OptionError(f"test='kr' (Kenward-Roger) is defined for method='REML' only, not for {method!r}.")
     return How(method, test)
+
+
+def line(design: Design, how: How, tau2: float | None = None) -> Line:
+    """Regression by the estimator of `how`, or at a given tau2; residuals that are rounding errors are set to 0."""
+    if tau2 is None:
+        tau2 = max(float(ESTIMATORS[how.method](Design(*(a[None] for a in design)))[0]), 0.0)
+    fit = at(design, tau2)
+    exact = float(fit.Q) <= _EXACT * float((fit.w * design.y**2).sum())
+    return Line(fit._replace(residual=np.zeros_like(fit.residual)) if exact else fit, tau2, exact)
+
+
+def named(test: str, how: How) -> str:
+    """Name of a test, told from that of the same test with a dispersion."""
+    if how.method == "CE":
+        return test
+    return f"{test[:-1]}, additive variance)" if test.endswith(")") else f"{test} (additive variance)"
 
 
 def regression_test(of: Studied, asked: Asked, how: How, notes: tuple[Note, ...] = ()) -> TestResult:
@@ -86,9 +118,8 @@ def regression_test(of: Studied, asked: Asked, how: How, notes: tuple[Note, ...]
     if k <= p:
         raise DataError(f"A regression with {p} coefficients needs more than {p} studies; there are {k}.")
     check_varies(of, asked.x, asked.predictor)
-    tau2 = max(float(ESTIMATORS[how.method](Design(asked.y[None], asked.v[None], x[None]))[0]), 0.0)
-    fit = at(Design(asked.y, asked.v, x), tau2)
-    if how.test == "hk" and float(fit.Q) <= _EXACT * float((fit.w * asked.y**2).sum()):
+    fit, tau2, exact = line(Design(asked.y, asked.v, x), how)
+    if how.test == "hk" and exact:
         raise DataError(
             f"The {asked.outcome} lie exactly on a line in {asked.predictor}: there is no variation to test with."
         )
@@ -109,8 +140,28 @@ def regression_test(of: Studied, asked: Asked, how: How, notes: tuple[Note, ...]
         test=asked.test, null=f"no association of the {asked.outcome} with {asked.predictor}",
         symbol="z" if math.isinf(df) else "t", statistic=statistic, df=float(df),
         pvalue=math.exp(float(log_pvalue(statistic, df))), k=k, measure=of.eff.measure,
-        model=_words(of, asked, how), values=values, notes=(*notes, *_that_apply(of, asked)),
+        model=_words(of, asked, how), values=values,
+        notes=(*notes, *_governed(of, asked, how, fit), *_that_apply(of, asked)),
     )  # fmt: skip
+
+
+def _governed(of: Studied, asked: Asked, how: How, fit: Fit) -> tuple[Note, ...]:
+    """Whether the dispersion understates the variance of the slope where effects differ by more than chance.
+
+    With errors of one and the same variance the slope has a variance in proportion to sum w q^2, q the column of the
+    slope in the orthonormal basis, and the mean square expects that of sum w (1 - h)/(k - p), h the leverages.
+    """
+    if how != DISPERSION:
+        return ()
+    share, left = fit.w * fit.q[:, -1] ** 2, (fit.w * (1 - (fit.q**2).sum(axis=1))).sum()
+    k, p = fit.q.shape
+    factor = float(share.sum() / left * (k - p))
+    if not factor > _TOO_SMALL:
+        return ()
+    largest = of.eff.study[int(share.argmax())]
+    text = f"Study {largest!r} governs this regression: if true effects differ, its standard error is up to"
+    after = "times too small, with many false alarms. Compare"
+    return (Note(UNEVEN, f"{text} {math.sqrt(factor):.1f} {after} {asked.other}.", (largest,)),)
 
 
 def _that_apply(of: Studied, asked: Asked) -> tuple[Note, ...]:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
 
+from metaan.analysis.adjusted import between
 from metaan.analysis.bias import begg_of, egger_of
 from metaan.analysis.bias_counts import harbord, peters
-from metaan.analysis.bias_data import RATES, Studied, columns_of, studied
+from metaan.analysis.bias_data import RATES, Studied, columns_of, sizes, studied
+from metaan.analysis.bias_regression import UNEVEN
 from metaan.analysis.bias_stable import FEW_EVENTS, fewer_events, pustejovsky_rodgers, thompson_arcsine
 from metaan.analysis.bias_table_result import SmallStudyEffects
 from metaan.analysis.test_result import TestResult
-from metaan.errors import DataError, Note, OptionError
+from metaan.errors import DataError, InputError, Note, OptionError
 from metaan.measures.person_time import TIMES
 from metaan.measures.two_by_two import ARMS
 from metaan.models.regress_result import RegressResult
@@ -27,14 +30,15 @@ __all__ = ["small_study_effects"]
 Result = PoolResult | RegressResult
 Pair = tuple[FloatArray, FloatArray]
 _RATIOS: Final = ("OR", "RR", "PETO")
-_STANDARDISED: Final = ("SMDH", "SMCC", "SMCR")
+_STANDARDISED: Final = ("SMDH", "SMCC", "SMCR", "ROM", "CVR")
 _SAYS: Final = {
     "score": "Whether rates depend on the size of the study. Holds its level at any rate; low power if studies differ.",
+    "uneven": "With an additive variance, which holds where one study is far larger than the rest: the one to go by.",
     "arcsine": "The same on the double arcsine: agreement with the first is no second piece of evidence.",
     "peters": "The same with more weight on the smallest studies; little power if studies differ much.",
     "arcsine-two": "Whether differences of arcsines depend on size. Holds its level, trials without events included.",
     "arcsine-rma": "The same with an additive variance between trials; cautious where trials do not differ.",
-    "peters-two": "Whether ratios depend on 1/N. Never rejects too often, at the price of power if trials differ.",
+    "peters-two": "Whether ratios depend on 1/N. 7 to 12 % false alarms at 10 %: little power if trials differ.",
     "harbord-two": "Whether scores depend on their standard error. Up to 16 % false alarms at 10 % if events are rare.",
     "smd": "Whether differences depend on size, free of the link of estimate and standard error.",
     "smd-rma": "The same by the model of the result.",
@@ -57,6 +61,8 @@ class _Plan(NamedTuple):
 
     run: Mapping[str, tuple[Callable[[], TestResult], str]]
     left: Mapping[str, str]
+    uneven: Mapping[str, tuple[Callable[[], TestResult], str]] = MappingProxyType({})
+    """The one that decides where one study governs a weighted regression."""
 
 
 def small_study_effects(res: Result, *, level: float = 0.10) -> SmallStudyEffects:
@@ -93,11 +99,13 @@ def small_study_effects(res: Result, *, level: float = 0.10) -> SmallStudyEffect
     SMD, with the sizes of the arms        `pustejovsky_rodgers`, models "lm" and "rma"
     IR, IRLN, IRS, IRFT; IRR, IRD, IRSD    `egger` and `begg` of square roots of rates
     COR, UCOR, ZCOR                        `egger` and `begg` of Fisher's z
-    SMDH, SMCC, SMCR                       `egger` on 1/sqrt(n)
+    SMDH, SMCC, SMCR, ROM, CVR, with n     `egger` on 1/sqrt(n)
     any other, or without the counts       `egger`, models "lm" and "rma", and `begg`
     =====================================  =====================================================================
 
-    The choice for rates and odds ratios follows from the simulations of docs/small_study.md.
+    The choice follows from the simulations of docs/small_study.md. Where one study is so large that a weighted
+    regression rejects too often if true effects differ, the version with an additive variance (`thompson_arcsine`, or
+    model "rma") stands first and decides.
 
     References
     ----------
@@ -114,23 +122,34 @@ def small_study_effects(res: Result, *, level: float = 0.10) -> SmallStudyEffect
     1  Arcsine test (after Rücker et al. 2008, one arm)   0.529
     2  Peters' test (after Peters et al. 2006, one arm)   0.524
     """
-    if isinstance(level, bool) or not isinstance(level, (int, float, np.floating)) or not 0 < level < 0.5:
-        raise OptionError(f"level={level!r} must be a p-value between 0 and 0.5, such as 0.10.")
+    level = between(level, "level", 0.5, "0.10")
     of = studied(res, "small_study_effects")
     plan = _plan(res, of)
+    tests, says, failed = _made(plan.run)
+    if not tests:
+        raise DataError(f"No test of small-study effects can be computed. {next(iter(failed.values()))}")
+    if plan.uneven and UNEVEN in {note.code for note in tests[0].notes}:
+        tests, says, failed = _made(
+            {**plan.uneven, **{name: plan.run[name] for name in plan.run if name not in plan.uneven}}
+        )
+    return SmallStudyEffects(
+        tests=tuple(tests), says=tuple(says), excluded=(*failed.items(), *plan.left.items()), level=level,
+        k=of.eff.k, measure=of.eff.measure, notes=_notes(tests),
+    )  # fmt: skip
+
+
+def _made(
+    run: Mapping[str, tuple[Callable[[], TestResult], str]],
+) -> tuple[list[TestResult], list[str], dict[str, str]]:
+    """Tests, what they say, and the reasons of those that cannot be computed."""
     tests, says, failed = [], [], {}
-    for name, (test, text) in plan.run.items():
+    for name, (test, text) in run.items():
         try:
             tests.append(test())
             says.append(text)
         except (DataError, OptionError) as error:
             failed[name] = str(error)
-    if not tests:
-        raise DataError(f"No test of small-study effects can be computed. {next(iter(failed.values()))}")
-    return SmallStudyEffects(
-        tests=tuple(tests), says=tuple(says), excluded=(*failed.items(), *plan.left.items()), level=float(level),
-        k=of.eff.k, measure=of.eff.measure, notes=_notes(tests),
-    )  # fmt: skip
+    return tests, says, failed
 
 
 def _plan(res: Result, of: Studied) -> _Plan:
@@ -146,10 +165,27 @@ def _plan(res: Result, of: Studied) -> _Plan:
     made = _RESTATED.get(measure)
     if made is not None and known >= set(made[1]):
         return _restated(of, *made)
-    if measure in _STANDARDISED:
+    if measure in _STANDARDISED and _sized(of):
         link = f"the standard error of {measure} depends on the effect"
-        return _Plan({"egger": (partial(egger_of, of, predictor="sqrtninv"), _SAYS["size"])}, {"begg": link})
+        run = {"egger": (partial(egger_of, of, predictor="sqrtninv"), _SAYS["size"])}
+        return _Plan(run, {"begg": link}, {"egger, rma": _by_rma(of, "sqrtninv")})
     return _plain(of)
+
+
+def _sized(of: Studied) -> bool:
+    try:
+        sizes(of.eff)
+    except InputError:
+        return False
+    return True
+
+
+def _by_rma(of: Studied, predictor: str = "sei") -> tuple[Callable[[], TestResult], str]:
+    """With the tau2 of the result; of a result without one by REML and Hartung-Knapp."""
+    if of.spec.model not in ("normal", "regression") or of.spec.method in ("CE", "GENQ"):
+        model = "regression" if of.spec.model == "regression" else "normal"
+        of = of._replace(spec=dataclasses.replace(of.spec, model=model, method="REML", test="hk"))
+    return partial(egger_of, of, model="rma", predictor=predictor), _SAYS["uneven"]
 
 
 def _of_rates(res: Result, of: Studied) -> _Plan:
@@ -160,13 +196,15 @@ def _of_rates(res: Result, of: Studied) -> _Plan:
         "peters": (partial(peters, res), _SAYS["peters"]),
     }
     left = {}
+    uneven = {"thompson_arcsine, rma": (partial(thompson_arcsine, res), _SAYS["uneven"])}
     if fewer_events(*columns_of(of.eff, ("events", "total"), "small_study_effects")) < FEW_EVENTS:
         del run["thompson_arcsine"]
+        uneven = {}
         left["thompson_arcsine"] = f"below {FEW_EVENTS:g} events (or non-events) a study arcsines depend on n"
     if measure not in ("PAS", "PFT"):
         text = f"the standard error of {measure} follows from the rate: up to 100 % false alarms without any bias"
         left |= dict.fromkeys(("egger", "begg"), text)
-    return _Plan(run, left)
+    return _Plan(run, left, uneven)
 
 
 def _of_two_arms(res: Result, measure: str) -> _Plan:
@@ -175,16 +213,17 @@ def _of_two_arms(res: Result, measure: str) -> _Plan:
     left = {} if measure in ("AS", "PETO") else dict.fromkeys(
         ("egger", "begg"), f"the standard error of {measure} depends on the effect: up to 29 % false alarms at 10 %"
     )  # fmt: skip
+    uneven = {"thompson_arcsine, rma": (partial(thompson_arcsine, res), _SAYS["uneven"])}
     if measure not in _RATIOS:
         run["thompson_arcsine, rma"] = (partial(thompson_arcsine, res), _SAYS["arcsine-rma"])
-        return _Plan(run, left)
+        return _Plan(run, left, uneven)
     run |= {
         "peters": (partial(peters, res), _SAYS["peters-two"]),
         "harbord": (partial(harbord, res), _SAYS["harbord-two"]),
     }
     left["macaskill"] = "up to 21 % false alarms at 10 %; peters has replaced it"
     left["deeks"] = "for diagnostic odds ratios; up to 34 % false alarms at 10 % with rare events"
-    return _Plan(run, left)
+    return _Plan(run, left, uneven)
 
 
 def _of_differences(res: Result) -> _Plan:
@@ -192,7 +231,10 @@ def _of_differences(res: Result) -> _Plan:
         "pustejovsky_rodgers": (partial(pustejovsky_rodgers, res), _SAYS["smd"]),
         "pustejovsky_rodgers, rma": (partial(pustejovsky_rodgers, res, model="rma"), _SAYS["smd-rma"]),
     }
-    return _Plan(run, dict.fromkeys(("egger", "begg"), "the standard error of SMD depends on the effect"))
+    left = dict.fromkeys(("egger", "begg"), "the standard error of SMD depends on the effect")
+    rma, _ = run["pustejovsky_rodgers, rma"]
+    additive = res.spec.method not in ("CE", "GENQ")
+    return _Plan(run, left, {"pustejovsky_rodgers, rma": (rma, _SAYS["uneven"])} if additive else {})
 
 
 def _plain(of: Studied) -> _Plan:
@@ -201,7 +243,7 @@ def _plain(of: Studied) -> _Plan:
         "egger, rma": (partial(egger_of, of, model="rma"), _SAYS["egger-rma"]),
         "begg": (partial(begg_of, of), _SAYS["begg"]),
     }
-    return _Plan(run, {})
+    return _Plan(run, {}, {"egger, rma": _by_rma(of)})
 
 
 def _root_rate(x: FloatArray, t: FloatArray) -> Pair:
@@ -239,7 +281,7 @@ def _restated(of: Studied, measure: str, columns: tuple[str, ...], formula: Call
         "begg": (partial(begg_of, there), _SAYS["begg"]),
     }
     link = f"the standard error of {of.eff.measure} depends on the effect"
-    return _Plan(run, {f"egger and begg of {of.eff.measure}": link})
+    return _Plan(run, {f"egger and begg of {of.eff.measure}": link}, {"egger, rma": _by_rma(there)})
 
 
 def _notes(tests: list[TestResult]) -> tuple[Note, ...]:

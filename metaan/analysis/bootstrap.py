@@ -109,8 +109,8 @@ def bootstrap(
     >>> found.to_frame()[["statistic", "estimate", "se"]].round(2)
       statistic  estimate     se
     0  estimate      0.44   0.15
-    1      tau2      0.13   0.09
-    2        I2     88.57  14.59
+    1      tau2      0.12   0.08
+    2        I2     88.29  17.04
     """
     for name, value, least in (("n", n, 2), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:

@@ -14,8 +14,8 @@ from metaan.analysis.refits_counts import CHUNK, cells_of
 from metaan.analysis.refits_terms import refit_terms
 from metaan.core.beta_binomial_fit import problem_of
 from metaan.core.binomial import Family
-from metaan.core.links import Poisson, family_of
 from metaan.core.linear import ESTIMATORS, Design, at, trace
+from metaan.core.links import Poisson, family_of
 from metaan.core.many import pool_many
 from metaan.core.many_beta import beta_many
 from metaan.core.many_counts import counts_many
@@ -162,8 +162,9 @@ def _beta_binomial(res: PoolResult) -> Bootstrapped:
         return rng.binomial(wide.astype(np.int64), p).T.astype(np.float64), wide.T
 
     def fitted(drawn: Drawn) -> FloatArray:
-        data = _present(*empirical_rates(*drawn, "logit"))
-        made = beta_many(problem_of(*drawn), data, test="z", level=spec.level, pi="none", ci="wald")
+        hit, of_all = drawn
+        data = _present(*empirical_rates(hit, of_all, "logit"))
+        made = beta_many(problem_of(hit, of_all), data, test="z", level=spec.level, pi="none", ci="wald")
         return _some(made.columns, ("estimate", "rho", "tau2", "I2"))
 
     finite = bool(np.isfinite(res.se))
@@ -203,10 +204,10 @@ def _given_margins(measure: str, cells: Cells, effect: float, n: int, rng: np.ra
 
 def _hypergeometric(n1: float, n2: float, m: float, effect: float, n: int, rng: np.random.Generator) -> FloatArray:
     """Events of the treated arm of a trial with odds ratio exp(effect), from Fisher's non-central distribution."""
-    x = np.arange(max(0.0, m - n2), min(n1, m) + 1)
+    x: FloatArray = np.arange(max(0.0, m - n2), min(n1, m) + 1)
     log_p = x * effect - gammaln(x + 1) - gammaln(n1 - x + 1) - gammaln(m - x + 1) - gammaln(n2 - m + x + 1)
     up = np.exp(log_p - log_p.max()).cumsum()
-    return x[np.minimum(np.searchsorted(up, rng.random(n) * up[-1], side="right"), x.size - 1)]
+    return np.asarray(x[np.minimum(np.searchsorted(up, rng.random(n) * up[-1], side="right"), x.size - 1)])
 
 
 _MODELS: Final[dict[str, Callable[[PoolResult], Bootstrapped]]] = {

@@ -150,7 +150,9 @@ class BootstrapResult(Told):
             "observed", "se", "bias", "z0", "acceleration", "n", "failures", "kind", "level", "seed", "k", "scale",
         )  # fmt: skip
         made = plain({name: getattr(self, name) for name in fields})
-        limits = {name: [plain({"low": a, "high": b}) for a, b in each.tolist()] for name, each in self.intervals.items()}
+        limits = {
+            name: [plain({"low": a, "high": b}) for a, b in each.tolist()] for name, each in self.intervals.items()
+        }
         spec = {"model": self.spec.model, "measure": self.spec.measure, "method": self.spec.method}
         return spec | made | {
             "names": list(self.names), "intervals": limits, "notes": [str(note) for note in self.notes]
@@ -163,7 +165,8 @@ class BootstrapResult(Told):
         shown = f", shown as {kind.shown.lower()}" if self.scale == "display" and kind.transformed else ""
         used = f" ({self.failures} without an estimate)" if self.failures else ""
         lines = [
-            f"{self.kind.capitalize()} bootstrap of {plural(self.k, 'study')}, measure {spec.measure} ({kind.label}){shown}",
+            f"{self.kind.capitalize()} bootstrap of {plural(self.k, 'study')}",
+            f"Measure: {spec.measure} ({kind.label}){shown}",
             f"{what.capitalize()}, {spec.method}; {self.n:,} replicates{used}, {how}, seed {self.seed}",
             "",
         ]

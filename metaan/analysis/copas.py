@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy.special import chdtrc, ndtr, ndtri
 
-from metaan.analysis.adjusted import Told, cautions, interval_text, measure_line, plain, pooled, spread_of
+from metaan.analysis.adjusted import (
+    Told,
+    between,
+    cautions,
+    interval_text,
+    measure_line,
+    plain,
+    pooled,
+    spread_of,
+)
 from metaan.core.copas import RHO_BOUND, fit, selected
 from metaan.core.inference import log_pvalue
 from metaan.errors import InputError, Note, OptionError
@@ -28,6 +37,7 @@ _FEWEST: Final = 4  # one more than parameters
 _LOWEST: Final = -1.5  # gamma0 of the grid: where a large standard error leaves 7% published
 _HIGHEST: Final = 2.0
 _CERTAIN: Final = 10.0  # u at which a study is published but for rounding
+_NEVER: Final = -30.0  # u below which the likelihood has too few digits
 _ROWS: Final = 7
 _HEAD: Final = f"{'Published':<11} {'estimate':<40} {'p':>9} {'unpublished':>12} {'p residual':>11}"
 
@@ -154,7 +164,8 @@ def copas(
         From `metaan.pool`; at least four studies whose standard errors differ. The model has its own maximum
         likelihood estimates: of `res` it takes the effects and the level.
     published : sequence of float, optional
-        Probabilities that a study with the largest standard error is published, in (0, 1], one row each.
+        Probabilities that a study with the largest standard error is published, in (0, 1]: one row each, from the
+        largest down.
     most_precise : float, default 0.99
         Probability that a study with the smallest standard error is published, in (0, 1); never below that of the row.
     gamma0, gamma1 : sequence of float, optional
@@ -171,7 +182,8 @@ def copas(
     Raises
     ------
     InputError
-        No result of pool, or fewer than four studies; values that are no numbers.
+        No result of pool, or fewer than four studies; values that are no numbers; selection so strong that a study
+        would never be published.
     OptionError
         Probabilities out of range, or a result of another model.
     DataError
@@ -212,11 +224,9 @@ def copas(
     res = pooled(res, "copas", fewest=_FEWEST)
     sei = spread_of(res, "copas")
     p = _probabilities(published)
-    for name, value, top in (("most_precise", most_precise, 1.0), ("alpha", alpha, 0.5)):
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)) or not 0 < value < top:
-            raise OptionError(f"{name}={value!r} must be a number between 0 and {top:g}.")
+    most_precise, alpha = between(most_precise, "most_precise", 1.0, "0.99"), between(alpha, "alpha", 0.5, "0.1")
     tau2 = res.tau2  # where the climbs begin
-    g0, g1 = _gammas(p, float(most_precise), sei)
+    g0, g1 = _gammas(p, most_precise, sei)
     rows = {"published": p} | _fits(res, g0, g1, sei, tau2)
     rows |= _inference(rows["estimate"], rows["se"], res.spec.level)
     rows |= _residual(res, _u(g0, g1, sei), rows, tau2)
@@ -226,8 +236,8 @@ def copas(
         "unpublished", "residual_statistic", "residual_pvalue", "converged",
     )  # fmt: skip
     return CopasResult(
-        rows={name: rows[name] for name in order}, contour=contour, alpha=float(alpha),
-        most_precise=float(most_precise), k=res.k, original=res, notes=cautions(res, _notes(rows, contour)),
+        rows={name: rows[name] for name in order}, contour=contour, alpha=alpha,
+        most_precise=most_precise, k=res.k, original=res, notes=cautions(res, _notes(rows, contour)),
     )  # fmt: skip
 
 
@@ -254,6 +264,9 @@ def _fits(
     res: PoolResult, gamma0: FloatArray, gamma1: FloatArray, sei: FloatArray, tau2: float
 ) -> dict[str, FloatArray]:
     u = _u(gamma0, gamma1, sei)
+    if u.min() < _NEVER:
+        text = f"leave a study a chance of publication below {ndtr(_NEVER):.0e}"
+        raise InputError(f"published, gamma0 and gamma1 must not {text}: that is no model of selection.")
     found = fit(selected(res.effects.yi, res.effects.vi, u), tau2)
     seen = ndtr(u)
     return {

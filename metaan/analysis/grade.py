@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
+from metaan.analysis.adjusted import between
 from metaan.analysis.bias_table_result import SmallStudyEffects
 from metaan.analysis.grade_result import GradeRow, GradeTable
 from metaan.analysis.test_result import TestResult
-from metaan.errors import InputError, Note, OptionError
+from metaan.errors import InputError, Note
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.results import PoolResult
@@ -20,6 +22,7 @@ from metaan.validate import METHOD
 
 __all__ = ["grade_table"]
 
+BoolArray = npt.NDArray[np.bool_]
 _FEW: Final = 10
 _BENEFIT, _HARM = 0.75, 1.25  # ratios that count as appreciable (Guyatt et al. 2011)
 _WIDER: Final = 2.0
@@ -90,8 +93,7 @@ def grade_table(
     0  Complete response  8  283.0  not assessed: k < 10
     """
     named = _named(results)
-    if isinstance(wide, bool) or not isinstance(wide, (int, float, np.floating)) or not 0 < wide < 1:
-        raise OptionError(f"wide={wide!r} must be the width of an interval of a rate, between 0 and 1.")
+    wide = between(wide, "wide", 1.0, "0.2, the width of an interval of a rate")
     tests = _by_outcome("small_study", small_study, named)
     said = {
         name: _by_outcome(name, given, named)
@@ -109,6 +111,8 @@ def grade_table(
 
 def _named(results: Any) -> dict[str, PoolResult]:
     named = dict(results) if isinstance(results, Mapping) else {_ALONE: results}
+    if len({str(outcome) for outcome in named}) < len(named):
+        raise InputError(f"Two outcomes have the same name: {', '.join(map(str, named))}.")
     if not named:
         raise InputError("grade_table needs at least one result.")
     for outcome, res in named.items():
@@ -135,15 +139,17 @@ def _by_outcome(name: str, given: Any, named: Mapping[str, PoolResult]) -> dict[
 def _row(outcome: str, res: PoolResult, test: Any, said: Mapping[str, str], wide: float) -> GradeRow:
     shown, kind = res.back(), KINDS[res.spec.measure]
     common = res.spec.method == "CE" or res.spec.model == "stratified" or res.k == 1
-    n, unit = _observations(res.effects)
-    first = _first(outcome, res, test)
+    seen = _observed(res.effects)
+    n, unit = _observations(res.effects, seen)
+    k = int(seen.sum())
+    first = _first(outcome, k, test)
     prompts = [*_imprecision(shown, kind.scale, kind.null, wide), *_inconsistency(shown, kind.null)]
-    prompts += _small_study_prompts(res.k, first)
+    prompts += _small_study_prompts(k, first)
     return GradeRow(
-        outcome=outcome, measure=res.spec.measure, model=_model(res), k=res.k, n=n, unit=unit,
+        outcome=outcome, measure=res.spec.measure, model=_model(res), k=k, n=n, unit=unit,
         estimate=shown.estimate, ci_low=shown.ci_low, ci_high=shown.ci_high, pi_low=shown.pi_low,
         pi_high=shown.pi_high, level=res.spec.level, tau2=math.nan if common else res.tau2,
-        I2=math.nan if res.k == 1 else res.I2, small_study=_small_study(res.k, first), prompts=tuple(prompts),
+        I2=math.nan if res.k == 1 else res.I2, small_study=_small_study(k, first), prompts=tuple(prompts),
         risk_of_bias=said["risk_of_bias"], certainty=said["certainty"],
     )  # fmt: skip
 
@@ -164,28 +170,34 @@ def _model(res: PoolResult) -> str:
     return f"{assumed}; {interval_words(res)}{median}"
 
 
-def _observations(eff: Effects) -> tuple[float, str]:
-    """Patients or lesions of all studies; NaN where they are not known."""
+def _observed(eff: Effects) -> BoolArray:
+    """Which studies are data, not imputed by trim and fill."""
+    filled = {study for note in eff.notes if note.code == "filled" for study in note.studies}
+    return np.array([study not in filled for study in eff.study])
+
+
+def _observations(eff: Effects, seen: BoolArray) -> tuple[float, str]:
+    """Patients or lesions of the studies that were seen; NaN where they are not known."""
     unit = "observations"
     if eff.data is not None and "unit" in eff.data.columns:
         units = {str(value) for value in eff.data["unit"]}
         unit = f"{units.pop()}s" if len(units) == 1 else unit
     if eff.total is not None:
-        return float(eff.total.sum()), unit
+        return float(eff.total[seen].sum()), unit
     inputs = eff.inputs or {}
     for names in _SIZES:
         if all(name in inputs for name in names):
-            return float(sum(inputs[name].sum() for name in names)), unit
+            return float(sum(inputs[name][seen].sum() for name in names)), unit
     return math.nan, unit
 
 
-def _first(outcome: str, res: PoolResult, test: Any) -> TestResult | str | None:
+def _first(outcome: str, k: int, test: Any) -> TestResult | str | None:
     """The test to go by, or what the caller says of it."""
     found = test.tests[0] if isinstance(test, SmallStudyEffects) else test
     if found is not None and not isinstance(found, (TestResult, str)):
         raise InputError(f"small_study of {outcome!r} must be a test result or text, not {type(found).__name__}.")
-    if isinstance(found, TestResult) and found.k != res.k:
-        raise InputError(f"small_study of {outcome!r} is a test of {found.k} studies; the result has {res.k}.")
+    if isinstance(found, TestResult) and found.k != k:
+        raise InputError(f"small_study of {outcome!r} is a test of {found.k} studies; the result has {k}.")
     return found
 
 

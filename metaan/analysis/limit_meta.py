@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from scipy.special import chdtrc
 
-from metaan.analysis.adjusted import Told, cautions, extrapolated, interval_text, measure_line, plain, pooled, spread_of
+from metaan.analysis.adjusted import (
+    Told,
+    cautions,
+    extrapolated,
+    interval_text,
+    measure_line,
+    plain,
+    pooled,
+    spread_of,
+    up_to_largest,
+)
+from metaan.analysis.bias_regression import How, line
 from metaan.core.coefficients import covariance
-from metaan.core.linear import Design, at
+from metaan.core.linear import Design
 from metaan.errors import Note
 from metaan.models.results import PoolResult
 from metaan.models.text import LINES, note_lines, number, plural, probability
@@ -109,13 +119,15 @@ class LimitMetaResult(Told):
         import pandas as pd
 
         eff = self.original.effects
-        return pd.DataFrame({"study": list(eff.study), "yi": eff.yi, "vi": eff.vi, "limit_effect": self.limits})
+        frame = pd.DataFrame({"study": list(eff.study), "yi": eff.yi, "vi": eff.vi, "limit_effect": self.limits})
+        frame.attrs["notes"] = self.notes
+        return frame
 
     def curve(self, points: int = 101) -> pd.DataFrame:
         """Expected effects over standard errors from 0 to the largest, to draw in a funnel: se and fitted."""
         import pandas as pd
 
-        se = np.linspace(0.0, math.sqrt(float(self.original.effects.vi.max())), points)
+        se = up_to_largest(self.original, points)
         return pd.DataFrame({"se": se, "fitted": self.beta + self.alpha * np.sqrt(se**2 + self.tau2)})
 
     def to_dict(self) -> dict[str, Any]:
@@ -197,13 +209,14 @@ def limit_meta_analysis(res: PoolResult, *, test: str = "z") -> LimitMetaResult:
     sei = spread_of(res, "limit_meta_analysis")
     total = np.sqrt(eff.vi + res.tau2)
     # coefficients: the value at v = 0, and alpha
-    fit = at(Design(eff.yi, eff.vi, np.column_stack([np.ones(res.k), total - tau])), res.tau2)
+    how = How(res.spec.method, test)
+    fit, _, exact = line(Design(eff.yi, eff.vi, np.column_stack([np.ones(res.k), total - tau])), how, res.tau2)
     fields = coefficient_fields(fit.beta, covariance(fit, test), res.spec.level)
     at_zero = {name: float(fields[name][0]) for name in ("se", "ci_low", "ci_high", "statistic", "pvalue", "df")}
     estimate, alpha = (float(x) for x in fit.beta)
     beta = estimate - tau * alpha
     limits = beta + tau / total * (eff.yi - beta)
-    rest = float(at(Design(eff.yi, eff.vi, np.column_stack([np.ones(res.k), sei])), 0.0).Q)
+    rest = float(line(Design(eff.yi, eff.vi, np.column_stack([np.ones(res.k), sei])), how, 0.0).fit.Q)
     small = max(res.Q - rest, 0.0)
     return LimitMetaResult(
         estimate=estimate, **at_zero, alpha=alpha, alpha_se=float(fields["se"][1]),
@@ -211,7 +224,7 @@ def limit_meta_analysis(res: PoolResult, *, test: str = "z") -> LimitMetaResult:
         tau2=res.tau2, G2=_unexplained(limits, sei), Q=res.Q, Q_df=res.Q_df,
         Q_pvalue=res.Q_pvalue, Q_small=small, Q_small_pvalue=float(chdtrc(1, small)), Q_resid=rest,
         Q_resid_df=res.k - 2, Q_resid_pvalue=float(chdtrc(res.k - 2, rest)), limits=limits, test=test, k=res.k,
-        original=res, notes=cautions(res, _notes(res.tau2, sei)),
+        original=res, notes=cautions(res, _notes(res.tau2, sei, exact and test == "hk")),
     )  # fmt: skip
 
 
@@ -223,8 +236,12 @@ def _unexplained(limits: FloatArray, sei: FloatArray) -> float:
     return 100 * left / total if left > _EXACT * float((limits**2 / sei**2).sum()) else 0.0
 
 
-def _notes(tau2: float, sei: FloatArray) -> list[Note]:
-    if tau2 > 0:
-        return extrapolated(sei)
-    text = "tau2 is 0: every study's limit is the same, and the estimate is that of PET with the usual standard error."
-    return [Note("tau2-zero", text), *extrapolated(sei)]
+def _notes(tau2: float, sei: FloatArray, exact: bool) -> list[Note]:
+    notes = extrapolated(sei)
+    if exact:
+        text = "The effects lie exactly on the line: the standard errors are 0 and not usable. Use test='z'."
+        notes.insert(0, Note("exact-line", text))
+    if tau2 == 0:
+        text = "tau2 is 0: every study's limit is the same, and the estimate is that of PET"
+        notes.insert(0, Note("tau2-zero", f"{text}, its standard error as `test` says."))
+    return notes

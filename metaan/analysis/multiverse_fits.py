@@ -129,7 +129,7 @@ def _padded(columns: list[FloatArray]) -> FloatArray:
 def _normal(eff: list[Effects], *, method: str, test: str, level: float, pi: str) -> Fitted:
     yi, vi = (_padded([getattr(one, name) for one in eff]).T for name in ("yi", "vi"))
     found = pool_many(yi, vi, method=method, test=test, level=level, pi=pi)
-    numbers = {name: found[name].to_numpy(dtype=np.float64) for name in (*NUMBERS, "se")}
+    numbers = {name: found[name].to_numpy(dtype=np.float64) for name in NUMBERS}
     codes = [",".join(filter(None, (_own(one), text))) for one, text in zip(eff, found["notes"], strict=True)]
     few = "Kenward-Roger leaves too few degrees of freedom"
     reason = [few if "no-df" in text.split(",") else "" for text in found["notes"]]
@@ -154,7 +154,7 @@ def _exact(chosen: list[Rows], *, model: str, measure: str, test: str, level: fl
         else:
             many = beta_many(problem_of(x, n), data, level=level, pi="none" if pi == "none" else "beta", **how)
     steep = "the likelihood is too steep near a rate of 1 for its curvature to be reckoned"
-    reason = [steep if np.isnan(se) else "" for se in many.columns["se"]]
+    reason = ["" if se > 0 else steep for se in many.columns["se"]]
     codes = [",".join(_codes(many, j)) for j in range(len(chosen))]
     return _answered(many.columns, np.asarray(many.columns["converged"], dtype=bool), codes, reason)
 

@@ -123,8 +123,8 @@ class PCurveResult(Told):
         Returns
         -------
         pandas.DataFrame
-            Five rows, intervals of the p-value between 0 and alpha: p_from, p_to, studies, and in per cent share,
-            share_null (no effect), share_33 (power of 1/3) and share_fitted (estimated power).
+            Five rows, intervals of the p-value between 0 and alpha: p_from, p_to, studies, and of the significant
+            studies share, share_null (no effect), share_low (power of 1/3) and share_fitted (estimated power).
         """
         import pandas as pd
 
@@ -132,9 +132,9 @@ class PCurveResult(Told):
         inside = self.pvalues[_in_curve(self.z, critical(self.alpha), self.direction)]
         counts = np.histogram(inside, np.append(ends[:-1], np.inf))[0]
         shifts = [shift_of(power, critical(self.alpha)) for power in (self.alpha, _LOW, self.power)]
-        shares = [100 * np.diff(_below(ends, shift)) for shift in shifts]
-        columns = dict(zip(("share_null", "share_33", "share_fitted"), shares, strict=True))
-        made = {"p_from": ends[:-1], "p_to": ends[1:], "studies": counts, "share": 100 * counts / self.significant}
+        shares = [np.diff(_below(ends, shift)) for shift in shifts]
+        columns = dict(zip(("share_null", "share_low", "share_fitted"), shares, strict=True))
+        made = {"p_from": ends[:-1], "p_to": ends[1:], "studies": counts, "share": counts / self.significant}
         frame = pd.DataFrame(made | columns)
         frame.attrs["notes"] = self.notes
         return frame
@@ -262,7 +262,9 @@ def p_curve(
     skew_binomial = float(bdtrc(half.size - 1, x.size, 0.5)) if half.size else 1.0
     flat_binomial = float(bdtr(half.size, x.size, share))
     edge = float(ndtri((1 + level) / 2))
-    power, power_low, power_high = (float(tail(cut, stouffer_shift(x, cut, at))) for at in (0.0, edge, -edge))
+    power, power_low, power_high = (
+        max(alpha, float(tail(cut, stouffer_shift(x, cut, at)))) for at in (0.0, edge, -edge)
+    )
     return PCurveResult(
         k=tests.size, significant=x.size, half=half.size, skew=skew[0], skew_pvalue=skew[1], skew_half=skew_half[0],
         skew_half_pvalue=skew_half[1], skew_binomial_pvalue=skew_binomial,
@@ -336,7 +338,7 @@ def _notes(z: FloatArray, cut: float, direction: str, power: float, alpha: float
     if there.size < _FEW:
         text = f"{plural(there.size, 'significant study')}: the estimated power is vague with fewer than {_FEW}."
         notes.append(Note("few-significant", text))
-    if power <= alpha:
+    if math.isclose(power, alpha, rel_tol=1e-12):
         text = f"The curve is no steeper than without any effect: the power is put at alpha, {alpha:g}."
         notes.append(Note("power-at-alpha", text))
     return tuple(notes)

@@ -225,7 +225,7 @@ def p_uniform_star(
     ...               0.3, 0.2])
     >>> made = p_uniform_star(eff, alternative="greater")
     >>> round(made.unadjusted, 3), round(made.estimate, 3), round(made.LRT_bias_pvalue, 3)
-    (0.357, 0.214, 0.125)
+    (0.391, 0.264, 0.338)
     """
     eff = res if isinstance(res, Effects) else tested(res, "p_uniform_star").effects
     check_null(eff.measure, "p_uniform_star")
@@ -274,8 +274,9 @@ def _notes(fit: PUniformFit, beyond: np.ndarray[Any, np.dtype[np.bool_]], side: 
         text = f"Significant effects {'below' if side == 'less' else 'above'} 0 are taken as the favoured ones, by the"
         notes.append(Note("side-of-estimate", f"{text} side of the unadjusted mean."))
     if math.isinf(fit.mean):
-        text = "The likelihood has no maximum: it rises as the mean goes to infinity and tau2 with it, which happens"
-        notes.append(Note("no-maximum", f"{text} where effects lie close to their critical values."))
+        text = "The likelihood has no maximum: it rises as the mean goes to infinity and tau2 with it. The distances of"
+        after = "the effects from their critical values vary as much as in an exponential distribution, or more."
+        notes.append(Note("no-maximum", f"{text} {after}"))
     elif fit.tau2 == 0:
         notes.append(Note("tau2-zero", "tau2 is estimated as 0: the effects do not vary beyond sampling error."))
     if few in (0, beyond.size):

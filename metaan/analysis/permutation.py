@@ -37,7 +37,8 @@ IntArray = npt.NDArray[np.intp]
 _MOST: Final = 2_000_000  # permutations of an exact test
 _TESTS: Final = ("z", "t", "hk", "hk-adhoc")
 _LEVEL: Final = 0.95  # of the interval for a p-value
-_STEPS: Final = 40  # of a search for a limit
+_DOUBLINGS: Final = 20  # of two standard errors, to have a limit between two points
+_STEPS: Final = 40  # of the search for it
 _CLOSE: Final = 1e-9  # width in which it ends, in standard errors
 _SAME: Final = 1e-6
 
@@ -97,7 +98,7 @@ def permutation_test(
     apart only once. A regression on nothing but an intercept is a pooled effect.
 
     The p-value is two-sided: the share of permutations, the observed one among them, with |statistic| as large as the
-    observed or larger (differences below 1.5e-8 count as ties), and for all moderators with QM as large. An exact test
+    observed or larger (differences below 1.5e-8, of 1 or of the statistic, are ties), and for all moderators with QM as large. An exact test
     takes all permutations. Otherwise, with b of n random ones as large, p = (1 + b)/(1 + n) (Phipson & Smyth 2010),
     which is metafor's convention with ``iter = n + 1``; its standard error is sqrt(p (1 - p)/n), and the interval that
     of Clopper and Pearson for the p-value of the exact test.
@@ -159,7 +160,9 @@ class _Signs(NamedTuple):
     def statistics(self, theta: float = 0.0) -> FloatArray:
         """Statistics of y - theta with each row of signs, (n,)."""
         columns = np.arange(self.signs.shape[1])
-        return np.concatenate([self._of(self.y - theta, self.signs[:, part]) for part in parts_of(columns, self.y.size)])
+        return np.concatenate(
+            [self._of(self.y - theta, self.signs[:, part]) for part in parts_of(columns, self.y.size)]
+        )
 
     def observed(self, theta: float = 0.0) -> float:
         """The statistic of y - theta as it is."""
@@ -233,7 +236,9 @@ def _limit(of: _Signs, res: PoolResult | RegressResult, side: int) -> float:
     tail, inside = (1 - res.spec.level) / 2, float(np.ravel((getattr(res, "analysis", None) or res).estimate)[0])
     se = float(np.ravel((getattr(res, "analysis", None) or res).se)[0])
     outside = inside - side * 2 * se
-    for _ in range(_STEPS):
+    if 1 / (2 * of.signs.shape[1] if of.exact else 1 + of.signs.shape[1]) > tail:
+        return -side * math.inf
+    for _ in range(_DOUBLINGS):
         if not of.share(outside, side) > tail:
             break
         outside = inside + 2 * (outside - inside)
@@ -274,6 +279,10 @@ def _result(
 ) -> PermutationResult:  # fmt: skip
     n, exact = len(values), bool(asked.exact)
     pvalue, error, low, high = _pvalue(at_least(np.abs(values), np.abs(observed)), n, exact)
+    fewest = (2 if names == ("mean",) else 1) / n
+    if exact and fewest > 1 - res.spec.level:
+        text = f"{n} permutations: no p-value can be below {fewest:.2g}, whatever the effects."
+        notes += (Note("few-permutations", text),)
     hits = at_least(joint[1], joint[0])
     q = _pvalue(hits, n, exact) if joint[1].size else (math.nan, math.nan)
     return PermutationResult(

@@ -134,7 +134,9 @@ class PermutationResult(Told):
         for i, name in enumerate(self.names[:_ROWS]):
             error = "" if self.exact else f" (Monte Carlo error {number(self.mc_error[i], 2)})"
             model = f"; by the model p {probability(self.pvalue_model[i])}"
-            lines.append(f"{name:<11} {symbol} {number(self.statistic[i])}, p {probability(self.pvalue[i])}{error}{model}")
+            lines.append(
+                f"{name:<11} {symbol} {number(self.statistic[i])}, p {probability(self.pvalue[i])}{error}{model}"
+            )
         if len(self.names) > _ROWS:
             lines.append(f"... and {len(self.names) - _ROWS} more: to_frame()")
         if not math.isnan(self.QM):

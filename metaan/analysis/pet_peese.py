@@ -9,9 +9,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from metaan.analysis.adjusted import Told, cautions, extrapolated, interval_text, measure_line, plain, pooled, spread_of
+from metaan.analysis.adjusted import (
+    Told,
+    between,
+    cautions,
+    extrapolated,
+    interval_text,
+    measure_line,
+    plain,
+    pooled,
+    spread_of,
+    up_to_largest,
+)
+from metaan.analysis.bias_regression import DISPERSION, How, line
 from metaan.core.coefficients import covariance
-from metaan.core.linear import ESTIMATORS, Design, at
+from metaan.core.linear import Design
 from metaan.errors import Note, OptionError
 from metaan.measures.kinds import KINDS
 from metaan.models.results import PoolResult
@@ -42,7 +54,6 @@ RULE: Final = Option(
 )
 _UNSURE: Final = 80.0  # I2 in per cent, beyond which Stanley (2017) finds PET-PEESE unreliable
 _FEW: Final = 20
-_EXACT: Final = 1e-26  # of the weighted sum of squares: the effects lie on the line but for rounding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +70,7 @@ class BiasRegression:
     tau2 : float
         Additive between-study variance; 0 for ``model="wls"``.
     factor : float
-        What the model variances are multiplied by: the mean square error for ``model="wls"``.
+        What the model variances are multiplied by: the mean square error for ``model="wls"``; NaN for Kenward-Roger.
     """
 
     name: str
@@ -85,7 +96,8 @@ class PetPeeseResult(Told):
     ----------
     pet, peese : BiasRegression
     conditional : {"PET", "PEESE"} or None
-        Which of the two the rule chooses; None on scales on which zero is no hypothesis.
+        Which of the two the rule chooses; None on scales on which zero is no hypothesis, and where PET has no
+        residuals to test with.
     rule, alpha : str, float
         PEESE is chosen where PET rejects a zero effect at alpha.
     rule_pvalue : float
@@ -124,7 +136,7 @@ class PetPeeseResult(Told):
         """Expected effects over standard errors from 0 to the largest, to draw in a funnel: se, pet and peese."""
         import pandas as pd
 
-        se = np.linspace(0.0, math.sqrt(float(self.original.effects.vi.max())), points)
+        se = up_to_largest(self.original, points)
         pet, peese = self._both()
         return pd.DataFrame(
             {"se": se, "pet": pet.estimate + pet.slope * se, "peese": peese.estimate + peese.slope * se**2}
@@ -223,36 +235,32 @@ def pet_peese(res: PoolResult, *, model: str = "wls", rule: str = "one-sided", a
     res = pooled(res, "pet_peese")
     MODEL.check(model)
     RULE.check(rule)
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float, np.floating)) or not 0 < alpha < 0.5:
-        raise OptionError(f"alpha={alpha!r} must be a level between 0 and 0.5: 0.05.")
+    alpha = between(alpha, "alpha", 0.5, "0.05")
     if model == "random" and res.spec.method == "GENQ":
         raise OptionError("model='random' has no weights of the caller: pool with another method than 'GENQ'.")
     sei = spread_of(res, "pet_peese")
     pet, peese = (_regression(res, name, x, model) for name, x in (("PET", sei), ("PEESE", res.effects.vi)))
     null = KINDS[res.effects.measure].null is not None
-    p = _towards(pet, res.estimate) if rule == "one-sided" else pet.pvalue
+    p = math.nan
+    if null and pet.se > 0:
+        p = _towards(pet, res.estimate) if rule == "one-sided" else pet.pvalue
     return PetPeeseResult(
-        pet=pet, peese=peese, conditional=("PEESE" if p < alpha else "PET") if null and not math.isnan(p) else None,
-        rule=rule, alpha=float(alpha), rule_pvalue=p if null else math.nan, model=model, original=res,
-        notes=_notes(res, null, min(pet.factor, peese.factor), extrapolated(sei)),
+        pet=pet, peese=peese, conditional=None if math.isnan(p) else "PEESE" if p < alpha else "PET",
+        rule=rule, alpha=alpha, rule_pvalue=p, model=model, original=res,
+        notes=_notes(res, null, pet, peese, extrapolated(sei)),
     )  # fmt: skip
 
 
 def _regression(res: PoolResult, name: str, x: FloatArray, model: str) -> BiasRegression:
-    eff, design = res.effects, np.column_stack([np.ones(res.k), x])
-    tau2, test = 0.0, "hk"  # whose factor is the mean square error
-    if model == "random":
-        tau2 = max(float(ESTIMATORS[res.spec.method](Design(eff.yi[None], eff.vi[None], design[None]))[0]), 0.0)
-        test = res.spec.test
-    fit = at(Design(eff.yi, eff.vi, design), tau2)
-    if float(fit.Q) <= _EXACT * float((fit.w * eff.yi**2).sum()):
-        fit = fit._replace(residual=np.zeros_like(fit.residual))  # rounding errors are no residuals
-    of = covariance(fit, test)
+    how = How(res.spec.method, res.spec.test) if model == "random" else DISPERSION
+    fit, tau2, _ = line(Design(res.effects.yi, res.effects.vi, np.column_stack([np.ones(res.k), x])), how)
+    of = covariance(fit, how.test)
     fields = coefficient_fields(fit.beta, of, res.spec.level)
     first = {key: float(fields[key][0]) for key in ("se", "ci_low", "ci_high", "statistic", "pvalue", "df")}
     return BiasRegression(
         name=name, estimate=float(fit.beta[0]), **first, slope=float(fit.beta[1]), slope_se=float(fields["se"][1]),
-        slope_pvalue=float(fields["pvalue"][1]), tau2=tau2, factor=float(of.inner[0, 0]),
+        slope_pvalue=float(fields["pvalue"][1]), tau2=tau2,
+        factor=math.nan if how.test == "kr" else float(of.inner[0, 0]),
     )  # fmt: skip
 
 
@@ -262,12 +270,16 @@ def _towards(pet: BiasRegression, pooled_estimate: float) -> float:
     return pet.pvalue / 2 if same else 1 - pet.pvalue / 2
 
 
-def _notes(res: PoolResult, null: bool, factor: float, notes: list[Note]) -> tuple[Note, ...]:
+def _notes(
+    res: PoolResult, null: bool, pet: BiasRegression, peese: BiasRegression, notes: list[Note]
+) -> tuple[Note, ...]:
     if not null:
         text = "Zero is no hypothesis on this scale: neither PET nor PEESE is chosen"
         notes.append(Note("no-null", f"{text}, and both are extrapolations."))
-    if factor == 0:
-        notes.append(Note("exact-line", "The effects lie exactly on a line: its standard errors are 0 and not usable."))
+    for one in (pet, peese):
+        if one.se == 0:
+            text = f"The effects lie exactly on the line of {one.name}: its standard errors are 0 and not usable"
+            notes.append(Note("exact-line", text + (", and neither is chosen." if null and one is pet else ".")))
     if res.I2 > _UNSURE:
         text = f"I2 is {res.I2:.0f}%: PET-PEESE is unreliable above {_UNSURE:g}% (Stanley 2017)."
         notes.append(Note("heterogeneous", text))

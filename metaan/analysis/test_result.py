@@ -64,7 +64,9 @@ class TestResult(Frozen):
         """One row: the test and the numbers that go with it."""
         import pandas as pd
 
-        return pd.DataFrame([{name: getattr(self, name) for name in _FIELDS} | dict(self.values)])
+        frame = pd.DataFrame([{name: getattr(self, name) for name in _FIELDS} | dict(self.values)])
+        frame.attrs["notes"] = self.notes
+        return frame
 
     def to_dict(self) -> dict[str, Any]:
         """Flat dictionary of plain numbers and text: fit for JSON (NaN and infinity become None)."""

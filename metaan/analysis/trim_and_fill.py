@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from metaan.analysis.adjusted import Told, cautions, interval_text, measure_line, plain, pooled, spread_of
-from metaan.core.linear import ESTIMATORS, Design, at
+from metaan.analysis.bias_regression import How, line
+from metaan.core.linear import Design
 from metaan.core.trim_and_fill import trim
 from metaan.core.wls import Data
 from metaan.errors import ConvergenceError, DataError, Note, OptionError
@@ -82,7 +83,9 @@ class TrimFillResult(Told):
         k, eff = self.original.k, self.pooled.effects
         labels = list(eff.study[k:])
         mirrored = [label.removeprefix("Filled: ") for label in labels]
-        return pd.DataFrame({"study": labels, "mirror_of": mirrored, "yi": eff.yi[k:], "vi": eff.vi[k:]})
+        frame = pd.DataFrame({"study": labels, "mirror_of": mirrored, "yi": eff.yi[k:], "vi": eff.vi[k:]})
+        frame.attrs["notes"] = self.notes
+        return frame
 
     def to_frame(self) -> pd.DataFrame:
         """Two rows: the result as observed and with the filled studies, analysis scale."""
@@ -234,12 +237,9 @@ def _side(res: PoolResult) -> str:
     """Right where effects fall as their standard errors grow, by a meta-regression; left otherwise."""
     sei = spread_of(res, "trim_and_fill cannot choose a side, give side=")
     eff, x = res.effects, np.column_stack([np.ones(res.k), sei])
-    if res.spec.method == "GENQ":  # whose weights give the slope, whatever tau2
-        slope = at(Design(eff.yi, 1 / res.weights, x), 0.0).beta[1]
-    else:
-        tau2 = ESTIMATORS[res.spec.method](Design(eff.yi[None], eff.vi[None], x[None]))
-        slope = at(Design(eff.yi, eff.vi, x), max(float(tau2[0]), 0.0)).beta[1]
-    return "right" if slope < 0 else "left"
+    by_weights = res.spec.method == "GENQ"  # whose weights give the slope, whatever tau2
+    v, how = (1 / res.weights, How("CE", "z")) if by_weights else (eff.vi, How(res.spec.method, "z"))
+    return "right" if line(Design(eff.yi, v, x), how).fit.beta[1] < 0 else "left"
 
 
 def _filled(res: PoolResult, far: Any, centre: float, weights: FloatArray | None) -> PoolResult:

@@ -235,9 +235,9 @@ def _near_top(
     h1, h2 = m1 + beyond, m2 - m0 + end * beyond
     h3 = m3 - 3 * m1 + (end * end - 1) * beyond
     h4 = m4 - 6 * m2 + 3 * m0 + (end**3 - 3 * end) * beyond
-    t = np.maximum(tau, 1e-150)
+    steep = (m2 - m1 * m1 < _STEEP) & (m0 > 0.5) & (tau > 0)
+    t = np.where(steep, tau, 1.0)
     own = [h1 / t, h2 / t, h2 / t**2, h3 / t**2, (h2 + h4) / t**2]
-    steep = (m2 - m1 * m1 < _STEEP) & (m0 > 0.5)
     return [np.where(steep, a, b) for a, b in zip(own, plain, strict=True)]
 
 

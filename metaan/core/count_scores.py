@@ -23,7 +23,7 @@ _LARGEST: Final = 300.0
 _ORDER: Final = 16
 _ROOM: Final = 2_000_000
 _STEP: Final = 0.5  # of the trapezoid rule, whose error is then near exp(-39)
-_BINOMIAL: Final = 1e12  # stands for the infinite rho/(1 - rho) of rho = 1
+_TOGETHER: Final = 1e12  # stands for the infinite rho/(1 - rho) of rho = 1
 
 
 @lru_cache(maxsize=1)
@@ -76,12 +76,13 @@ def beta_scores(x: FloatArray, n: FloatArray, rho: FloatArray, mu: FloatArray, s
     step = _STEP * np.minimum(1.0, np.minimum(turn / sd, 1 / sd))
     reach = np.minimum(9 + np.abs(np.log(hit / miss) - mu) / sd, _FARTHEST)
     with np.errstate(divide="ignore"):
-        theta = np.minimum(rho / (1 - rho), _BINOMIAL)
+        theta = np.minimum(rho / (1 - rho), _TOGETHER)
     tails = np.empty((2, x.size))
     for i in range(x.size):
         u = step[i] * np.arange(-np.ceil(reach[i] / step[i]), np.ceil(reach[i] / step[i]) + 1)
         density = np.exp(-u * u / 2) * step[i] / np.sqrt(2 * np.pi)
-        below, above = _beta_tails(int(x[i]), int(n[i]), float(theta[i]), mu[i] + sd[i] * u)
+        eta = np.clip(mu[i] + sd[i] * u, -_LARGEST, _LARGEST)
+        below, above = _beta_tails(int(x[i]), int(n[i]), float(theta[i]), eta)
         tails[:, i] = density @ below, density @ above
     return _scores(*tails)
 

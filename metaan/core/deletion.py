@@ -12,10 +12,10 @@ from metaan.core.many import BoolArray, Many, masked, some
 from metaan.core.tau2 import ESTIMATORS
 from metaan.core.wls import Data, FloatArray, q_statistic
 
-__all__ = ["Deletion", "influential", "of_common", "of_counts", "of_effects", "without_each"]
+__all__ = ["FEWEST_DF", "Deletion", "influential", "log_size", "of_common", "of_counts", "of_effects", "without_each"]
 
 _CHUNK: Final = 200_000  # studies times fits at a time: arrays stay in the processor's cache
-_FEWEST_DF: Final = 0.5  # of Kenward-Roger, below which there is no interval
+FEWEST_DF: Final = 0.5  # of Kenward-Roger, below which there is no interval
 _ROUNDING: Final = 1e-15  # of the largest effect: a smaller difference is none
 
 
@@ -77,7 +77,7 @@ def _pooled(one: Data, here: BoolArray, method: str, test: str, weights: FloatAr
         elif test == "kr":
             mean = TESTS[test](data, p)
             variance = np.where(single, p.variance, mean.variance)
-            variance = np.where(single | (mean.df > _FEWEST_DF), variance, np.nan)
+            variance = np.where(single | (mean.df > FEWEST_DF), variance, np.nan)
         se = np.sqrt(variance)
     flags = {
         "one-study": single,
@@ -182,3 +182,8 @@ def influential(d: Deletion) -> BoolArray:
             (np.abs(d.dffits) > 3 * np.sqrt(p / max(k - p, 1))) | (chdtr(float(p), d.cooks_d) > 0.5)
             | (d.hat > 3 * p / k) | (dfbetas > 1).any(axis=1)
         )  # fmt: skip
+
+
+def log_size(r: FloatArray) -> FloatArray:
+    """Logarithm of the determinants, but for their signs, of triangular factors of shape (..., p, p)."""
+    return np.asarray(np.log(np.abs(np.diagonal(r, axis1=-2, axis2=-1))).sum(axis=-1))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metaan.core.coefficients import Covariance
-from metaan.core.deletion import Deletion
+from metaan.core.deletion import FEWEST_DF, Deletion, log_size
 from metaan.core.linear import ESTIMATORS, Design, at
 from metaan.core.many import BoolArray
 from metaan.core.many_linear import full_rank, inner_covariance
@@ -100,7 +100,8 @@ def _fit(data: Design, method: str, test: str) -> _Fits:
     exact = np.less_equal(fit.Q, _EXACT * (fit.w * data.y**2).sum(axis=-1))
     scale = np.where(exact, 0.0, fit.Q) / data.df
     with np.errstate(divide="ignore", invalid="ignore"):
-        inner = inner_covariance(fit, test, scale).cov
+        made = inner_covariance(fit, test, scale)
+        inner = np.where((made.df > FEWEST_DF).all(axis=1)[:, None, None], made.cov, np.nan)
     factor = {"hk": scale, "hk-adhoc": np.maximum(scale, 1.0)}.get(test, np.ones_like(scale))
     return _Fits(fit.beta, inner, fit.r, tau2, at(data, 0.0).Q, factor, exact)
 
@@ -119,7 +120,7 @@ def _diagnostics(of: Whole, gone: IntArray, fits: _Fits) -> FloatArray:
         turned = d @ of.inference.r.T
         cooks = np.einsum("na,na->n", turned, _solved(of.inference.inner, turned))
         ratio = np.exp(
-            _log_det(fits.inner) - _log_det(of.inference.inner) + 2 * (_log_size(of.inference.r) - _log_size(fits.r))
+            _log_det(fits.inner) - _log_det(of.inference.inner) + 2 * (log_size(of.inference.r) - log_size(fits.r))
         )
         every = at(Design(of.y[None], of.v[None], of.x[None]), fits.tau2)
         unit = np.sqrt(fits.factor[:, None] * (np.linalg.inv(every.r) ** 2).sum(axis=-1))
@@ -143,7 +144,3 @@ def _log_det(inner: FloatArray) -> FloatArray:
     usable = np.asarray(np.isfinite(inner).all(axis=(-2, -1)))
     sign, log = np.linalg.slogdet(np.where(usable[..., None, None], inner, np.eye(inner.shape[-1])))
     return np.asarray(np.where(usable & (sign >= 0), log, np.nan))
-
-
-def _log_size(r: FloatArray) -> FloatArray:
-    return np.asarray(np.log(np.abs(np.diagonal(r, axis1=-2, axis2=-1))).sum(axis=-1))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from metaan.core.deletion import log_size
 from metaan.core.many import BoolArray
 from metaan.core.many_nested import NestedFits, nested_many
 from metaan.core.nested import Nested, blocks, solve
@@ -70,7 +71,7 @@ def of_nested(
         out.statistic[i] = residual @ np.linalg.solve(spread, residual)
         out.cooks_d[i] = turned @ np.linalg.solve(full.cov, turned)
         log_ratio = np.linalg.slogdet(found.cov)[1] - np.linalg.slogdet(full.cov)[1]
-        out.cov_ratio[i] = np.exp(log_ratio + 2 * (_log_size(data.r) - _log_size(rest.r)))
+        out.cov_ratio[i] = np.exp(log_ratio + 2 * (log_size(data.r) - log_size(rest.r)))
         out.dfbetas[i] = d / _errors(data, s2)
     return out
 
@@ -92,7 +93,3 @@ def _errors(data: Nested, sigma2: FloatArray) -> FloatArray:
     back = np.linalg.inv(data.r)
     cov = solve(data, sigma2, restricted=True).cov
     return np.asarray(np.sqrt(np.einsum("pa,ab,pb->p", back, cov, back)))
-
-
-def _log_size(r: FloatArray) -> float:
-    return float(np.log(np.abs(np.diagonal(r))).sum())

@@ -12,6 +12,7 @@ from scipy.special import ndtr
 __all__ = ["EXACT", "Kendall", "kendall"]
 
 FloatArray = npt.NDArray[np.float64]
+_AT_ONCE: Final = 1_000_000  # pairs
 EXACT: Final = 500
 """Pairs of values up to which the distribution without ties is exact; beyond, the normal one is as good."""
 
@@ -34,9 +35,7 @@ def kendall(x: FloatArray, y: FloatArray) -> Kendall:
     with ties S/sqrt(var S), var S given the ties (Kendall 1970), against the normal distribution.
     """
     k = x.shape[-1]
-    sign_x, sign_y = (np.sign(a[..., :, None] - a[..., None, :]) for a in (x, y))
-    s = (sign_x * sign_y).sum(axis=(-1, -2)) / 2
-    size_x, size_y = ((sign == 0).sum(axis=-1) for sign in (sign_x, sign_y))  # of the tie that each value is in
+    s, size_x, size_y = _pairs(x, y)
     pairs = k * (k - 1) / 2
     tied_x, tied_y = ((size - 1).sum(axis=-1) / 2 for size in (size_x, size_y))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -48,6 +47,21 @@ def kendall(x: FloatArray, y: FloatArray) -> Kendall:
     table = _lower_tail(k)
     fewer = np.where(exact, (pairs - np.abs(s)) / 2, 0).astype(np.intp)
     return Kendall(tau, np.where(exact, np.minimum(2 * table[fewer], 1.0), normal), exact)
+
+
+def _pairs(x: FloatArray, y: FloatArray) -> tuple[FloatArray, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """S, and the size of the tie that each value of x and of y is in; some rows of the table of pairs at a time."""
+    x, y = np.broadcast_arrays(x, y)
+    s = np.zeros(x.shape[:-1])
+    sizes = np.empty(x.shape, dtype=np.intp), np.empty(x.shape, dtype=np.intp)
+    rows = max(1, _AT_ONCE // max(x.size, 1))
+    for start in range(0, x.shape[-1], rows):
+        part = slice(start, start + rows)
+        signs = [np.sign(a[..., part, None] - a[..., None, :]) for a in (x, y)]
+        s += np.einsum("...ij,...ij->...", *signs) / 2
+        for size, sign in zip(sizes, signs, strict=True):
+            size[..., part] = (sign == 0).sum(axis=-1)
+    return s, *sizes
 
 
 def _variance(k: int, size_x: npt.NDArray[np.intp], size_y: npt.NDArray[np.intp]) -> FloatArray:

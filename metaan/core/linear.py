@@ -190,7 +190,7 @@ ESTIMATORS: Final[dict[str, Callable[[Design], FloatArray]]] = {
     "SJ": _sidik_jonkman,
     "ML": lambda data: _maximum(data, restricted=False),
     "REML": lambda data: _maximum(data, restricted=True),
-    "PMM": lambda data: _q_root(data, chdtri(data.df, 0.5)),
+    "PMM": lambda data: _q_root(data, np.asarray(chdtri(data.df, 0.5))),
     **dict.fromkeys(("PM", "EB", "DLIT", "SJIT"), lambda data: _q_root(data, data.df)),
 }
 """Estimators of tau2 for data sets in one leading dimension; negative values are for the caller to truncate.
@@ -201,7 +201,7 @@ The empirical Bayes estimator, and the iterated ones, have Q(tau2) = k - p as th
 
 def q_limits(data: Design, level: float) -> tuple[FloatArray, FloatArray]:
     """Viechtbauer 2007: where Q(tau2) equals the quantiles of chi2(k - p)."""
-    low, high = (_q_root(data, chdtri(data.df, tail)) for tail in ((1 - level) / 2, (1 + level) / 2))
+    low, high = (_q_root(data, np.asarray(chdtri(data.df, tail))) for tail in ((1 - level) / 2, (1 + level) / 2))
     return low, high
 
 

@@ -12,14 +12,14 @@ from scipy.special import betaincinv, ndtr, ndtri
 from metaan.core.wls import FloatArray
 
 __all__ = [
-    "TIE", "Bca", "at_least", "basic", "bca", "bias_correction", "distinct_orders", "every_order", "every_sign", "exact_limits",
-    "normal", "percentile", "random_orders", "random_signs",
+    "TIE", "Bca", "at_least", "basic", "bca", "distinct_orders", "every_order", "every_sign", "exact_limits", "normal",
+    "percentile", "random_orders", "random_signs",
 ]  # fmt: skip
 
 IntArray = npt.NDArray[np.intp]
 
 TIE: Final = math.sqrt(float(np.finfo(np.float64).eps))
-"""Statistics that are closer than this count as equal (metafor's ``comptol``)."""
+"""Statistics that are closer than this count as equal (metafor's ``comptol``); for large ones relative."""
 
 
 def every_sign(k: int) -> FloatArray:
@@ -28,12 +28,12 @@ def every_sign(k: int) -> FloatArray:
     The other half are the same with all signs turned.
     """
     codes = np.arange(2 ** (k - 1), dtype=np.int64)
-    return 1.0 - 2.0 * ((codes >> np.arange(k, dtype=np.int64)[::-1, None]) & 1)
+    return np.asarray(1 - 2 * ((codes >> np.arange(k, dtype=np.int64)[::-1, None]) & 1), dtype=np.float64)
 
 
 def random_signs(k: int, n: int, rng: np.random.Generator) -> FloatArray:
     """Signs of k effects, (k, n)."""
-    return 1.0 - 2.0 * rng.integers(0, 2, (k, n), dtype=np.int8)
+    return np.asarray(1 - 2 * rng.integers(0, 2, (k, n), dtype=np.int8), dtype=np.float64)
 
 
 def distinct_orders(codes: IntArray) -> int:
@@ -63,10 +63,11 @@ def random_orders(k: int, n: int, rng: np.random.Generator) -> IntArray:
 
 def at_least(statistics: FloatArray, observed: FloatArray | float) -> IntArray:
     """How many statistics, first axis, are as large as the observed or larger, but for rounding."""
-    return np.asarray((statistics >= observed - TIE).sum(axis=0), dtype=np.intp)
+    slack = np.where(np.isfinite(observed), TIE * np.maximum(1.0, np.abs(observed)), 0.0)
+    return np.asarray((statistics >= observed - slack).sum(axis=0), dtype=np.intp)
 
 
-def exact_limits(hits: FloatArray, n: int, level: float) -> tuple[FloatArray, FloatArray]:
+def exact_limits(hits: IntArray, n: int, level: float) -> tuple[FloatArray, FloatArray]:
     """Clopper & Pearson 1934: limits of a probability, from `hits` of `n` independent draws."""
     tail = (1 - level) / 2
     inside_low, inside_high = hits > 0, hits < n

@@ -6,7 +6,7 @@ suppressMessages(library(metafor))
 
 OUT <- "tests/reference/published_bias_grid.json"
 METHODS <- c("REML", "DL", "CE")
-MOST <- 8   # studies of a gosh
+MOST <- 8   # studies of a gosh and of an exact test, which sums over choices of studies
 TESTS <- c("exact", "binom", "chi2")
 DIRECTIONS <- c("greater", "less", "two.sided")
 ALTERNATIVES <- c("two.sided", "greater", "less")
@@ -54,16 +54,16 @@ subsets <- function(set, method) {
   o <- order(number)
   stopifnot(identical(as.numeric(number[o]), as.numeric(seq_len(2^length(few) - 1))))
   res <- made$res[o, ]
-  short <- function(x) structure(as.numeric(x), vector = TRUE)
-  list(estimate = short(res$estimate), tau2 = short(if (is.null(res$tau2)) rep(0, nrow(res)) else res$tau2),
-       I2 = short(res$I2), H2 = short(res$H2), Q = short(res$QE))
+  made <- list(estimate = vec(res$estimate), I2 = vec(res$I2))
+  if (method == "CE") c(made, list(H2 = vec(res$H2), Q = vec(res$QE))) else c(made, list(tau2 = vec(res$tau2)))
 }
 
 one_tes <- function(set, tau2, test, direction, alternative) {
-  made <- tes(set$yi, vi = set$vi, tau2 = tau2, test = test, tes.alternative = direction, alternative = alternative,
+  few <- if (test == "exact") seq_len(min(MOST, length(set$yi))) else seq_along(set$yi)
+  made <- tes(set$yi[few], vi = set$vi[few], tau2 = tau2, test = test, tes.alternative = direction, alternative = alternative,
               progbar = FALSE)
-  list(O = made$O, E = made$E, pvalue = made$pval, theta = made$theta, power = vec(made$power),
-       theta_lim = vec(made$theta.lim))
+  all <- list(O = made$O, E = made$E, pvalue = made$pval, theta = made$theta, theta_lim = vec(made$theta.lim))
+  if (direction == "greater") c(all, list(power = vec(made$power))) else all  # which does not depend on it
 }
 
 cells <- lapply(SETS, function(set) {

@@ -123,7 +123,7 @@ def multilevel(name):
     return cell, metaan.multilevel(eff, random, formula=formula, test="z", vcov=vcov)
 
 
-SLOW = ("bornmann2007_type", "konstantopoulos2011_year")
+SLOW = ("bornmann2007_type", "konstantopoulos2011", "konstantopoulos2011_year")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in GRID["nested"]])

@@ -172,7 +172,7 @@ def test_counts_from_the_data_behind_ready_made_effects():
     with pytest.raises(DataError, match="events_c exceeds the total"):
         metaan.peters(wrong)
     gap = metaan.pool(metaan.effects(eff.yi, eff.vi, measure="OR", data=rows.assign(total_t=np.nan)))
-    with pytest.raises(DataError, match="total_t is missing or negative"):
+    with pytest.raises(DataError, match="total_t is missing, negative or 0"):
         metaan.harbord(gap)
 
 

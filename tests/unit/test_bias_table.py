@@ -16,8 +16,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::metaan.errors.MetaanWarning")
 
 COUNTED = {"events": [0, 3, 1, 4, 2, 3, 9, 7], "total": [20, 44, 28, 30, 51, 30, 40, 40]}
 TIMED = {"events": COUNTED["events"], "time": COUNTED["total"]}
-ARMS = {"events_t": [4, 6, 2, 20, 0, 0], "total_t": [20, 30, 15, 90, 30, 18], "events_c": [8, 9, 7, 24, 3, 0],
-        "total_c": [20, 31, 16, 88, 31, 18]}  # fmt: skip
+ARMS = {"events_t": [4, 6, 2, 20, 0, 0], "total_t": [20, 30, 15, 50, 30, 18], "events_c": [8, 9, 7, 24, 3, 0],
+        "total_c": [20, 31, 16, 48, 31, 18]}  # fmt: skip
 TIMES = {"events_t": [4, 6, 2, 20], "time_t": [20, 30, 15, 90], "events_c": [8, 9, 7, 24], "time_c": [20, 31, 16, 88]}
 MEANS = {"mean_t": [0.9, 0.7, 0.3, 0.2], "sd_t": [1.1, 1, 1, 1], "n_t": [9, 14, 40, 80], "mean_c": [0.0, 0.1, 0, 0],
          "sd_c": [1, 1.2, 1, 1], "n_c": [10, 14, 38, 82]}  # fmt: skip

@@ -118,8 +118,7 @@ def marginal(fit, v):
     return v + fit.sigma2[0] * (centre[:, None] == centre) + fit.sigma2[1] * np.eye(9)
 
 
-@pytest.mark.parametrize("formula", ["~ 1", "~ x"])
-@pytest.mark.parametrize("correlated", [False, True])
+@pytest.mark.parametrize(("formula", "correlated"), [("~ 1", False), ("~ x", True)])
 def test_multilevel(formula, correlated):
     vcov = metaan.sampling_covariance(NESTED, "centre", correlation=0.4) if correlated else None
     fit = metaan.multilevel(NESTED, "centre/estimate", formula=formula, vcov=vcov)

@@ -136,6 +136,24 @@ def test_a_selection_without_rows_fails_and_stays():
     assert len(found.curve()) == found.analyses - found.summary()["failed"].iloc[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "ask"),
+    [
+        ("all", {"unit": "patient"}),
+        ("radiotherapy", {"unit": "lesion", "therapy": "radiotherapy"}),
+        ("intralesional", {"unit": "lesion", "primary_tumour": "melanoma", "role": ["single", "experimental"]}),
+        ("topical", {"unit": "patient", "agent": "imiquimod", "site": "any"}),
+    ],
+)
+def test_the_rest_of_the_selection_stays(name, ask):
+    rows = metaan.load(name, **ASK, **ask, overlaps="prefer_largest")
+    found = metaan.multiverse(rows, confidence=["medium", "any"], counts="derived", denominators="evaluable", **EXACT)
+    assert "data-held" not in {note.code for note in found.notes}
+    for row in found.table.query("reason == ''").itertuples():
+        how = {"counts": row.counts, "confidence": row.confidence, "overlaps": row.overlaps}
+        assert row.k == len(metaan.load(name, **ASK, **ask | how))
+
+
 def test_a_table_that_has_no_other_selection_is_held():
     rows = metaan.load("spratt2014", **ASK)
     found = metaan.multiverse(rows, **EXACT)
