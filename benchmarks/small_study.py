@@ -5,8 +5,9 @@ Rates: logit p_i ~ N(logit p, tau^2), totals log-uniform on 10 ... 100. Cells: k
 log odds ratio N(theta, tau^2), theta = 0 or -1, tau = 0 or 0.5, arms of equal size, log-uniform on 10 ... 200.
 `--shift c` adds c/sqrt(n) to the logits (n the size of a study, or of one arm) and so gives the power. Every cell is
 drawn from a seed of its own. Data sets without any event, or with fewer than three trials of two events or more, are
-left out: up to 3 % of a cell. All data sets of a cell go through the kernels at once; the first of each is computed by
-metaan's own functions too, which must agree.
+left out: up to 3 % of a cell. `--largest n` gives the first study (both arms of the first trial) that size. All data
+sets of a cell go through the kernels at once; the first of each is computed by metaan's own functions too, which must
+agree.
 
 `--likelihood n` adds, on n data sets a cell, the slope of 1/sqrt(n) in the binomial-normal model (28 ms a data set).
 """
@@ -68,20 +69,26 @@ def sizes(rng: np.random.Generator, low: int, high: int, shape: tuple[int, int])
     return np.round(np.exp(rng.uniform(np.log(low), np.log(high), shape)))
 
 
-def draw_rates(k: int, rate: float, tau: float, runs: int, seed: int, shift: float) -> tuple[FloatArray, FloatArray]:
+def draw_rates(
+    k: int, rate: float, tau: float, runs: int, seed: int, shift: float, largest: int
+) -> tuple[FloatArray, FloatArray]:
     """Events and totals, (runs, k)."""
     rng = np.random.default_rng([seed, k, round(100 * rate), round(10 * tau)])
     n = sizes(rng, 10, 100, (runs, k))
+    n[:, : largest > 0] = largest
     p = expit(logit(rate) + shift / np.sqrt(n) + tau * rng.standard_normal((runs, k)))
     x = rng.binomial(n.astype(np.int64), p).astype(np.float64)
     usable = x.any(axis=1)
     return x[usable], n[usable]
 
 
-def draw_arms(k: int, risk: float, effect: float, tau: float, runs: int, seed: int, shift: float) -> Table:
+def draw_arms(
+    k: int, risk: float, effect: float, tau: float, runs: int, seed: int, shift: float, largest: int
+) -> Table:
     """Events and totals of both arms, (runs, k)."""
     rng = np.random.default_rng([seed, k, round(100 * risk), round(-10 * effect), round(10 * tau)])
     n = sizes(rng, 10, 200, (runs, k))
+    n[:, : largest > 0] = largest
     base = logit(risk) + 0.5 * rng.standard_normal((runs, k))
     treated = base + effect + shift / np.sqrt(n) + tau * rng.standard_normal((runs, k))
     a, c = (rng.binomial(n.astype(np.int64), expit(eta)).astype(np.float64) for eta in (treated, base))
@@ -188,11 +195,11 @@ def rejected(found: dict[str, FloatArray]) -> dict[str, float]:
     return {name: 100 * float(np.mean(p < NOMINAL)) for name, p in found.items()}
 
 
-def rates(runs: int, seed: int, shift: float, likelihood: int) -> list[dict[str, Any]]:
+def rates(runs: int, seed: int, shift: float, largest: int, likelihood: int) -> list[dict[str, Any]]:
     """Every cell of one arm."""
     rows = []
     for k, rate, tau in product(STUDIES, RATES, TAUS):
-        x, n = draw_rates(k, rate, tau, runs, seed, shift)
+        x, n = draw_rates(k, rate, tau, runs, seed, shift, largest)
         found = one_arm(x, n)
         check(found, {"events": x[0], "total": n[0]})
         if likelihood:
@@ -201,11 +208,11 @@ def rates(runs: int, seed: int, shift: float, likelihood: int) -> list[dict[str,
     return rows
 
 
-def ratios(runs: int, seed: int, shift: float) -> list[dict[str, Any]]:
+def ratios(runs: int, seed: int, shift: float, largest: int) -> list[dict[str, Any]]:
     """Every cell of two arms."""
     rows = []
     for k, risk, effect, tau in product(STUDIES, RISKS, EFFECTS, SPREADS):
-        table = draw_arms(k, risk, effect, tau, runs, seed, shift)
+        table = draw_arms(k, risk, effect, tau, runs, seed, shift, largest)
         found = two_arms(*table)
         names = ("events_t", "total_t", "events_c", "total_c")
         check(found, dict(zip(names, (column[0] for column in table), strict=True)))
@@ -229,13 +236,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--shift", type=float, default=0.0)
+    parser.add_argument("--largest", type=int, default=0)
     parser.add_argument("--likelihood", type=int, default=0)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     surroundings("metaan", "numpy", "scipy")
-    one = rates(chosen.runs, chosen.seed, chosen.shift, chosen.likelihood)
+    one = rates(chosen.runs, chosen.seed, chosen.shift, chosen.largest, chosen.likelihood)
     print(markdown(one, ("k", "rate", "tau")))
-    two = ratios(chosen.runs, chosen.seed, chosen.shift)
+    two = ratios(chosen.runs, chosen.seed, chosen.shift, chosen.largest)
     print(markdown(two, ("k", "risk", "log OR", "tau")))
     if chosen.json:
         chosen.json.write_text(json.dumps({"rates": one, "two_arms": two}, indent=1))

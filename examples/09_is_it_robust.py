@@ -14,6 +14,7 @@ import metaan
 
 (OUTPUT := Path(__file__).parent / "output").mkdir(exist_ok=True)
 HALF, COUNTS = 0.5, {"events": "events", "total": "total", "study": "study"}
+CALLED = {"confidence": "how sure the extraction of the counts must be", "measure": "the scale of the rates"}
 
 
 def percent(*rates):
@@ -31,9 +32,8 @@ print(without[["study", "estimate", "ci_low", "ci_high", "tau2"]].round(3).to_st
 
 pulls = metaan.influence(res)
 print("Influence of each study\n")
-print(
-    pulls[["study", "rstudent", "dffits", "cooks_d", "tau2_del", "influential"]].round(2).to_string(index=False), "\n"
-)
+columns = ["study", "rstudent", "dffits", "cooks_d", "tau2_del", "influential"]
+print(pulls[columns].round(2).to_string(index=False), "\n")
 
 small = metaan.small_study_effects(res)
 print(f"Small-study effects\n\n{small}\n")
@@ -59,17 +59,21 @@ said = [
     f"{'a' if first['pvalue'] < small.level else 'no'} sign of small-study effects."
 ]
 for row in told.itertuples():
-    matters = every.importance().query("unit == @row.unit").iloc[0]
+    matters = every.importance().query("unit == @row.unit")
+    first, together = matters.iloc[0], matters.iloc[-1]
     side = {1: "all of them above", 0: "none of them above"}.get(row.share_above, f"{percent(row.share_above)} above")
     said.append(
         f"Per {row.unit}, {row.analyses} analyses give {percent(row.lowest, row.highest)} (median {percent(row.median)}"
-        f"), {side} {100 * HALF:g} %; in {percent(row.share_ci_above + row.share_ci_below)} the whole interval lies on "
-        f"one side. What matters most is the {matters['choice']} ({matters['share_estimate']:.0f} % of the variance)."
+        f"), {side} {100 * HALF:g} %; {percent(row.share_ci_above + row.share_ci_below)} of the intervals exclude it. "
+        f"What matters most is {CALLED.get(first['choice'], first['choice'])} ({first['share_estimate']:.0f} % of the "
+        f"variance of the estimates; {together['share_estimate']:.0f} % are due to combinations of choices)."
     )
 agreed = {row.unit: "above" if row.share_above else "below" for row in told.itertuples() if row.share_above in (0, 1)}
-open_ = [unit for unit in told["unit"] if unit not in agreed]
 last = [f"per {unit} every estimate is {side} {100 * HALF:g} %" for unit, side in agreed.items()]
-last += [f"per {unit} the side of {100 * HALF:g} % hangs on the choices" for unit in open_]
+last += [f"per {unit} the side of {100 * HALF:g} % hangs on the choices" for unit in told["unit"] if unit not in agreed]
 said.append(f"So {' and '.join(last)}; all lie at {percent(told['lowest'].min(), told['highest'].max())}.")
+said.append(
+    f"An interval that includes {100 * HALF:g} % leaves the side open; shares of analyses are no probabilities."
+)
 print("What survives\n")
 print(fill(" ".join(said), 110))

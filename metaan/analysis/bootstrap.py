@@ -126,7 +126,7 @@ def bootstrap(
         raise DataError("No replicate has an estimate: the studies that are drawn do not tell it.")
     values = values[known]
     failures = int((~known).sum())
-    without = of.without() if "bca" in wanted else np.full((res.k, len(of.names)), math.nan)
+    without = of.without() if "bca" in wanted and res.k > 1 else np.full((res.k, len(of.names)), math.nan)
     intervals, z0, acceleration = _intervals(of.observed, values, without, wanted, level)
     return BootstrapResult(
         names=of.names, observed=of.observed, se=_spread(values), bias=_mean(values) - of.observed,

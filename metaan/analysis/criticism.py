@@ -209,7 +209,7 @@ def _statistics(statistic: str | Sequence[str] | None, of: Fitted) -> tuple[str,
     absent = {"": ("zeros", "full"), "poisson": ("full",)}.get(of.counted, ())
     if statistic is None:
         return tuple(name for name in STATISTIC.choices if name not in absent)
-    chosen = (statistic,) if isinstance(statistic, str) else tuple(statistic)
+    chosen = tuple(statistic) if isinstance(statistic, (list, tuple)) else (statistic,)
     for name in map(STATISTIC.check, chosen):
         if name in absent:
             raise OptionError(f"statistic={name!r} is for counts that have it; the result is of {of.model}.")
@@ -362,7 +362,11 @@ def _scale_of(eff: Effects, by: Any, formula: str | None) -> tuple[Effects, str]
     labels = [str(label) for label in group_values(eff, by, "by")]
     if len(set(labels)) < 2:
         raise OptionError(f"There is one group, {labels[0]!r}; the test needs at least two.")
-    return dataclasses.replace(eff, data=pd.DataFrame({_GROUP: labels})), f"~ {_GROUP}"
+    rows = pd.DataFrame(index=range(eff.k)) if eff.data is None else rows_of(eff, "heteroscedasticity_test")
+    name = _GROUP
+    while name in rows.columns:
+        name += "_"
+    return dataclasses.replace(eff, data=rows.assign(**{name: labels})), f"~ {name}"
 
 
 def _score(fit: LocationScaleResult) -> float:

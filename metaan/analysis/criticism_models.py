@@ -29,6 +29,7 @@ _CHUNK: Final = 400_000  # numbers in the largest array of a regression
 _CELLS: Final = 161
 _NODES: Final = 48
 _FEWEST: Final = 4
+_ALONE: Final = 1e-9  # 1 - leverage of a study that has a coefficient of its own
 
 
 class Fitted(NamedTuple):
@@ -64,7 +65,7 @@ def fitted_model(res: PoolResult | RegressResult, name: str) -> Fitted:
         what = "robust results" if res.spec.cluster is not None else f"results of model {res.spec.model!r}"
         raise OptionError(f"{name} takes results of pool, regress, glmm and beta_binomial, not {what}.")
     if isinstance(res, RegressResult):
-        return _regression(res)
+        return _regression(res, name)
     if res.spec.formula is not None:
         raise OptionError(f"{name} takes no subgroup with a tau2 from elsewhere: give the meta-regression.")
     return _pooled(res)
@@ -93,8 +94,12 @@ def _pooled(res: PoolResult) -> Fitted:
     return Fitted(y, draw, residuals, None, "", f"{law} model, mean {mu:.4g}, tau2 {res.tau2:.4g}")
 
 
-def _regression(res: RegressResult) -> Fitted:
+def _regression(res: RegressResult, name: str) -> Fitted:
     y, v, x, method = res.effects.yi, res.effects.vi, res.moderators.matrix, res.spec.method
+    alone = res.leverage > 1 - _ALONE
+    if alone.any():
+        where = listed(s for s, one in zip(res.effects.study, alone, strict=True) if one)
+        raise InputError(f"{name} needs a residual of each study; the moderators fit {where} exactly.")
     sd = np.sqrt(v + res.tau2)
 
     def draw(rng: np.random.Generator, n: int) -> FloatArray:

@@ -199,7 +199,7 @@ def failsafe_n(
     >>> from metaan import effects, failsafe_n, pool
     >>> res = pool(effects([0.5, 0.3, 0.4, 0.6], [0.04, 0.02, 0.05, 0.06], measure="SMD"))
     >>> failsafe_n(res).n, failsafe_n(res, kind="orwin", target=0.1).n, failsafe_n(res, kind="rosenberg").n
-    (23, 14, 14)
+    (26, 14, 16)
     """
     res = tested(res, "failsafe_n")
     KIND.check(kind)

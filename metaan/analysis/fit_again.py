@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
 from metaan.core.many import BoolArray
+from metaan.measures.record import Effects
 from metaan.models.beta_binomial import beta_binomial
 from metaan.models.design import take
 from metaan.models.glmm import glmm_of
@@ -18,6 +19,9 @@ from metaan.models.regress import regress
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
 from metaan.models.stratified import StratifiedResult, mantel_haenszel, peto
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["fit_again"]
 
@@ -66,8 +70,8 @@ def _glmm(res: PoolResult, keep: BoolArray) -> PoolResult:
 def _beta_binomial(res: PoolResult, keep: BoolArray) -> PoolResult:
     eff, spec = take(res.effects, keep), res.spec
     made = beta_binomial(
-        events=eff.events, total=eff.total, study=eff.study, test=spec.test, ci=_interval(res), level=spec.level,
-        pi=spec.pi,
+        _rows(eff), events=eff.events, total=eff.total, study=eff.study, test=spec.test, ci=_interval(res),
+        level=spec.level, pi=spec.pi,
     )  # fmt: skip
     return cast("PoolResult", made)
 
@@ -80,9 +84,14 @@ def _tables(res: PoolResult, keep: BoolArray) -> PoolResult:
     eff, spec = take(res.effects, keep), res.spec
     cells: dict[str, Any] = dict(eff.inputs or {})
     if spec.method == "Peto":
-        return peto(study=eff.study, level=spec.level, **cells)
+        return peto(_rows(eff), study=eff.study, level=spec.level, **cells)
     yates = cast("StratifiedResult", res).yates
-    return mantel_haenszel(spec.measure, study=eff.study, level=spec.level, continuity=yates, **cells)
+    return mantel_haenszel(spec.measure, _rows(eff), study=eff.study, level=spec.level, continuity=yates, **cells)
+
+
+def _rows(eff: Effects) -> pd.DataFrame | None:
+    """Rows behind the effects, which say what effective counts were made from."""
+    return eff.data if eff.data is not None and len(eff.data) == eff.k else None
 
 
 _AGAIN: Final[Mapping[str, Callable[[PoolResult, BoolArray], PoolResult]]] = {

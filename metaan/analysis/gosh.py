@@ -84,8 +84,8 @@ def gosh(
     (15, 0.4)
     >>> made.by_study()[["study", "mean_in", "mean_out"]].round(2).head(2)
        study  mean_in  mean_out
-    0  Davis     0.62      0.19
-    1  Adams     0.36      0.52
+    0  Davis     0.63      0.19
+    1  Adams     0.32      0.54
     """
     _check(res, subsets, seed, clusters)
     k = res.effects.k

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +22,6 @@ from metaan.analysis.multiverse_result import MultiverseResult, check_answers
 from metaan.errors import InputError, OptionError
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
-from metaan.models.cautions import data_notes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +67,7 @@ def multiverse(
     models : str or sequence of str, optional
         "glmm", "beta-binomial", "normal" (inverse variance); all by default, as with every choice below.
     measures : str or sequence of str, optional
-        Transformations for "normal": "PLO", "PAS", "PFT", "PR", "PLN".
+        Transformations for "normal": "PLO", "PAS", "PFT", "PR"; "PLN" if asked for.
     links : str or sequence of str, optional
         For "glmm": "logit", "probit", "cloglog"; "log" if asked for.
     methods : str or sequence of str, optional
@@ -117,7 +115,8 @@ def multiverse(
     one and the same (PM, EB, DLIT, SJIT); selections with the same rows, so that no analysis counts twice.
 
     The models ask different questions: a GLMM and transformed rates estimate the rate of the median study, the
-    beta-binomial model and raw rates the mean over studies. Lesions and patients are never pooled together and are
+    beta-binomial model and raw rates the mean over studies. Log rates, the geometric mean, are left to those who ask
+    for them: inverse variances grow with the rate, which draws the estimate up. Lesions and patients are never pooled together and are
     summed up apart. Shares of analyses are no probabilities: analyses are neither drawn at random nor independent.
 
     References
@@ -151,8 +150,10 @@ def multiverse(
     table = _table(plan, sets.sets, asked, _bar(len(plan), started, progress))
     check_answers(table)
     scale = KINDS[asked.measures[0]].scale if isinstance(trials, Effects) else "rate"
-    notes = data_notes(trials.data if isinstance(trials, Effects) else trials) + sets.notes + asked.notes
-    return MultiverseResult(table=table, excluded=excluded, scale=scale, level=asked.level, pi=asked.pi, notes=notes)
+    return MultiverseResult(
+        table=table, excluded=excluded, twins=sets.twins, scale=scale, level=asked.level, pi=asked.pi,
+        notes=sets.notes + asked.notes,
+    )  # fmt: skip
 
 
 def _read(
@@ -166,7 +167,12 @@ def _read(
         return asked, of_effects(trials)
     if not isinstance(trials, pd.DataFrame):
         raise InputError(f"multiverse takes a DataFrame or an Effects record, not {type(trials).__name__}.")
-    if columns.events == "events" and "events" not in trials.columns and "events_t" in trials.columns:
+    if (
+        isinstance(columns.events, str)
+        and columns.events == "events"
+        and "events" not in trials.columns
+        and "events_t" in trials.columns
+    ):
         raise InputError("The table has two arms: make effects of it (effect_size('OR', ...)) and give those.")
     if columns.study is None and "study" in trials.columns:
         columns = Columns(columns.events, columns.total, "study")
@@ -187,7 +193,9 @@ def _plan(asked: Models, sets: Sets) -> tuple[pd.DataFrame, pd.DataFrame]:
                 out.append(choices | {"reason": one.reason})
             elif not one.reason:
                 lines.append({"set": place} | choices)
-    out += [choices | dict.fromkeys(MODEL_CHOICES, "any") | {"reason": reason} for choices, reason in sets.twins]
+    for choices, other in sets.twins:
+        reason = ", ".join(f"{name}={value!r}" for name, value in other.items() if choices[name] != value)
+        out.append(choices | dict.fromkeys(MODEL_CHOICES, "any") | {"reason": f"the same rows as {reason}"})
     names = [name for name in DATA_CHOICES if name in sets.sets[0].choices]
     if not lines:
         raise OptionError(f"No combination can be defended. The first was left out: {out[0]['reason']}.")
@@ -199,7 +207,7 @@ def _bar(total: int, started: float, progress: bool) -> Any:
     """Progress bar that appears on a terminal once the call has taken longer than a second."""
     from tqdm import tqdm
 
-    shown = progress and sys.stderr.isatty() and "PYTEST_CURRENT_TEST" not in os.environ
+    shown = progress and sys.stderr.isatty()
     delay = max(0.0, _PATIENCE - (time.monotonic() - started))
     return tqdm(
         total=total, desc="multiverse", unit=" analyses", delay=delay, disable=not shown, leave=False, file=sys.stderr

@@ -52,7 +52,7 @@ _LINK: Final = Option("links", LINK.choices, LINK.default)
 _CORRECTION: Final = Option("corrections", CORRECTION.choices, CORRECTION.default)
 _DEFAULTS: Final[dict[str, tuple[str, ...]]] = {
     "models": tuple(MODEL.choices),
-    "measures": tuple(MEASURE.choices),
+    "measures": ("PLO", "PAS", "PFT", "PR"),
     "links": ("logit", "probit", "cloglog"),
     "methods": ("REML", "ML", "PM", "DL", "SJ"),
     "tests": tuple(TEST.choices),

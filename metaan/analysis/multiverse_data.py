@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from metaan.analysis.multiverse_choices import levels
-from metaan.errors import InputError, MetaanError, Note, OptionError, OverlapWarning
+from metaan.errors import InputError, MetaanError, Note, OptionError, OverlapWarning, listed
 from metaan.measures.proportion import counts as read_counts
 from metaan.measures.record import Effects
+from metaan.models.cautions import data_notes, repeated
 from metaan.names import RECORD
 from metaan.validate import FloatArray, Option
 
@@ -54,10 +55,10 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sets:
-    """Sets that differ, and the choices that lead to a set that is there already, with the reason."""
+    """Sets that differ, and choices that lead to a set that is there already, with the choices of that set."""
 
     sets: tuple[Rows, ...]
-    twins: tuple[tuple[dict[str, str], str], ...] = ()
+    twins: tuple[tuple[dict[str, str], dict[str, str]], ...] = ()
     notes: tuple[Note, ...] = ()
 
 
@@ -74,7 +75,8 @@ def of_effects(eff: Effects) -> Sets:
     """Effects that are ready made."""
     nothing = np.full(eff.k, np.nan)
     events, total = (nothing if part is None else part for part in (eff.events, eff.total))
-    return Sets(sets=(Rows(choices={}, events=events, total=total, study=eff.study, effects=eff),), notes=eff.notes)
+    notes = eff.notes + data_notes(eff.data) + repeated(eff)
+    return Sets(sets=(Rows(choices={}, events=events, total=total, study=eff.study, effects=eff),), notes=notes)
 
 
 def given_sets(trials: pd.DataFrame, columns: Columns, asked: Mapping[str, Any]) -> Sets:
@@ -85,7 +87,8 @@ def given_sets(trials: pd.DataFrame, columns: Columns, asked: Mapping[str, Any])
         if chosen:
             text = f"{', '.join(f'{name}=' for name in chosen)} select rows anew: trials must come from metaan.load"
             raise InputError(f"{text}. For a table of your own give the choices of the analysis.")
-        return Sets(sets=(_rows({}, trials, columns),))
+        rows = _rows({}, trials, columns)
+        return Sets(sets=(rows,), notes=_repeated((rows,)))
     selection = dict(record["selection"])
     own = {name: str(selection[name] or _KEPT) for name in _LOADED}
     own["denominators"] = "evaluable"
@@ -94,7 +97,8 @@ def given_sets(trials: pd.DataFrame, columns: Columns, asked: Mapping[str, Any])
         if chosen:
             raise InputError(f"{', '.join(f'{name}=' for name in chosen)} select rows anew, but {held}.")
         note = Note("data-held", f"The rows are taken as they are: {held}.")
-        return Sets(sets=(_rows({"unit": own["unit"]}, trials, columns),), notes=(note,))
+        rows = _rows({"unit": own["unit"]}, trials, columns)
+        return Sets(sets=(rows,), notes=(*data_notes(trials), *_repeated((rows,)), note))
     return _selected(selection, _all_levels(own, asked), columns)
 
 
@@ -168,13 +172,13 @@ def _selected(selection: dict[str, Any], every: dict[str, tuple[str, ...]], colu
         rows = _rows(choices, table, columns)
         key = (choices["unit"], rows.study, rows.events.tobytes(), rows.total.tobytes())
         if key in seen:
-            twins.append((choices, f"the same rows as {_differences(choices, seen[key])}"))
+            twins.append((choices, seen[key]))
         else:
             seen[key] = choices
             sets.append(rows)
     if not seen:
         raise OptionError(f"No choice leaves any row. The first said: {sets[0].failed}")
-    return Sets(sets=tuple(sets), twins=tuple(twins), notes=_notes(every))
+    return Sets(sets=tuple(sets), twins=tuple(twins), notes=_notes(sets) + _repeated(sets))
 
 
 def _tables(
@@ -216,11 +220,12 @@ def _or_error(make: Callable[[], pd.DataFrame]) -> pd.DataFrame | MetaanError:
 
 def _correlations(icc: Any) -> tuple[str, ...]:
     """Intracluster correlations as levels, smallest first."""
-    values = icc if isinstance(icc, Collection) and not isinstance(icc, str) else (icc,)
-    usual = all(isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v <= 1 for v in values)
+    values = list(icc) if isinstance(icc, (Collection, np.ndarray)) and not isinstance(icc, str) else [icc]
+    real = (int, float, np.integer, np.floating)
+    usual = all(isinstance(v, real) and not isinstance(v, bool) and 0 <= v <= 1 for v in values)
     if not values or not usual:
         raise OptionError(f"icc={icc!r} must be a number in [0, 1], or several: 0, lesions are independent.")
-    return tuple(f"{value:g}" for value in sorted(set(values)))
+    return tuple(dict.fromkeys(f"{float(value):g}" for value in sorted(values)))
 
 
 def _short(error: MetaanError) -> str:
@@ -228,15 +233,33 @@ def _short(error: MetaanError) -> str:
     return str(error).split(". ")[0].rstrip(".") + "."
 
 
-def _differences(choices: dict[str, str], other: dict[str, str]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in other.items() if choices[name] != value)
+def _notes(sets: Sequence[Rows]) -> tuple[Note, ...]:
+    """What the levels that are pooled have to say: patients counted twice, lesions within patients."""
+    pooled = [rows.choices for rows in sets if not rows.failed]
+    notes = []
+    if any(choices["overlaps"] == "keep" for choices in pooled):
+        notes.append(Note("overlap", "overlaps='keep' counts some patients twice: its intervals are too short."))
+    found = {choices.get("icc", _INDEPENDENT) for choices in pooled if choices["unit"] == "lesion"}
+    if _INDEPENDENT in found:
+        text = "Lesions of one patient are alike: intervals that take them for independent are too narrow"
+        notes.append(Note("lesions", f"{text}." if len(found) > 1 else f"{text}; give icc= as well."))
+    assumed = {
+        name for rows in sets if rows.effective is not None
+        for name, own in zip(rows.study, rows.effective["cluster_size_assumed"], strict=True) if own
+    }  # fmt: skip
+    if assumed:
+        text = "The median number of lesions per patient stands in for that of studies that do not tell"
+        notes.append(Note("cluster-size", f"{text}: {listed(sorted(assumed))}.", tuple(sorted(assumed))))
+    return tuple(notes)
 
 
-def _notes(every: dict[str, tuple[str, ...]]) -> tuple[Note, ...]:
-    if "keep" not in every["overlaps"]:
+def _repeated(sets: Sequence[Rows]) -> tuple[Note, ...]:
+    """Studies that come with several rows, which count as independent."""
+    twice = {name for rows in sets for name in rows.study if rows.study.count(name) > 1}
+    if not twice:
         return ()
-    text = "overlaps='keep' counts some patients twice: its intervals are too short."
-    return (Note("overlap", text),)
+    text = f"Several rows of one study are taken as independent: {listed(sorted(twice))}."
+    return (Note("repeated-studies", text, tuple(sorted(twice))),)
 
 
 def _rows(choices: dict[str, str], table: pd.DataFrame, columns: Columns) -> Rows:

@@ -69,7 +69,20 @@ def _gain(explained: dict[tuple[int, ...], float], j: int, p: int) -> float:
     )
 
 
-def shift(y: FloatArray, codes: IntArray) -> float:
-    """Largest difference between the means of y at two levels."""
-    means = [float(y[codes == level].mean()) for level in np.unique(codes)]
-    return max(means) - min(means)
+def shift(y: FloatArray, codes: IntArray, cells: IntArray) -> float:
+    """Largest mean difference of y between two levels, of analyses that are in the same cell; NaN where none are.
+
+    Parameters
+    ----------
+    y : array of shape (n,)
+    codes, cells : array of int, shape (n,)
+        Level of each analysis, and what it has in common with others: a number for each combination of other choices.
+    """
+    shape = (int(cells.max()) + 1, int(codes.max()) + 1)
+    place = np.ravel_multi_index((cells, codes), shape)
+    count, total = (np.bincount(place, weights=w, minlength=shape[0] * shape[1]) for w in (None, y))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = (total / count).reshape(shape)
+    apart = [mean[:, i] - mean[:, j] for i, j in combinations(range(shape[1]), 2)]
+    known = [part[np.isfinite(part)] for part in apart]
+    return max((abs(float(part.mean())) for part in known if part.size), default=math.nan)

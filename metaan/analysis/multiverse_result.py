@@ -42,6 +42,8 @@ class MultiverseResult(Frozen):
         Level of the intervals.
     pi : str
         Prediction interval of the inverse-variance models and the GLMM.
+    twins : tuple of (dict, dict)
+        Choices of the data that lead to the same rows as others, and these.
     notes : tuple of Note
         Every automatic decision.
     """
@@ -51,6 +53,7 @@ class MultiverseResult(Frozen):
     scale: str
     level: float
     pi: str
+    twins: tuple[tuple[dict[str, str], dict[str, str]], ...] = ()
     notes: tuple[Note, ...] = ()
 
     @property
@@ -135,15 +138,19 @@ class MultiverseResult(Frozen):
         pandas.DataFrame
             unit (where there is one), choice, levels (how many), share_estimate and share_width: per cent of the
             variance of the estimates, and of the widths of their confidence intervals, that the choice is behind;
-            shift: largest difference between the mean estimates at two of its levels. The line "interactions" is what
-            the choices explain only together. Largest share of the estimates first.
+            shift: largest mean difference between the estimates at two of its levels, of analyses that are alike in
+            every other choice (of two models or measures, whatever the correction); NaN where none are. The line
+            "interactions" is what the choices explain only together. Largest share of the estimates first.
 
         Notes
         -----
         Lindeman, Merenda and Gold's decomposition (the Shapley value) of R2 of a linear model with a main effect of
-        each choice: the gain in R2, averaged over every order in which the choices can enter. It needs no balance:
-        where two choices go together, as model and scale do, each gets a half of what they share. The shares describe
-        this multiverse and no population of analyses: more levels of a choice give it more weight.
+        each choice: the gain in R2, averaged over every order in which the choices can enter. Rows to which several
+        choices of the data lead are one analysis, but stand here at each of these choices: else a policy that changes
+        little would be credited with whatever else sets the few analyses apart in which it changes something. Where
+        choices go together, as model and scale do, each gets a half of what they share, so that the interval, which
+        moves no estimate, can have a small share. The shares describe this multiverse and no population of analyses:
+        more levels of a choice give it more weight.
 
         References
         ----------
@@ -158,16 +165,19 @@ class MultiverseResult(Frozen):
 
         known = part[(part["reason"] == "") & np.isfinite(part["estimate"])]
         names = [name for name in self.choices if name not in unit and known[name].nunique() > 1]
+        known = self._with_twins(known, names) if names else known
         codes = [pd.factorize(known[name])[0].astype(np.intp) for name in names]
         y = known["estimate"].to_numpy(dtype=np.float64)
         width = (known["ci_high"] - known["ci_low"]).to_numpy(dtype=np.float64)
         closed = np.isfinite(width)
         of_estimate = shares(y, codes) if names else np.empty(0)
         of_width = shares(width[closed], [code[closed] for code in codes]) if names else np.empty(0)
-        lines = [
-            unit | dict(zip(_IMPORTANCE, (name, int(code.max()) + 1, 100 * a, 100 * b, shift(y, code)), strict=True))
-            for name, code, a, b in zip(names, codes, of_estimate, of_width, strict=True)
-        ]
+        lines = []
+        for name, code, a, b in zip(names, codes, of_estimate, of_width, strict=True):
+            moved = shift(y, code, _cells(known, names, name))
+            lines.append(
+                unit | dict(zip(_IMPORTANCE, (name, int(code.max()) + 1, 100 * a, 100 * b, moved), strict=True))
+            )
         frame = pd.DataFrame(lines, columns=[*unit, *_IMPORTANCE])
         frame = frame.sort_values("share_estimate", ascending=False, kind="stable")
         if not lines:
@@ -176,6 +186,16 @@ class MultiverseResult(Frozen):
             "choice": _REST, "share_estimate": 100 - 100 * of_estimate.sum(), "share_width": 100 - 100 * of_width.sum(),
         }  # fmt: skip
         return pd.concat([frame, pd.DataFrame([unit | rest])]).astype({"levels": "Int64"})
+
+    def _with_twins(self, known: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+        """Analyses at every choice of the data that leads to their rows."""
+        import pandas as pd
+
+        parts = [known]
+        for choices, other in self.twins:
+            same = np.logical_and.reduce([known[name] == value for name, value in other.items()])
+            parts.append(known[same].assign(**choices))
+        return pd.concat(parts, ignore_index=True).drop_duplicates(names, ignore_index=True)
 
     def curve(self, *, mixed: bool = False) -> pd.DataFrame:
         """Table of the specification curve: the analyses that have an answer, lowest estimate first.
@@ -259,16 +279,23 @@ class MultiverseResult(Frozen):
                 )
             if row["failed"]:
                 lines.append(f"            no answer: {_count(row['failed'], 'analysis')}")
+        if self.scale in _THRESHOLD:
+            lines.append(
+                "Shares of analyses are no probabilities: analyses are neither independent nor drawn at random."
+            )
         return lines
 
     def _importance_lines(self) -> list[str]:
         lines = []
         for unit, part in self._groups(False):
             found = self._importance(unit, part)
-            found = found[found["choice"] != _REST]
             if found.empty or found["share_estimate"].isna().all():
                 continue
-            told = ", ".join(f"{row.choice} {row.share_estimate:.0f}%" for row in found.head(_NAMED).itertuples())
+            rest = found["choice"] == _REST
+            told = ", ".join(
+                f"{row.choice} {row.share_estimate:.0f}%"
+                for row in (*found[~rest].head(_NAMED).itertuples(), *found[rest].itertuples())
+            )
             where = f" per {unit['unit']}" if unit else ""
             lines.append(f"Variance of the estimates{where} by choice (Shapley shares): {told}")
         return lines
@@ -290,6 +317,15 @@ def check_answers(table: pd.DataFrame) -> None:
 
 def _count(n: int, one: str) -> str:
     return f"{n} {one}" if n == 1 else f"{n} {one.removesuffix('is')}es"
+
+
+def _cells(known: pd.DataFrame, names: list[str], name: str) -> Any:
+    """Number of the combination of other choices that each analysis has; a correction is a part of its measure."""
+    apart = {name, "correction"} if name in ("model", "measure") else {name}
+    others = [other for other in names if other not in apart]
+    if not others:
+        return np.zeros(len(known), dtype=np.intp)
+    return known.groupby(others, sort=False).ngroup().to_numpy(dtype=np.intp)
 
 
 def _share(true: Any) -> float:

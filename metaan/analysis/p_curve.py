@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["PCurveResult", "p_curve"]
 
-DIRECTION: Final = Option(
-    "direction",
+SIDE: Final = Option(
+    "alternative",
     {
-        "both": "every significant study", "greater": "significant studies with an effect above 0",
+        "two-sided": "every significant study", "greater": "significant studies with an effect above 0",
         "less": "significant studies with an effect below 0",
     },
-    "both",
+    "two-sided",
 )  # fmt: skip
 _LOW: Final = 1 / 3  # power against which flatness is tested
 _BINS: Final = 5
@@ -67,7 +67,7 @@ class PCurveResult(Told):
         Two-sided.
     study : tuple of str
     alpha, level : float
-    direction, measure : str
+    alternative, measure : str
     notes : tuple of Note
     """
 
@@ -94,7 +94,7 @@ class PCurveResult(Told):
     study: tuple[str, ...]
     alpha: float
     level: float
-    direction: str
+    alternative: str
     measure: str
     notes: tuple[Note, ...]
 
@@ -129,7 +129,7 @@ class PCurveResult(Told):
         import pandas as pd
 
         ends = self.alpha * np.arange(_BINS + 1) / _BINS
-        inside = self.pvalues[_in_curve(self.z, critical(self.alpha), self.direction)]
+        inside = self.pvalues[_in_curve(self.z, critical(self.alpha), self.alternative)]
         counts = np.histogram(inside, np.append(ends[:-1], np.inf))[0]
         shifts = [shift_of(power, critical(self.alpha)) for power in (self.alpha, _LOW, self.power)]
         shares = [np.diff(_below(ends, shift)) for shift in shifts]
@@ -143,7 +143,7 @@ class PCurveResult(Told):
         """One row for each study: study, z, pvalue and in_curve."""
         import pandas as pd
 
-        there = _in_curve(self.z, critical(self.alpha), self.direction)
+        there = _in_curve(self.z, critical(self.alpha), self.alternative)
         frame = pd.DataFrame({"study": list(self.study), "z": self.z, "pvalue": self.pvalues, "in_curve": there})
         frame.attrs["notes"] = self.notes
         return frame
@@ -158,7 +158,7 @@ class PCurveResult(Told):
         lines = [
             f"p-curve of {plural(self.significant, 'significant study')} out of {self.k} (Simonsohn et al. 2014, 2015)",
             f"Measure: {self.measure} ({KINDS[self.measure].label}); p < {self.alpha:g}, "
-            f"{DIRECTION.choices[self.direction]}",
+            f"{SIDE.choices[self.alternative]}",
             "Stouffer's method; half curve: "
             f"{plural(self.half, 'study')} with p < {self.alpha / 2:g}; one-sided p-values",
             "",
@@ -184,7 +184,7 @@ class PCurveResult(Told):
 
 def p_curve(
     res: PoolResult | Effects | None = None, *, z: Any = None, pvalues: Any = None, study: Any = None,
-    alpha: float = 0.05, direction: str = "both", level: float = 0.90,
+    alpha: float = 0.05, alternative: str = "two-sided", level: float = 0.90,
 ) -> PCurveResult:  # fmt: skip
     """Test whether significant p-values are right-skewed, as true effects make them (Simonsohn et al. 2014, 2015).
 
@@ -200,7 +200,7 @@ def p_curve(
         Of `z` or `pvalues`; 1 ... k by default.
     alpha : float, default 0.05
         Two-sided level below which studies count as significant.
-    direction : {"both", "greater", "less"}
+    alternative : {"two-sided", "greater", "less"}
         Which significant studies are in the curve.
     level : float, default 0.90
         Level of the interval of the power.
@@ -223,15 +223,15 @@ def p_curve(
     If no study has an effect, p/alpha of the significant ones is uniform. Its normal deviates, summed over the root of
     their number, test for right skew. With a common shift of the tests at which P(|Z| > z_alpha) = 1/3, the
     probability of a smaller |Z| among the significant ones is uniform instead, and tests for flatness. The half curve
-    does the same with p < alpha/2, where ambitious rounding down to 0.05 does not reach. The power is that at which the
-    deviates sum to 0, its limits those at which they sum to the normal quantiles; it is not less than alpha.
+    does the same with p < alpha/2, which a search for some p-value below alpha hardly reaches. The power is that at
+    which the deviates sum to 0, its limits those at which they sum to the normal quantiles; it is not less than alpha.
 
-    The rules of `evidential` and `inadequate` are those of Simonsohn et al. 2015. No deviate is cut off where p
-    underflows, as web versions do at 2.2e-16.
+    The rules of `evidential` and `inadequate` are those of Simonsohn et al. 2015. Deviates are computed on the log
+    scale: none is cut off where p underflows.
 
     Studies test by the normal distribution, also where authors used t or exact tests. The curve says nothing of
-    studies that are not significant, takes the studies as independent, and overestimates the power where powers differ
-    between the studies.
+    studies that are not significant, takes the studies as independent, and can overestimate their mean power where it
+    differs between them.
 
     References
     ----------
@@ -245,12 +245,12 @@ def p_curve(
     >>> made.significant, round(made.skew, 3), round(made.skew_pvalue, 3), round(made.power, 2)
     (5, -1.667, 0.048, 0.38)
     """
-    tests, p, names, measure, notes = _given(res, z, pvalues, study, DIRECTION.check(direction))
+    tests, p, names, measure, notes = _given(res, z, pvalues, study, SIDE.check(alternative))
     alpha, level = significance_level(alpha, "alpha"), check_level(level)
     cut, half_cut = critical(alpha), critical(alpha / 2)
-    x = np.abs(tests[_in_curve(tests, cut, direction)])
+    x = np.abs(tests[_in_curve(tests, cut, alternative)])
     if not x.size:
-        every = "significant" if direction == "both" else f"significant and {direction}"
+        every = "significant" if alternative == "two-sided" else f"significant and {alternative}"
         raise DataError(
             f"p_curve looks at significant studies alone, and none of {len(names)} is {every} at {alpha:g}."
         )
@@ -272,13 +272,13 @@ def p_curve(
         flat_binomial_pvalue=flat_binomial, power=power, power_low=power_low, power_high=power_high,
         evidential=skew_half[1] < 0.05 or max(skew_half[1], skew[1]) < 0.1,
         inadequate=flat[1] < 0.05 or max(flat_half[1], flat_binomial) < 0.1,
-        z=tests, pvalues=p, study=names, alpha=alpha, level=level, direction=direction, measure=measure,
-        notes=(*_notes(tests, cut, direction, power, alpha), *notes),
+        z=tests, pvalues=p, study=names, alpha=alpha, level=level, alternative=alternative, measure=measure,
+        notes=(*_notes(tests, cut, alternative, power, alpha), *notes),
     )  # fmt: skip
 
 
 def _given(
-    res: Any, z: Any, pvalues: Any, study: Any, direction: str
+    res: Any, z: Any, pvalues: Any, study: Any, alternative: str
 ) -> tuple[FloatArray, FloatArray, tuple[str, ...], str, tuple[Note, ...]]:
     """Tests, p-values, labels, measure and inherited notes of what was given."""
     if sum(value is not None for value in (res, z, pvalues)) != 1:
@@ -298,8 +298,8 @@ def _given(
         forbid(~np.isfinite(given), names, "z is missing or infinite")
         return given, _two_sided(given), names, "GEN", ()
     forbid(~((given > 0) & (given <= 1)), names, "pvalues must lie in (0, 1]; where p underflows give z", [given])
-    if direction != "both":
-        raise InputError(f"direction={direction!r} needs the sign of the effects: give z or a result, not pvalues.")
+    if alternative != "two-sided":
+        raise InputError(f"alternative={alternative!r} needs the sign of the effects: give z or a result, not pvalues.")
     return np.asarray(-ndtri(given / 2)), given, names, "GEN", ()
 
 
@@ -307,9 +307,9 @@ def _two_sided(z: FloatArray) -> FloatArray:
     return np.exp(log_pvalue(z, np.inf))
 
 
-def _in_curve(z: FloatArray, cut: float, direction: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    sign = {"both": np.abs(z), "greater": z, "less": -z}
-    return np.asarray(sign[direction] > cut)
+def _in_curve(z: FloatArray, cut: float, alternative: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    sign = {"two-sided": np.abs(z), "greater": z, "less": -z}
+    return np.asarray(sign[alternative] > cut)
 
 
 def _stouffer(x: FloatArray, shift: float, cut: float, sign: int) -> tuple[float, float]:
@@ -326,15 +326,13 @@ def _below(ends: FloatArray, shift: float) -> FloatArray:
     return np.asarray(shares / shares[-1])
 
 
-def _notes(z: FloatArray, cut: float, direction: str, power: float, alpha: float) -> tuple[Note, ...]:
+def _notes(z: FloatArray, cut: float, alternative: str, power: float, alpha: float) -> tuple[Note, ...]:
     notes = []
-    there = z[_in_curve(z, cut, direction)]
+    there = z[_in_curve(z, cut, alternative)]
     above, below = int((there > 0).sum()), int((there < 0).sum())
     if above and below:
-        text = (
-            f"{above} of the significant effects lie above 0 and {below} below: the curve has both. direction='greater'"
-        )
-        notes.append(Note("both-directions", f"{text} or 'less' takes those of one side."))
+        text = f"{above} of the significant effects lie above 0 and {below} below: the curve has both."
+        notes.append(Note("both-directions", f"{text} alternative='greater' or 'less' takes those of one side."))
     if there.size < _FEW:
         text = f"{plural(there.size, 'significant study')}: the estimated power is vague with fewer than {_FEW}."
         notes.append(Note("few-significant", text))

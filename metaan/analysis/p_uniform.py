@@ -201,15 +201,15 @@ def p_uniform_star(
     Study i is significant if y_i lies beyond c_i = z_{1 - alpha/2} sqrt(v_i). Significant studies may be published with
     one probability and the others with another; within each group all have the same. Given the group, the density of
     y_i is that of N(mu, v_i + tau2) over the probability of being in it, Phi((mu - c_i)/sqrt(v_i + tau2)) or its
-    complement. mu and tau2 maximise the product of these; it is strictly concave in mu for every tau2, and all local
-    maxima in tau2 are compared.
+    complement. mu and tau2 maximise the product of these: its logarithm is strictly concave in mu for every tau2, and
+    of the local maxima in tau2 that a grid shows the highest is taken.
 
     The test of bias is 2 (l(mu, tau2) - l(mu_PM, tau2_PM)) on two degrees of freedom, l the conditional log-likelihood
     and PM the random-effects estimates of Paule and Mandel. R's puniform prints half the p-value of the test of 0
     if the estimate is on the side of the alternative.
 
-    It is a step selection model (`metaan.selection_model`) whose weights cancel, by conditioning on the number of
-    significant studies, at the price of what that number says. If all studies are significant the likelihood can rise
+    It is a step selection model (`metaan.selection_model`) whose weights cancel, by conditioning on which studies are
+    significant, at the price of what their number says. If all studies are significant the likelihood can rise
     towards a mean of minus infinity with tau2 growing along, on which the effects beyond their critical values are
     exponential: the estimate is then infinite, the limits of the intervals on the other side are not.
 
@@ -280,7 +280,7 @@ def _notes(fit: PUniformFit, beyond: np.ndarray[Any, np.dtype[np.bool_]], side: 
     elif fit.tau2 == 0:
         notes.append(Note("tau2-zero", "tau2 is estimated as 0: the effects do not vary beyond sampling error."))
     if few in (0, beyond.size):
-        text = "All studies are significant" if few else "No study is significant"
+        text = "All studies are significant" if few else f"No study is significant {SIDE.choices[side].split()[-2]} 0"
         text = f"{text}: mean and tau2 rest on the shape of one tail of the distribution, and are hardly informed."
         notes.append(Note("one-kind", text))
     elif beyond.size < _FEW:

@@ -98,10 +98,10 @@ def permutation_test(
     apart only once. A regression on nothing but an intercept is a pooled effect.
 
     The p-value is two-sided: the share of permutations, the observed one among them, with |statistic| as large as the
-    observed or larger (differences below 1.5e-8, of 1 or of the statistic, are ties), and for all moderators with QM as large. An exact test
-    takes all permutations. Otherwise, with b of n random ones as large, p = (1 + b)/(1 + n) (Phipson & Smyth 2010),
-    which is metafor's convention with ``iter = n + 1``; its standard error is sqrt(p (1 - p)/n), and the interval that
-    of Clopper and Pearson for the p-value of the exact test.
+    observed or larger, and for all moderators with QM as large; differences below 1.5e-8 (of a statistic above 1, below
+    that part of it) are ties. An exact test takes all permutations. Otherwise, with b of n random ones as large, p =
+    (1 + b)/(1 + n) (Phipson & Smyth 2010), which is metafor's convention with ``iter = n + 1``; its standard error is
+    sqrt(p (1 - p)/n), and the interval that of Clopper and Pearson for the p-value of the exact test.
 
     The p-value of an exact test cannot be smaller than 2/2^k, or one over the number of orders.
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-from scipy.special import chdtrc, ndtr
+from scipy.special import chdtrc, ndtr, ndtri
 
 from metaan.analysis.selection_result import SelectionResult, Steps
-from metaan.core.inference import log_pvalue, quantile
+from metaan.core.inference import log_pvalue
 from metaan.core.selection import NULL, Rule, intervals, pvalues
 from metaan.core.selection_fit import HIGHEST, Given, SelectionFit, fit_selection, profile_limits
 from metaan.errors import DataError, InputError, Note, OptionError
@@ -60,6 +60,7 @@ METHOD: Final = Option("method", {"ML": "maximum likelihood", "CE": "common effe
 _FEW: Final = 4
 _ROUNDING: Final = 1e-9
 _SMALL: Final = 10
+_WIDEST: Final = 1e100
 
 
 def selection_model(
@@ -192,9 +193,8 @@ def _effects(
         raise InputError(f"selection_model takes effects or a result of pool or regress, not {type(eff).__name__}.")
     spec = eff.spec
     if spec.model not in ("normal", "regression") or spec.cluster is not None:
-        raise OptionError(
-            f"selection_model takes effects, or results of pool and regress, not of model {spec.model!r}."
-        )
+        what = "robust results" if spec.cluster is not None else f"results of model {spec.model!r}"
+        raise OptionError(f"selection_model takes effects, or results of pool and regress, not {what}.")
     if spec.method == method:
         note: tuple[Note, ...] = ()
     else:
@@ -237,15 +237,17 @@ def _weights(weights: Any, rule: Rule) -> FloatArray:
         raise InputError(f"weights has {w.size} values for {rule.steps.size + 1} intervals of the p-value.")
     if not ((w > 0) & np.isfinite(w)).all():
         raise InputError("weights must be positive and finite: relative chances of being seen.")
+    if w.max() > _WIDEST * w.min():
+        raise InputError(f"weights must not differ by more than a factor of {_WIDEST:g}.")
     return np.asarray(w[1:] / w[0])
 
 
 def _null(measure: str, null: float | None, force: bool) -> float:
     if null is not None:
-        value = float(numbers(null, "null")[0])
-        if not math.isfinite(value):
-            raise OptionError(f"null={null!r} must be a finite effect on the analysis scale.")
-        return value
+        value = numbers(null, "null")
+        if value.size != 1 or not math.isfinite(value[0]):
+            raise OptionError(f"null={null!r} must be one finite effect on the analysis scale.")
+        return float(value[0])
     kind = KINDS[measure]
     if kind.null is None and not force:
         what = "a rate of 50 %" if measure in ("PLO", "PROBIT") else "0 on the analysis scale"
@@ -305,10 +307,10 @@ def _coefficients(
     """Fields of the coefficients; plain numbers without a formula."""
     p = len(names)
     se = np.sqrt(np.diagonal(fit.cov)[:p])
-    half = float(quantile(np.inf, level)) * se
+    half = float(ndtri((1 + level) / 2)) * se
     low, high = (fit.beta - half, fit.beta + half) if limits is None else limits
     statistic = fit.beta / se
-    log_p = np.array([float(log_pvalue(z, np.inf)) for z in statistic])
+    log_p = log_pvalue(statistic, np.inf)
     made = {
         "estimate": fit.beta, "se": se, "ci_low": low, "ci_high": high, "statistic": statistic,
         "pvalue": np.exp(log_p), "log_pvalue": log_p, "unadjusted": fit.beta_null,
@@ -345,7 +347,7 @@ def _mixture(lrt: float) -> float:
 
 def _selection(fit: SelectionFit, p: int, level: float) -> dict[str, Any]:
     se = np.sqrt(np.diagonal(fit.cov)[p + 1 :])
-    half = float(quantile(np.inf, level)) * se
+    half = float(ndtri((1 + level) / 2)) * se
     return {
         "delta": fit.delta, "delta_se": se, "delta_low": np.maximum(fit.delta - half, 0.0),
         "delta_high": fit.delta + half,
@@ -358,10 +360,12 @@ def _notes(of: Given, fit: SelectionFit, counts: tuple[int, ...]) -> tuple[Note,
         notes.append(Note("fixed-weights", "The weights are assumed, not estimated: one of many sensitivity analyses."))
     for i in np.flatnonzero(fit.held):
         name = f"delta{i + 1}" if fit.held.size > 1 else "delta"
-        end = "100, the largest allowed" if fit.delta[i] > HIGHEST / 2 else f"{fit.delta[i]:g}, the smallest allowed"
-        notes.append(
-            Note("delta-bound", f"{name} is held at {end}: it has no standard error, and the others' are too small.")
-        )
+        high = fit.delta[i] > HIGHEST / 2
+        end = "100, the largest allowed" if high else f"{fit.delta[i]:g}, the smallest allowed"
+        text = f"{name} is held at {end}: it has no standard error, and the others' are too small."
+        if high:
+            text = f"{text[:-1]}; the likelihood still rises there, and all estimates depend on that bound."
+        notes.append(Note("delta-bound", text))
     if of.random and fit.tau2 == 0:
         notes.append(Note("tau2-zero", "tau2 is estimated as 0: a common-effect selection model."))
     if fit.unbounded:

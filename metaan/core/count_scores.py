@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from scipy.special import betainc, expit, gammainc, gammaincc, gammaln, log_expit, log_ndtr, ndtri, xlogy
+from scipy.special import betainc, betaln, expit, gammainc, gammaincc, gammaln, log_expit, log_ndtr, ndtri, xlogy
 
 from metaan.core.binomial import Family
 from metaan.core.conditional import Hypergeometric, Shifted
@@ -23,7 +23,11 @@ _LARGEST: Final = 300.0
 _ORDER: Final = 16
 _ROOM: Final = 2_000_000
 _STEP: Final = 0.5  # of the trapezoid rule, whose error is then near exp(-39)
-_TOGETHER: Final = 1e12  # stands for the infinite rho/(1 - rho) of rho = 1
+_NODES: Final = 12  # of Gauss's rule
+_END: Final = 40.0  # log odds beyond which one more observation says nothing
+_NARROW: Final = 0.3
+_SMALLEST: Final = 1e-12  # stands for 0 where that is an end
+_ROUNDING: Final = 1e-16
 
 
 @lru_cache(maxsize=1)
@@ -59,9 +63,9 @@ def count_scores(b: Family, mu: FloatArray, sd: FloatArray) -> FloatArray:
 
 
 def beta_scores(x: FloatArray, n: FloatArray, rho: FloatArray, mu: FloatArray, sd: FloatArray) -> FloatArray:
-    """The same of beta-binomial counts, the logit of whose mean rate is N(mu, sd^2), by the trapezoid rule.
+    """The same of beta-binomial counts, the logit of whose mean rate is N(mu, sd^2); counts may be fractions.
 
-    Its step follows what is narrowest: the density, the turn of the tail, or the poles of a logit at pi i.
+    To 1e-7 for scores up to 7, where the tail is 1e-12; a rough number beyond 12.
 
     Parameters
     ----------
@@ -71,20 +75,69 @@ def beta_scores(x: FloatArray, n: FloatArray, rho: FloatArray, mu: FloatArray, s
     mu, sd : array of shape (k,)
         Finite, sd > 0.
     """
-    hit, miss = x + 0.5, n - x + 0.5
-    turn = np.sqrt((1 / hit + 1 / miss) * (1 + (n - 1) * rho))
-    step = _STEP * np.minimum(1.0, np.minimum(turn / sd, 1 / sd))
-    reach = np.minimum(9 + np.abs(np.log(hit / miss) - mu) / sd, _FARTHEST)
-    with np.errstate(divide="ignore"):
-        theta = np.minimum(rho / (1 - rho), _TOGETHER)
     tails = np.empty((2, x.size))
-    for i in range(x.size):
-        u = step[i] * np.arange(-np.ceil(reach[i] / step[i]), np.ceil(reach[i] / step[i]) + 1)
-        density = np.exp(-u * u / 2) * step[i] / np.sqrt(2 * np.pi)
-        eta = np.clip(mu[i] + sd[i] * u, -_LARGEST, _LARGEST)
-        below, above = _beta_tails(int(x[i]), int(n[i]), float(theta[i]), eta)
-        tails[:, i] = density @ below, density @ above
+    for i, study in enumerate(zip(x.tolist(), n.tolist(), rho.tolist(), mu.tolist(), sd.tolist(), strict=True)):
+        tails[:, i] = _mixed_tails(*study)
     return _scores(*tails)
+
+
+def _mixed_tails(x: float, n: float, rho: float, mu: float, sd: float) -> tuple[float, float]:
+    """Tails of a binomial count whose rate is Beta distributed about a mean whose logit is N(mu, sd^2).
+
+    The mean is summed over by the trapezoid rule, whose step follows what is narrowest, the poles of the logit at pi i
+    included; the rate by Gauss's rule where it varies far less than the tails turn, else on a grid.
+    """
+    size = max((1 - rho) / max(rho, _SMALLEST), _SMALLEST)
+    turn = float(np.sqrt(1 / (x + 0.5) + 1 / (n - x + 0.5)))
+    spread = 2 / np.sqrt(size)
+    narrow = spread < _NARROW * turn
+    step = _STEP * min(1.0, (turn if narrow else spread) / sd, 1 / sd)
+    reach = min(9 + (abs(np.log((x + 0.5) / (n - x + 0.5)) - mu) + 9 * spread) / sd, _FARTHEST)
+    u = step * np.arange(-np.ceil(reach / step), np.ceil(reach / step) + 1)
+    weight = np.exp(-u * u / 2) * step / np.sqrt(2 * np.pi)
+    m, rest = expit(mu + sd * u), expit(-mu - sd * u)
+    if narrow:
+        rate, density = _gauss(m, rest, size)
+        log_p, log_q, density = np.log(rate), np.log1p(-rate), density * weight[:, None]
+    else:
+        eta, density = _grid(m * size, rest * size, weight, _END + np.log(n), min(1.0, turn, np.hypot(spread, sd)))
+        log_p, log_q = log_expit(eta), log_expit(-eta)
+    below, above = _binomial_tails(np.full_like(log_p, x), np.full_like(log_p, n), log_p, log_q)
+    return float((density * below).sum()), float((density * above).sum())
+
+
+def _gauss(m: FloatArray, rest: FloatArray, size: float) -> tuple[FloatArray, FloatArray]:
+    """Gauss's rule for Beta(m size, rest size), rest = 1 - m: nodes and weights of shape (..., nodes).
+
+    Golub & Welsch 1969, with the recurrence of the Jacobi polynomials.
+    """
+    a, b, i = m[:, None] * size, rest[:, None] * size, np.arange(1.0, _NODES)
+    c = size + 2 * i
+    middle = ((a - b) * (size - 2)) / (c * (c - 2))
+    square = 4 * i * (i + a - 1) * (i + b - 1) * (i + size - 2) / ((c - 2) ** 2 * (c - 1) * (c - 3))
+    matrix = np.zeros((m.size, _NODES, _NODES))
+    at = np.arange(_NODES - 1)
+    matrix[:, at + 1, at + 1], matrix[:, 0, 0] = middle, m - rest
+    matrix[:, at + 1, at] = np.sqrt(square)
+    node, vector = np.linalg.eigh(matrix)
+    return np.clip((1 + node) / 2, _SMALLEST, 1 - _ROUNDING), vector[:, 0, :] ** 2
+
+
+def _grid(a: FloatArray, b: FloatArray, weight: FloatArray, end: float, unit: float) -> tuple[FloatArray, FloatArray]:
+    """Logits eta of a rate with density sum of weight Beta(a, b), and their weights in the trapezoid rule.
+
+    Beyond the ends the density falls as exp(-a |eta|), and exp(-b |eta|), and what is summed is constant: the rest of
+    the rule is a geometric series.
+    """
+    eta = end * np.linspace(-1, 1, 2 * int(np.ceil(end / (_STEP * unit))) + 1)
+    height, step = np.log(weight) - betaln(a, b), eta[1] - eta[0]
+    density = np.empty_like(eta)
+    for part in np.array_split(np.arange(eta.size), 1 + eta.size * a.size // _ROOM):
+        at = log_expit(eta[part])[:, None] * a + log_expit(-eta[part])[:, None] * b
+        density[part] = np.exp(at + height).sum(axis=1)
+    density[0] += (np.exp(height - end * a) / np.expm1(a * step)).sum()
+    density[-1] += (np.exp(height - end * b) / np.expm1(b * step)).sum()
+    return eta, density * step
 
 
 def _scores(below: FloatArray, above: FloatArray) -> FloatArray:
@@ -158,24 +211,4 @@ def _listed_tails(b: Hypergeometric, eta: FloatArray) -> tuple[FloatArray, Float
             itself = p[int(x)] / 2
             below[i, part] = p[: int(x)].sum(axis=0) + itself
             above[i, part] = p[int(x) + 1 :].sum(axis=0) + itself
-    return below, above
-
-
-def _beta_tails(x: int, n: int, theta: float, eta: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Of one beta-binomial count, from the terms of its distribution.
-
-    With m the mean rate, P(j + 1)/P(j) = (n - j)/(j + 1) (m + j theta)/(1 - m + (n - j - 1) theta), and P(0) is the
-    product of (1 - m + j theta)/(1 + j theta) over j < n: theta = rho/(1 - rho) = 0 is the binomial distribution.
-    """
-    j = np.arange(float(n))
-    below, above = np.empty_like(eta), np.empty_like(eta)
-    step = max(1, _ROOM // n)
-    for start in range(0, eta.size, step):
-        part = slice(start, start + step)
-        m, rest = expit(eta[part])[:, None], np.log(expit(-eta[part])[:, None] + j * theta)
-        none = (rest - np.log1p(j * theta)).sum(axis=1, keepdims=True)
-        ratios = np.log((n - j) / (j + 1)) + np.log(m + j * theta) - rest[:, ::-1]
-        p = np.exp(np.concatenate([none, none + np.cumsum(ratios, axis=1)], axis=1))
-        itself = p[:, x] / 2
-        below[part], above[part] = p[:, :x].sum(axis=1) + itself, p[:, x + 1 :].sum(axis=1) + itself
     return below, above

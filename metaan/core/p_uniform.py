@@ -24,8 +24,10 @@ _TOLERANCE: Final = 1e-13  # of a step in the mean, over the standard deviation
 _LOWEST: Final = 1e-6  # tau2 over the smallest sampling variance, next to 0
 _LARGEST: Final = 1e4  # tau2 over the spread of the effects
 _WIDER: Final = 60  # doublings of the way to a limit
+_WIDER_LOG: Final = 9  # the same on the logarithmic scale of tau2
 _CLOSE: Final = 1e-10
 _SWITCH: Final = 5.0  # above it erfcx is near its end and the distribution function near 1
+_FAR: Final = 100.0  # below minus this the asymptotic series has 13 digits
 _ROOT2: Final = float(np.sqrt(2.0))
 _LOG_2PI: Final = float(np.log(2 * np.pi))
 
@@ -79,17 +81,28 @@ def _evaluate(of: Truncated, mean: FloatArray, tau2: FloatArray) -> _At:
     side = of.side[:, None]
     e = (of.y - of.cut)[:, None] / s
     z = side * (mean - of.cut[:, None]) / s
-    far = z > _SWITCH
-    near = 0.5 * erfcx(-np.minimum(z, _SWITCH) / _ROOT2)
-    # Phi(z) exp(z^2/2), and the mean beyond the critical value of a standard normal effect that lies there
-    log_mills = np.where(far, log_ndtr(z) + z * z / 2, np.log(near))
-    ratio = np.exp(-_LOG_2PI / 2 - log_mills)
-    excess = z + ratio
+    log_mills, excess, variance = _beyond(z)
     loglik = -np.log(s) - _LOG_2PI / 2 - e * e / 2 + side * e * z - log_mills
     slope = (e - side * excess) / s
-    curvature = (ratio * excess - 1) / (s * s)
+    curvature = -variance / (s * s)
     by_tau2 = (e * e - 2 * side * e * z + z * excess - 1) / (2 * s * s)
     return _At(*(part.sum(axis=0) for part in (loglik, slope, curvature, by_tau2)))
+
+
+def _beyond(z: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Of a standard normal variable known to exceed -z: log(Phi(z) exp(z^2/2)), and its mean and variance beyond -z.
+
+    By an asymptotic series where z and the inverse of Mills' ratio cancel.
+    """
+    high, low = z > _SWITCH, z < -_FAR
+    near = np.log(0.5 * erfcx(-np.minimum(z, _SWITCH) / _ROOT2))
+    log_mills = np.where(high, log_ndtr(z) + z * z / 2, near)
+    ratio = np.exp(-_LOG_2PI / 2 - log_mills)
+    x = np.maximum(-z, _FAR)
+    t = 1 / (x * x)
+    mean = np.where(low, (1 - t * (2 - t * (10 - 74 * t))) / x, z + ratio)
+    variance = np.where(low, t * (1 - t * (6 - 50 * t)), 1 - ratio * mean)
+    return log_mills, mean, variance
 
 
 def log_likelihood(of: Truncated, mean: float, tau2: float) -> float:
@@ -206,21 +219,22 @@ def profile_limits(of: Truncated, fit: PUniformFit, level: float) -> tuple[float
     start = fit.mean / unit if np.isfinite(fit.mean) else _inside(of_mean, float(of.y.mean()) / unit, -open_side)
     low = -np.inf if open_side > 0 else _limit(of_mean, start, -1.0)
     high = np.inf if open_side < 0 else _limit(of_mean, start, 1.0)
-    top = float(np.log1p(fit.tau2 / unit**2)) if np.isfinite(fit.tau2) else _inside(of_tau2, 0.0, 1.0)
+    top = float(np.log1p(fit.tau2 / unit**2)) if np.isfinite(fit.tau2) else _inside(of_tau2, 0.0, 1.0, _WIDER_LOG)
     tau2_low = 0.0 if of_tau2(0.0) >= 0 else _root(of_tau2, 0.0, top)
-    tau2_high = np.inf if open_side else _limit(of_tau2, top, 1.0)
+    tau2_high = np.inf if open_side else _limit(of_tau2, top, 1.0, _WIDER_LOG)
     return low * unit, high * unit, unit**2 * float(np.expm1(tau2_low)), unit**2 * float(np.expm1(tau2_high))
 
 
-def _inside(excess: Callable[[float], float], start: float, sign: float) -> float:
-    """A point on the way to infinity at which the profile is high enough."""
-    return next(x for x in (start, *(start + sign * 2.0**i for i in range(_WIDER))) if excess(x) >= 0)
+def _inside(excess: Callable[[float], float], start: float, sign: float, doublings: int = _WIDER) -> float:
+    """A point on the way to infinity at which the profile is high enough, or the last one."""
+    tried = (start, *(start + sign * 2.0**i for i in range(doublings)))
+    return next((x for x in tried if excess(x) >= 0), tried[-1])
 
 
-def _limit(excess: Callable[[float], float], start: float, sign: float) -> float:
+def _limit(excess: Callable[[float], float], start: float, sign: float, doublings: int = _WIDER) -> float:
     """First crossing on the way from an inner point; infinite if none is found."""
     inner = start
-    for i in range(_WIDER):
+    for i in range(doublings):
         outer = start + sign * 2.0**i
         if excess(outer) < 0:
             return _root(excess, inner, outer)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, ndtr, ndtri
 
+from metaan.core.selection_step import StepCells, step_cells, step_sums
 from metaan.core.wls import FloatArray
 
 __all__ = [
@@ -78,6 +79,8 @@ class Problem(NamedTuple):
     cells: _Cells
     features: FloatArray
     """Of the intervals of constant weight and then the nodes, (D, k or 1, C)."""
+    steps: StepCells | None
+    """The cells of a step function once more, merged by their weights."""
 
 
 class At(NamedTuple):
@@ -174,7 +177,8 @@ def problem_of(
     own = features(pvalues(turned / np.sqrt(v), rule.sides), rule)
     if precision is not None:
         of_cells, own = of_cells * precision[:, None], own * precision
-    return Problem(turned, v, sign * x, sign * null, rule, own, cells, of_cells)
+    steps = step_cells(cells.ends, np.sqrt(v), rule.sides, own) if rule.kind == "step" else None
+    return Problem(turned, v, sign * x, sign * null, rule, own, cells, of_cells, steps)
 
 
 def log_weights(kind: str, features: FloatArray, delta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray | None]:
@@ -212,6 +216,8 @@ def evaluate(problem: Problem, beta: FloatArray, tau2: FloatArray, delta: FloatA
     s2 = problem.v + tau2[:, None]
     s = np.sqrt(s2)
     u = (problem.y - m) / s
+    if problem.steps is not None:
+        return At(*step_sums(problem.steps, problem.x, m, s, u, delta))
     log_w, first, second = log_weights(problem.rule.kind, problem.own, delta)
     log_a, a1, a2 = _normaliser(problem, m, s, delta)
     value = (-u * u / 2 - np.log(_SQRT_2PI * s) + log_w - log_a).sum(axis=1)

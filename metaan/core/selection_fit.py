@@ -30,7 +30,7 @@ _LOWEST: Final = {"step": 1e-10, "beta": 1e-5}
 _LARGEST: Final = 1e4  # tau2 in units of the spread of the effects
 _STEPS: Final = 200
 _LONGEST: Final = 1.5  # step on a logarithmic scale
-_DONE: Final = 1e-9  # what a step promises to add to the log-likelihood, after which one more is taken
+_DONE: Final = 1e-7  # what a step promises to add to the log-likelihood, after which one more is taken
 _RULES: Final = (64, 128, 256, 512)
 _AGREE: Final = 1e-9  # log-likelihoods of two rules
 _COARSE: Final = 24
@@ -139,11 +139,13 @@ def fit_selection(of: Given) -> SelectionFit:
     """Fit a selection model by maximum likelihood."""
     beta, tau2, loglik_null, r = _start(of)
     scale = _scale(of, np.asarray(np.linalg.inv(r)))
-    starts, pinned = _scan(of, scale, r @ beta, tau2)
+    coarse = _problem(of, scale.turn, _COARSE)
+    starts, pinned = _scan(of, coarse, scale, r @ beta, tau2)
     free = np.ones((len(starts), starts.shape[1]), dtype=bool)
     free[pinned, beta.size] = False
     free[:, beta.size + 1 :] = of.delta is None
-    return _finish(of, scale, starts, free, pinned)._replace(
+    problem = coarse if of.rule.kind == "step" else _problem(of, scale.turn, _RULES[0])
+    return _finish(of, problem, scale, starts, free, pinned)._replace(
         beta_null=beta, tau2_null=tau2, loglik_null=loglik_null
     )  # fmt: skip
 
@@ -162,9 +164,10 @@ def _scale(of: Given, turn: FloatArray) -> _Scale:
     return _Scale(turn, c, o, np.append(-endless, low), np.append(endless, high))
 
 
-def _scan(of: Given, scale: _Scale, gamma: FloatArray, tau2: float) -> tuple[FloatArray, BoolArray]:
+def _scan(
+    of: Given, problem: Problem, scale: _Scale, gamma: FloatArray, tau2: float
+) -> tuple[FloatArray, BoolArray]:  # fmt: skip
     """Starts, (n, P), the best of a coarse grid for each delta, and which of them have tau2 = 0."""
-    problem = _problem(of, scale.turn, _COARSE)
     p, count = gamma.size, scale.c.size - 1
     levels = _STARTS.get(of.rule.kind, _RISING)
     deltas = np.array([level if len(level) == count else np.cumprod(np.full(count, level[0])) for level in levels])
@@ -173,7 +176,7 @@ def _scan(of: Given, scale: _Scale, gamma: FloatArray, tau2: float) -> tuple[Flo
     spreads = (
         np.append(0.0, (_SPREADS if few else _WIDE_SPREADS) * max(tau2, 0.2 * scale.c[0])) if of.random else np.zeros(1)
     )
-    down = np.linalg.lstsq(problem.x, np.ones(of.y.size), rcond=None)[0] * np.sqrt(tau2 + np.median(of.v))
+    down = np.linalg.lstsq(problem.x, np.ones(of.y.size), rcond=None)[0] * np.sqrt(tau2 + np.sort(of.v)[of.v.size // 2])
     means = gamma - (_SHIFTS if few else _WIDE_SHIFTS)[:, None] * down
     d, t, m = (part.ravel() for part in np.indices((len(deltas), spreads.size, len(means))))
     points = np.column_stack([means[m], scale.places(np.column_stack([spreads[t], deltas[d]]))])
@@ -232,22 +235,26 @@ def _climb(problem: Problem, scale: _Scale, start: FloatArray, free: BoolArray) 
     p = start.shape[1] - scale.c.size
     x, now = start.copy(), _value(problem, scale, start)
     radius, done, steps = np.ones(len(x)), ~np.isfinite(now.loglik), 0
-    while steps < _STEPS:
+    while steps < _STEPS and not done.all():
         steps += 1
-        row = np.flatnonzero(~done)
-        if row.size == 0:
-            break
-        step, promise = _newton(x[row], At(*(part[row] for part in now)), free[row], scale)
+        every = not done.any()
+        row = slice(None) if every else np.flatnonzero(~done)
+        here = now if every else At(*(part[row] for part in now))
+        step, promise = _newton(x[row], here, free[row], scale)
         length = np.abs(step[:, p:]).max(axis=1)
         cut = np.minimum(radius[row], _LONGEST / np.maximum(length, 1e-300))
-        new = np.clip(x[row] + cut[:, None] * step, scale.low, scale.high)
+        new = np.minimum(np.maximum(x[row] + cut[:, None] * step, scale.low), scale.high)
         then = _value(problem, scale, new)
-        up = then.loglik >= now.loglik[row] - 1e-12 * (1 + np.abs(now.loglik[row]))
+        up = then.loglik >= here.loglik - 1e-12 * (1 + np.abs(here.loglik))
         done[row] = (up & (promise < _DONE)) | (radius[row] < 1e-12)
         radius[row] = np.where(up, np.minimum(1.0, 4 * radius[row]), radius[row] / 4)
-        x[row[up]] = new[up]
+        if every and up.all():
+            x, now = new, then
+            continue
+        moved = np.arange(len(x))[row][up]
+        x[moved] = new[up]
         for old, part in zip(now, then, strict=True):
-            old[row[up]] = part[up]
+            old[moved] = part[up]
     return _Climbed(x, now, done & np.isfinite(now.loglik), steps)
 
 
@@ -261,8 +268,9 @@ def _newton(x: FloatArray, at_x: At, free: BoolArray, scale: _Scale) -> tuple[Fl
     return np.where(held, 0.0, step), promise
 
 
-def _finish(of: Given, scale: _Scale, starts: FloatArray, free: BoolArray, pinned: BoolArray) -> SelectionFit:
-    problem = _problem(of, scale.turn, _RULES[0])
+def _finish(
+    of: Given, problem: Problem, scale: _Scale, starts: FloatArray, free: BoolArray, pinned: BoolArray
+) -> SelectionFit:  # fmt: skip
     found = _climb(problem, scale, starts, free)
     where = [np.flatnonzero(pinned == kind) for kind in (False, True)]
     best = [int(rows[found.loglik[rows].argmax()]) if rows.size else -1 for rows in where]

@@ -46,8 +46,12 @@ def test_the_multiverse_is_told_for_each_unit(said, trials):
     for row in found.summary(threshold=0.5).itertuples():
         ends = f"{100 * row.lowest:.1f} to {100 * row.highest:.1f} %"
         assert f"Per {row.unit}, {row.analyses} analyses give {ends} (median {100 * row.median:.1f} %)" in said
-        first = found.importance().query("unit == @row.unit")["choice"].iloc[0]
-        assert f"What matters most is the {first}" in said.split(f"Per {row.unit}")[1]
+        clear = 100 * (row.share_ci_above + row.share_ci_below)
+        part = said.split(f"Per {row.unit}")[1].split("Per ")[0]
+        assert f"{clear:.1f} % of the intervals exclude it" in part
+        shares = found.importance().query("unit == @row.unit")["share_estimate"]
+        assert f"({shares.iloc[0]:.0f} % of the variance of the estimates; {shares.iloc[-1]:.0f} % are due to" in part
+    assert "shares of analyses are no probabilities" in said
 
 
 def test_the_verdict_follows_from_single_analyses(said):

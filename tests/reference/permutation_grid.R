@@ -31,14 +31,14 @@ SETS <- list(
   bcg = small(bcg, c("ablat", "year"), 6, "dat.bcg, log risk ratio, first 6; latitude, year"),
   bcg_alike = small(bcg[c(2, 4, 5, 7, 9, 12, 13), ], "late", 7, "dat.bcg, seven trials; after 1955"),
   raudenbush1985 = small(raudenbush, c("weeks", "short"), 6, "dat.raudenbush1985, first 6; weeks, under two weeks"),
-  bangertdrowns2004 = small(bangert, c("length", "wic"), 6, "dat.bangertdrowns2004, first 6; length, writing in class"),
+  bangertdrowns2004 = small(bangert, c("length", "grade"), 6, "dat.bangertdrowns2004, first 6; length, grade"),
   debruin2009 = small(deb, "scq", 6, "dat.debruin2009, logit of rates, first 6; quality of care"),
   molloy2014 = small(mol, c("meanage", "quality"), 6, "dat.molloy2014, Fisher's z, first 6; age, quality"),
   hart1999 = small(har, "year", 6, "dat.hart1999, log incidence rate ratio, first 6; year"),
   collins1985b = small(col, "year", 6, "dat.collins1985b, pre-eclampsia, log odds ratio, first 6; year"),
   hackshaw1998 = small(of("dat.hackshaw1998"), "year", 6, "dat.hackshaw1998, log odds ratio, first 6; year"),
   normand1999 = small(nor, character(0), 7, "dat.normand1999, mean difference, first 7"),
-  bonett2010 = small(bon, "mi", 6, "dat.bonett2010, transformed alpha, first 6; items"),
+  bonett2010 = small(bon, "ni", 6, "dat.bonett2010, transformed alpha, first 6; participants"),
   linde2005 = small(lin, "baseline", 5, "dat.linde2005, log risk ratio, first 5; baseline severity"),
   homogeneous = list(yi = c(.2, .22, .18, .25, .21), vi = c(.02, .03, .02, .04, .03), X = cbind(x = c(1, 2, 3, 4, 5)),
                      source = "made up: tau2 = 0")
@@ -78,7 +78,7 @@ cells <- lapply(SETS, function(set) {
        one = if (p) lapply(CASES[c("REML_z", "DL_hk")], function(case) test_of(set, set$X[, 1, drop = FALSE], case)),
        both = if (p > 1) lapply(CASES["REML_hk"], function(case) test_of(set, set$X, case)))
 })
-for (name in c("bonett2010", "hackshaw1998")) # a root of a step function is found by halves: the time is spent here
+for (name in c("normand1999", "bcg_alike")) # a root of a step function is found by halves: the time is spent here
   cells[[name]]$limits <- lapply(CASES["DL_z"], function(case) limits(SETS[[name]], case))
 
 versions <- c(R = as.character(getRversion()), metafor = as.character(packageVersion("metafor")),

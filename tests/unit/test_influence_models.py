@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import betaln, expit
+from scipy.special import betainc, betaln, expit
 from scipy.stats import betabinom, binom, chi2, norm
 
 import metaan
@@ -246,6 +246,26 @@ def test_beta_scores(x, n, rho, mu, sd):
     mirrored = beta_scores(*(np.array([float(value)]) for value in (n - x, n, rho, -mu, sd)))[0]
     assert got == pytest.approx(predictive(x, n, rho, mu, sd), abs=1e-8)
     assert got == pytest.approx(-mirrored, abs=1e-9)
+
+
+def test_beta_scores_of_effective_counts():
+    """Tails of a fraction as binomial tails, continued by the beta function, over the Beta density of the rate."""
+    x, n, rho, mu, sd = 10.45, 18.2, 0.15, -0.8, 0.4
+    u, eta, size = np.linspace(-9, 9, 301), np.linspace(-60, 60, 6001), (1 - rho) / rho
+    m, p = expit(mu + sd * u)[:, None], expit(eta)
+    law = m * size * np.log(p) + (1 - m) * size * np.log(expit(-eta)) - betaln(m * size, (1 - m) * size)
+    density = (norm.pdf(u) * (u[1] - u[0])) @ np.exp(law) * (eta[1] - eta[0])
+    itself = np.exp(-np.log(n + 1) - betaln(x + 1, n - x + 1) + x * np.log(p) + (n - x) * np.log(expit(-eta))) / 2
+    above = density @ (betainc(x + 1, n - x, p) + itself)
+    got = beta_scores(*(np.array([value]) for value in (x, n, rho, mu, sd)))[0]
+    assert got == pytest.approx(-norm.ppf(above), abs=1e-9)
+
+
+def test_beta_scores_of_large_counts():
+    many, few = (
+        beta_scores(*(np.array([value]) for value in (1e5 * f, 1e6 * f, 0.02, -1.9, 0.2)))[0] for f in (1.0, 0.01)
+    )
+    assert many == pytest.approx(few, abs=2e-4)
 
 
 def test_beta_scores_of_yes_or_no():

@@ -150,6 +150,18 @@ def test_counts_without_the_flagged_studies(name):
     assert (made.ci_low, made.ci_high) == pytest.approx((without.ci_low, without.ci_high))
 
 
+@pytest.mark.parametrize("fit", [metaan.glmm, metaan.beta_binomial])
+def test_effective_counts(fit):
+    """Counts over a design effect are no whole numbers: the rows behind them say so to the refit."""
+    rows = metaan.load("electrochemotherapy", outcome="complete_response", unit="lesion", overlaps="prefer_largest")
+    rows = metaan.design_effect(rows, icc=0.3, cluster_size="median")
+    few = lambda data: fit(*(("PLO",) if fit is metaan.glmm else ()), data, events="events", total="total")  # noqa: E731
+    table = metaan.outliers(few(rows), rule="ci")
+    assert table.outlier.any()
+    without = few(rows[~table.outlier.to_numpy()])
+    assert table.attrs["without"].estimate == pytest.approx(without.estimate)
+
+
 def test_nothing_flagged():
     table = metaan.outliers(metaan.pool(metaan.effects([0.1, 0.2, 0.15, 0.3], [0.02, 0.03, 0.02, 0.04])))
     assert not table.outlier.any()

@@ -113,11 +113,11 @@ def test_result_effects_z_and_pvalues_agree():
     assert p_curve(pool(effects(Y, V, measure="OR")).back()).skew == pytest.approx(made.skew)
 
 
-def test_direction():
+def test_alternative():
     z = [2.5, 3.1, -2.2, 1.0, -4.0]
     both = p_curve(z=z)
     assert "both-directions" in codes(both)
-    above, below = p_curve(z=z, direction="greater"), p_curve(z=z, direction="less")
+    above, below = p_curve(z=z, alternative="greater"), p_curve(z=z, alternative="less")
     assert (both.significant, above.significant, below.significant) == (4, 2, 2)
     assert above.skew == p_curve(z=z[:2]).skew
     assert below.skew == pytest.approx(p_curve(z=[2.2, 4.0]).skew)
@@ -168,7 +168,7 @@ def test_refusals():
     with pytest.raises(DataError, match="none of 3 is significant"):
         p_curve(z=[1, 0.5, 1.9])
     with pytest.raises(DataError, match="significant and less"):
-        p_curve(z=[4.0, 5.0], direction="less")
+        p_curve(z=[4.0, 5.0], alternative="less")
     with pytest.raises(InputError, match="one of them"):
         p_curve()
     with pytest.raises(InputError, match="one of them"):
@@ -176,15 +176,15 @@ def test_refusals():
     with pytest.raises(InputError, match="labels of their own"):
         p_curve(EFF, study=range(30))
     with pytest.raises(InputError, match="sign of the effects"):
-        p_curve(pvalues=[0.01], direction="less")
+        p_curve(pvalues=[0.01], alternative="less")
     with pytest.raises(DataError, match=r"\(0, 1\].*'b'"):
         p_curve(pvalues=[0.01, 0.0], study=["a", "b"])
     with pytest.raises(DataError, match="missing or infinite"):
         p_curve(z=[2, math.nan])
     with pytest.raises(InputError, match="empty"):
         p_curve(z=[])
-    with pytest.raises(OptionError, match="direction"):
-        p_curve(EFF, direction="up")
+    with pytest.raises(OptionError, match="alternative"):
+        p_curve(EFF, alternative="up")
     with pytest.raises(OptionError, match="alpha"):
         p_curve(EFF, alpha=5)
     with pytest.raises(OptionError, match="level"):
