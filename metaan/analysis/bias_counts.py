@@ -117,7 +117,7 @@ def harbord(res: Result) -> TestResult:
     limit is a rate. Nothing in it links the rate of a study with its standard error: in simulations without bias it
     rejects 9 to 12 % at a nominal 10 %, for rates from 1 to 85 % and sizes that differ by a factor of up to 10. But the
     dispersion takes the variance to fall with n. Where true rates differ, one study far larger than the rest makes it
-    reject 40 to 60 %; this is noted, and `thompson_arcsine` is the test to go by (docs/small_study.md).
+    reject 26 to 63 %; this is noted, and `thompson_arcsine` is the test to go by (docs/small_study.md).
 
     References
     ----------

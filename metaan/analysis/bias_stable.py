@@ -49,8 +49,8 @@ def thompson_arcsine(res: Result, *, model: str = "rma", method: str = "DL", tes
     -----
     Two arms: y = arcsin sqrt(a/n1) - arcsin sqrt(c/n2), v = 1/(4 n1) + 1/(4 n2), on sqrt(v). The variance depends on
     neither rate; trials without events take part as they are. In simulations without bias "lm" rejects 8 to 12 % at a
-    nominal 10 %, "rma" 6 to 14 %. Where trials differ and one is far larger than the rest, "lm" rejects 30 % and more,
-    which is noted, "rma" 11 to 14 % (docs/small_study.md).
+    nominal 10 %, "rma" 6 to 14 %. Where trials differ and one is far larger than the rest, "lm" rejects 19 to 36 %,
+    which is noted, "rma" 11 to 13 % (docs/small_study.md).
 
     One arm: the Freeman-Tukey double arcsine, v = 1/(4n + 2), on sqrt(v). The single arcsine is biased where counts are
     small: it rejects 26 % at a nominal 10 % with 30 studies at a rate of 5 %, the double one 10 %

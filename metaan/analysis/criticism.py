@@ -292,8 +292,10 @@ def heteroscedasticity_test(
     Notes
     -----
     Both statistics are chi2 with as many degrees of freedom as log tau2 has moderators. The score test takes the
-    expected information at one tau2. With few studies both are approximate; the likelihood-ratio test rejects somewhat
-    too often, the more so where tau2 falls to 0 in a group.
+    expected information at one tau2. With few studies both are approximate. In 400 simulated data sets with one tau2
+    (REML, two groups or a covariate, nominal 5 %) the likelihood-ratio test rejected 1 to 5 % with 10 studies, 3 to 6 %
+    with 20 and 4 to 7 % with 40, least where tau2 was half the typical sampling variance; the score test 0 to 2 %, 2 to
+    5 % and 3 to 5 %. By ML the likelihood-ratio test rejects too often with 10 studies, 6 to 9 %: prefer REML.
 
     References
     ----------

@@ -46,7 +46,7 @@ def gosh(
         Of the sample and of the start of the mixture.
     clusters : int or "auto", optional
         Sort the subsets into so many clusters by a mixture of normal distributions of (estimate, I2); "auto" takes the
-        number from 1 to 6 with the smallest BIC. Needs scikit-learn.
+        number from 1 to 6 with the smallest BIC. Needs scikit-learn (the extra `cluster`).
 
     Returns
     -------
@@ -192,6 +192,6 @@ def _mixture(count: int, z: FloatArray, seed: int) -> Any:
     try:
         from sklearn.mixture import GaussianMixture
     except ImportError as error:
-        text = "clusters= needs scikit-learn, which is not installed: pip install scikit-learn"
+        text = "clusters= needs scikit-learn, which is not installed: pip install 'metaan[cluster]'"
         raise OptionError(f"{text}. Without clusters= nothing else is needed.") from error
     return GaussianMixture(count, reg_covar=_REGULAR, max_iter=500, random_state=seed).fit(z)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Set
+from collections.abc import Hashable, Mapping, Sequence, Set
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -52,11 +52,11 @@ def _given(eff: Effects, by: Any, name: str) -> tuple[list[Hashable], list[str],
     for value in values:
         if not pd.api.types.is_scalar(value):
             raise InputError(f"by holds {value!r}, which is no label.")
-    alone = [bool(pd.isna(value)) or value == "" for value in values]
+    alone = [bool(pd.isna(value)) or (isinstance(value, str) and not value.strip()) for value in values]
     keys: list[Hashable] = [
         (own, i if own else value) for i, (own, value) in enumerate(zip(alone, values, strict=True))
     ]
-    labels = [study if own else str(value) for own, value, study in zip(alone, values, eff.study, strict=True)]
+    labels = _labels(alone, values, eff.study)
     if not any(alone):
         return keys, labels, ()
     names = tuple(study for own, study in zip(alone, eff.study, strict=True) if own)
@@ -65,6 +65,23 @@ def _given(eff: Effects, by: Any, name: str) -> tuple[list[Hashable], list[str],
         labels,
         (Note("no-cluster", f"Without a value of by=, each a cluster of its own: {listed(names)}.", names),),
     )
+
+
+def _labels(alone: list[bool], values: list[Any], study: Sequence[str]) -> list[str]:
+    """Label of the cluster of each study, which no other cluster has."""
+    named: dict[str, Any] = {}
+    for own, value in zip(alone, values, strict=True):
+        if not own and named.setdefault(_text(value), value) != value:
+            raise InputError(f"by holds {named[_text(value)]!r} and {value!r}, which look the same: make them alike.")
+    return [
+        _text(value) if not own else f"{one} (study)" if one in named else one
+        for own, value, one in zip(alone, values, study, strict=True)
+    ]
+
+
+def _text(value: Any) -> str:
+    """A label; whole numbers of a column with gaps, which are floats there, as whole numbers."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _values(eff: Effects, by: Any, name: str) -> list[Any]:

@@ -116,8 +116,9 @@ def multiverse(
 
     The models ask different questions: a GLMM and transformed rates estimate the rate of the median study, the
     beta-binomial model and raw rates the mean over studies. Log rates, the geometric mean, are left to those who ask
-    for them: inverse variances grow with the rate, which draws the estimate up. Lesions and patients are never pooled together and are
-    summed up apart. Shares of analyses are no probabilities: analyses are neither drawn at random nor independent.
+    for them: inverse variances grow with the rate, which draws the estimate up. Lesions and patients are never pooled
+    together and are summed up apart. Shares of analyses are no probabilities: analyses are neither drawn at random nor
+    independent.
 
     References
     ----------

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metaan.analysis.permutation_result import PermutationResult
-from metaan.analysis.refits import check_result, parts_of
+from metaan.analysis.refits import check_result
 from metaan.core.inference import TESTS, pieces
 from metaan.core.resample import (
     at_least,
@@ -34,7 +34,9 @@ __all__ = ["permutation_test"]
 
 IntArray = npt.NDArray[np.intp]
 
+_ROOM: Final = 12_000  # effects with signs at a time: arrays stay in the innermost cache
 _MOST: Final = 2_000_000  # permutations of an exact test
+_CLOSED: Final = ("CE", "DL", "HE", "HS", "HSk", "SJ", "GENQ")  # estimators without a search
 _TESTS: Final = ("z", "t", "hk", "hk-adhoc")
 _LEVEL: Final = 0.95  # of the interval for a p-value
 _DOUBLINGS: Final = 20  # of two standard errors, to have a limit between two points
@@ -148,31 +150,27 @@ def _settled(asked: _Asked, fits: int) -> _Asked:
 
 
 class _Signs(NamedTuple):
-    """A pooled effect and the signs that its studies are given, (k, n)."""
+    """A pooled effect and the signs that its studies are given, (k, n): as they are in the first column."""
 
     y: FloatArray
     v: FloatArray
     weights: FloatArray | None
     spec: Spec
-    signs: FloatArray
+    signs: npt.NDArray[np.int8]
     exact: bool
 
     def statistics(self, theta: float = 0.0) -> FloatArray:
-        """Statistics of y - theta with each row of signs, (n,)."""
-        columns = np.arange(self.signs.shape[1])
-        return np.concatenate(
-            [self._of(self.y - theta, self.signs[:, part]) for part in parts_of(columns, self.y.size)]
-        )
+        """Statistics of y - theta with each column of signs, (n,)."""
+        y, n = self.y - theta, self.signs.shape[1]
+        width = max(1, _ROOM // y.size)
+        return np.concatenate([self._of(y, self.signs[:, i : i + width]) for i in range(0, n, width)])
 
-    def observed(self, theta: float = 0.0) -> float:
-        """The statistic of y - theta as it is."""
-        return float(self._of(self.y - theta, np.ones((self.y.size, 1)))[0])
-
-    def _of(self, y: FloatArray, signs: FloatArray) -> FloatArray:
+    def _of(self, y: FloatArray, signs: npt.NDArray[np.int8]) -> FloatArray:
         n = signs.shape[1]
-        v = np.repeat(self.v[:, None], n, axis=1)
+        v = self.v[:, None]  # which sums broadcast; searches take columns
+        v = v if self.spec.method in _CLOSED else np.repeat(v, n, axis=1)
         data = Data(signs * y[:, None], v, v, None, np.full(n, float(y.size)))
-        a = None if self.weights is None else np.repeat(self.weights[:, None], n, axis=1)
+        a = None if self.weights is None else self.weights[:, None]
         at = pieces(data, ESTIMATORS[self.spec.method](data, a).tau2, a)
         variance = at.variance if y.size == 1 else TESTS[self.spec.test](data, at).variance
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -180,29 +178,32 @@ class _Signs(NamedTuple):
 
     def share(self, theta: float, side: int) -> float:
         """One-sided p-value of the effect theta: `side` 1 asks for large statistics."""
-        values, observed = side * self.statistics(theta), side * self.observed(theta)
+        values = side * self.statistics(theta)
+        hits = float(at_least(values, values[0]))
         if self.exact:  # the other half has the opposite signs
-            return float(at_least(values, observed) + at_least(-values, observed)) / (2 * values.size)
-        return float(1 + at_least(values, observed)) / (1 + values.size)
+            return (hits + float(at_least(-values, values[0]))) / (2 * values.size)
+        return hits / values.size
 
 
 def _of_mean(res: PoolResult | RegressResult, asked: _Asked, interval: bool) -> PermutationResult:
     _check(res)
+    res = getattr(res, "analysis", None) or res
     eff, k = res.effects, res.effects.k
     asked = _settled(asked, 2 ** (k - 1))
     exact = bool(asked.exact)
-    signs = every_sign(k) if exact else random_signs(k, asked.n, np.random.default_rng(asked.seed))
+    rng = np.random.default_rng(asked.seed)
+    signs = every_sign(k) if exact else np.column_stack([np.ones(k, dtype=np.int8), random_signs(k, asked.n, rng)])
     weights = res.weights if res.spec.method == "GENQ" else None
     of = _Signs(eff.yi, eff.vi, weights, res.spec, signs, exact)
-    observed, given = of.observed(), float(np.ravel(res.statistic)[0])
+    values = of.statistics()[:, None]
+    observed, given = float(values[0, 0]), float(np.ravel(res.statistic)[0])
     if math.isnan(observed):
         raise DataError("All effects are 0 on the analysis scale: turned signs change nothing.")
     if math.isfinite(given) and abs(observed - given) > _SAME * (1 + abs(given)):
         raise OptionError("permutation_test takes results whose tau2 was estimated from their own studies.")
     notes = eff.notes + _about_zero(eff)
     limits = (_limit(of, res, 1), _limit(of, res, -1)) if interval else (math.nan, math.nan)
-    values = of.statistics()[:, None]
-    every = np.concatenate([values, -values]) if exact else values
+    every = np.concatenate([values, -values]) if exact else values[1:]
     return _result(res, ("mean",), np.array([observed]), every, asked, notes + _open(limits), limits=limits)
 
 
@@ -233,10 +234,9 @@ def _about_zero(eff: Effects) -> tuple[Note, ...]:
 
 def _limit(of: _Signs, res: PoolResult | RegressResult, side: int) -> float:
     """The effect at which the one-sided test that it is no larger (smaller) passes through (1 - level)/2."""
-    tail, inside = (1 - res.spec.level) / 2, float(np.ravel((getattr(res, "analysis", None) or res).estimate)[0])
-    se = float(np.ravel((getattr(res, "analysis", None) or res).se)[0])
+    tail, inside, se = (1 - res.spec.level) / 2, float(np.ravel(res.estimate)[0]), float(np.ravel(res.se)[0])
     outside = inside - side * 2 * se
-    if 1 / (2 * of.signs.shape[1] if of.exact else 1 + of.signs.shape[1]) > tail:
+    if 1 / (of.signs.shape[1] * (1 + of.exact)) > tail:
         return -side * math.inf
     for _ in range(_DOUBLINGS):
         if not of.share(outside, side) > tail:

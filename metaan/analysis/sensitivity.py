@@ -55,7 +55,8 @@ def leave_one_out(res: PoolResult | RegressResult, *, by: Any = None) -> pd.Data
     Raises
     ------
     InputError
-        No result, or a result of one study; a `by` that is no column, or of one cluster, or of another length.
+        No result, or a result of one study; a `by` that is no column, of one cluster, of another length, or with
+        clusters whose labels look the same (1 and "1").
     OptionError
         A result of another model; a robust one; one whose tau2 was not estimated from its own studies.
 

@@ -101,7 +101,8 @@ def _fit(data: Design, method: str, test: str) -> _Fits:
     scale = np.where(exact, 0.0, fit.Q) / data.df
     with np.errstate(divide="ignore", invalid="ignore"):
         made = inner_covariance(fit, test, scale)
-        inner = np.where((made.df > FEWEST_DF).all(axis=1)[:, None, None], made.cov, np.nan)
+        usable = np.asarray((made.df > FEWEST_DF).all(axis=1))
+        inner = np.where(usable[:, None, None], made.cov, np.nan)
     factor = {"hk": scale, "hk-adhoc": np.maximum(scale, 1.0)}.get(test, np.ones_like(scale))
     return _Fits(fit.beta, inner, fit.r, tau2, at(data, 0.0).Q, factor, exact)
 

@@ -18,7 +18,7 @@ from metaan.core.many_linear import full_rank
 from metaan.core.nested import blocks, maximise, solve, within_trace
 from metaan.core.wls import FloatArray
 
-__all__ = ["NestedFits", "nested_many"]
+__all__ = ["NestedFits", "nested_many", "told_apart"]
 
 IntArray = npt.NDArray[np.intp]
 
@@ -68,12 +68,24 @@ def _tells(x: FloatArray, codes: Sequence[IntArray]) -> bool:
     if k <= p or counts[0] < 2 or len(set(counts)) < len(counts) or not full_rank(x):
         return False
     q = np.linalg.qr(x)[0]
-    for code, count in zip(codes, counts, strict=True):
-        if count <= p:
-            member = (code[:, None] == np.arange(count)) / np.sqrt(np.bincount(code))
-            if np.abs(member - q @ (q.T @ member)).max() < _NOTHING:
-                return False
-    return True
+    return not any(told_apart(q, code) for code in codes)
+
+
+def told_apart(q: FloatArray, code: IntArray) -> bool:
+    """Whether the moderators alone tell the groups of a level apart, so that nothing is left to know its variance.
+
+    Parameters
+    ----------
+    q : array of shape (k, p)
+        Orthonormal columns of the design.
+    code : array of int, shape (k,)
+        Group of each estimate, 0 ...
+    """
+    groups = int(code.max()) + 1
+    if groups > q.shape[1]:
+        return False
+    member = (code[:, None] == np.arange(groups)) / np.sqrt(np.bincount(code))
+    return bool(np.abs(member - q @ (q.T @ member)).max() < _NOTHING)
 
 
 def _fit(

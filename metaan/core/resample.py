@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,30 +16,34 @@ __all__ = [
 ]  # fmt: skip
 
 IntArray = npt.NDArray[np.intp]
+SignArray = npt.NDArray[np.int8]
 
-TIE: Final = math.sqrt(float(np.finfo(np.float64).eps))
+TIE: Final = float(np.sqrt(np.finfo(np.float64).eps))
 """Statistics that are closer than this count as equal (metafor's ``comptol``); for large ones relative."""
 
 
-def every_sign(k: int) -> FloatArray:
+def every_sign(k: int) -> SignArray:
     """Signs of k effects, the first of them kept: (k, 2^(k - 1)), all 1 in the first column.
 
     The other half are the same with all signs turned.
     """
     codes = np.arange(2 ** (k - 1), dtype=np.int64)
-    return np.asarray(1 - 2 * ((codes >> np.arange(k, dtype=np.int64)[::-1, None]) & 1), dtype=np.float64)
+    return np.array([1 - 2 * ((codes >> place) & 1) for place in range(k - 1, -1, -1)], dtype=np.int8)
 
 
-def random_signs(k: int, n: int, rng: np.random.Generator) -> FloatArray:
+def random_signs(k: int, n: int, rng: np.random.Generator) -> SignArray:
     """Signs of k effects, (k, n)."""
-    return np.asarray(1 - 2 * rng.integers(0, 2, (k, n), dtype=np.int8), dtype=np.float64)
+    bits = np.unpackbits(np.frombuffer(rng.bytes(-(-k * n // 8)), dtype=np.uint8), count=k * n)
+    return 1 - 2 * bits.reshape(k, n).astype(np.int8)
 
 
 def distinct_orders(codes: IntArray) -> int:
     """Ways to deal out k rows of which those of the same code are alike."""
-    count = math.factorial(codes.size)
+    count, placed = 1, 0
     for alike in np.bincount(codes):
-        count //= math.factorial(int(alike))
+        for i in range(1, int(alike) + 1):
+            placed += 1
+            count = count * placed // i
     return count
 
 
@@ -78,11 +81,11 @@ def exact_limits(hits: IntArray, n: int, level: float) -> tuple[FloatArray, Floa
 
 def _quantile(values: FloatArray, share: float) -> float:
     """Quantile by linear interpolation between order statistics; an infinite neighbour is taken as it is."""
-    if math.isnan(share):
-        return math.nan
+    if np.isnan(share):
+        return np.nan
     with np.errstate(invalid="ignore"):
         found = float(np.quantile(values, share))
-    return float(np.quantile(values, share, method="nearest")) if math.isnan(found) else found
+    return float(np.quantile(values, share, method="nearest")) if np.isnan(found) else found
 
 
 def percentile(values: FloatArray, level: float) -> tuple[float, float]:
@@ -123,8 +126,8 @@ def bca(values: FloatArray, level: float, observed: float, jackknife: FloatArray
     off = jackknife.mean() - jackknife
     cubed, squared = float((off**3).sum()), float((off**2).sum())
     of = Bca(bias_correction(values, observed), cubed / (6 * squared**1.5) if squared > 0 else 0.0)
-    if not math.isfinite(of.bias):
-        return math.nan, math.nan, of
+    if not np.isfinite(of.bias):
+        return np.nan, np.nan, of
     tail = float(ndtri((1 + level) / 2))
     low, high = (_quantile(values, _turned(of, z)) for z in (-tail, tail))
     return low, high, of
@@ -133,4 +136,4 @@ def bca(values: FloatArray, level: float, observed: float, jackknife: FloatArray
 def _turned(of: Bca, z: float) -> float:
     """Level of the percentile that takes the place of that of z; NaN beyond the pole."""
     free = 1 - of.acceleration * (of.bias + z)
-    return float(ndtr(of.bias + (of.bias + z) / free)) if free > 0 else math.nan
+    return float(ndtr(of.bias + (of.bias + z) / free)) if free > 0 else np.nan

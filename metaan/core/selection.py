@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, ndtr, ndtri
 
-from metaan.core.selection_step import StepCells, step_cells, step_sums
+from metaan.core.selection_step import StepCells, step_cells, step_sums, step_value
 from metaan.core.wls import FloatArray
 
 __all__ = [
@@ -241,6 +241,8 @@ def log_likelihood(problem: Problem, beta: FloatArray, tau2: FloatArray, delta: 
     """The value of `evaluate` alone."""
     m, s = beta @ problem.x.T - problem.shift, np.sqrt(problem.v + tau2[:, None])
     u = (problem.y - m) / s
+    if problem.steps is not None:
+        return step_value(problem.steps, m, s, u, delta)
     own, every = (log_weights(problem.rule.kind, f, delta)[0] for f in (problem.own, problem.features))
     top = every.max(axis=(1, 2), keepdims=True)
     total = (_moments(problem, m, s, 1)[..., 0, :] * np.exp(every - top)).sum(axis=-1)

@@ -36,16 +36,17 @@ _AGREE: Final = 1e-9  # log-likelihoods of two rules
 _COARSE: Final = 24
 _BEHIND: Final = 10.0  # log-likelihood by which a start may be behind the best
 _MANY: Final = (4, 3)  # starts, and those with tau2 = 0
-_FEW: Final = (2, 1)
+_FEW: Final = (5, 1)
 _WIDER: Final = 12  # doublings of the way from the maximum to a limit
 _CLOSE: Final = 1e-9
 _SAME: Final = 1e-3  # distance of maxima in standard errors that are one
+_BESIDE: Final = 0.2  # distance from a maximum at which another row is on its way to it
 _SHIFTS: Final = np.array([0.0, 0.6, 1.6])  # of the mean, down, in typical standard deviations
 _WIDE_SHIFTS: Final = np.array([0.0, 0.6, 1.6, 5.0, -2.0, -6.0])
 _SPREADS: Final = np.array([0.3, 1.0, 2.5])
 _WIDE_SPREADS: Final = np.array([0.3, 1.0, 2.5, 10.0])
 _STARTS: Final = {
-    "step": ((1.0,), (0.25,), (0.04,), (4.0,)),
+    "step": ((1.0,), (0.25,), (0.04,), (0.002,), (4.0,)),
     "beta": ((1.0, 1.0), (0.6, 0.9), (1.0, 3.0), (0.4, 0.4), (2.0, 6.0), (0.05, 2.0), (4.0, 0.3)),
 }
 _RISING: Final = ((0.1,), (2.0,), (8.0,), (30.0,))
@@ -164,9 +165,7 @@ def _scale(of: Given, turn: FloatArray) -> _Scale:
     return _Scale(turn, c, o, np.append(-endless, low), np.append(endless, high))
 
 
-def _scan(
-    of: Given, problem: Problem, scale: _Scale, gamma: FloatArray, tau2: float
-) -> tuple[FloatArray, BoolArray]:  # fmt: skip
+def _scan(of: Given, problem: Problem, scale: _Scale, gamma: FloatArray, tau2: float) -> tuple[FloatArray, BoolArray]:
     """Starts, (n, P), the best of a coarse grid for each delta, and which of them have tau2 = 0."""
     p, count = gamma.size, scale.c.size - 1
     levels = _STARTS.get(of.rule.kind, _RISING)
@@ -230,15 +229,19 @@ class _Climbed(NamedTuple):
         return _Climbed(self.x[rows], At(*(part[rows] for part in self.at)), self.done[rows], self.steps)
 
 
-def _climb(problem: Problem, scale: _Scale, start: FloatArray, free: BoolArray) -> _Climbed:
-    """Newton's method in every row: eigenvalues of the wrong sign are turned, a step too far is cut to a quarter."""
+def _climb(problem: Problem, scale: _Scale, start: FloatArray, free: BoolArray, *, rivals: bool = False) -> _Climbed:
+    """Newton's method in every row: eigenvalues of the wrong sign are turned, a step too far is cut to a quarter.
+
+    Of rivals, rows of one problem, those that come near the end of another, and are lower, go no further.
+    """
     p = start.shape[1] - scale.c.size
     x, now = start.copy(), _value(problem, scale, start)
     radius, done, steps = np.ones(len(x)), ~np.isfinite(now.loglik), 0
-    while steps < _STEPS and not done.all():
+    over = done.copy()
+    while steps < _STEPS and not over.all():
         steps += 1
-        every = not done.any()
-        row = slice(None) if every else np.flatnonzero(~done)
+        every = not over.any()
+        row = slice(None) if every else np.flatnonzero(~over)
         here = now if every else At(*(part[row] for part in now))
         step, promise = _newton(x[row], here, free[row], scale)
         length = np.abs(step[:, p:]).max(axis=1)
@@ -250,12 +253,20 @@ def _climb(problem: Problem, scale: _Scale, start: FloatArray, free: BoolArray) 
         radius[row] = np.where(up, np.minimum(1.0, 4 * radius[row]), radius[row] / 4)
         if every and up.all():
             x, now = new, then
-            continue
-        moved = np.arange(len(x))[row][up]
-        x[moved] = new[up]
-        for old, part in zip(now, then, strict=True):
-            old[moved] = part[up]
+        else:
+            moved = np.arange(len(x))[row][up]
+            x[moved] = new[up]
+            for old, part in zip(now, then, strict=True):
+                old[moved] = part[up]
+        over = done | _near(x, now.loglik, done, free) if rivals and done.any() else done
     return _Climbed(x, now, done & np.isfinite(now.loglik), steps)
+
+
+def _near(x: FloatArray, loglik: FloatArray, done: BoolArray, free: BoolArray) -> BoolArray:
+    """Whether a row is below another that is done, close to it and free in the same coordinates."""
+    gap = np.abs(x[:, None] - x).max(axis=2)
+    alike = (free[:, None] == free).all(axis=2)
+    return np.asarray(((gap < _BESIDE) & alike & done & (loglik > loglik[:, None])).any(axis=1))
 
 
 def _newton(x: FloatArray, at_x: At, free: BoolArray, scale: _Scale) -> tuple[FloatArray, FloatArray]:
@@ -271,7 +282,7 @@ def _newton(x: FloatArray, at_x: At, free: BoolArray, scale: _Scale) -> tuple[Fl
 def _finish(
     of: Given, problem: Problem, scale: _Scale, starts: FloatArray, free: BoolArray, pinned: BoolArray
 ) -> SelectionFit:  # fmt: skip
-    found = _climb(problem, scale, starts, free)
+    found = _climb(problem, scale, starts, free, rivals=True)
     where = [np.flatnonzero(pinned == kind) for kind in (False, True)]
     best = [int(rows[found.loglik[rows].argmax()]) if rows.size else -1 for rows in where]
     keep = [i for i in best if i >= 0]

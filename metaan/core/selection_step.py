@@ -13,7 +13,7 @@ from scipy.special import ndtr
 
 from metaan.core.wls import FloatArray
 
-__all__ = ["StepCells", "step_cells", "step_sums"]
+__all__ = ["StepCells", "step_cells", "step_sums", "step_value"]
 
 _SQRT_2PI: Final = float(np.sqrt(2 * np.pi))
 
@@ -64,20 +64,15 @@ def step_sums(
         Means, standard deviations and standardised effects.
     delta : array of shape (n, D)
     """
-    inverse, (n, k), p = 1 / s, s.shape, x.shape[1]
+    inverse, n, p = 1 / s, s.shape[0], x.shape[1]
     half = inverse * inverse / 2
-    edge = (cells.ends - m[..., None]) * inverse[..., None]
-    probability = _masses(edge).dot(cells.merge)
-    moments = _primitives(edge).dot(cells.across)  # (4, n, k, 1 + D)
-    weights = np.ones((n, delta.shape[1] + 1, 1))
-    weights[:, 1:, 0] = delta
-    total = np.matmul(probability, weights)
+    edge, probability, weights, total = _layout(cells, m, inverse, delta)
     share = probability[..., 1:] / total
-    moments /= total
-    a = np.matmul(moments, weights)[..., 0]
-    total = total[..., 0]
+    primitive = _primitives(edge) / total
+    own_moments = primitive[:2].dot(cells.across[:, 1:])  # (2, n, k, D)
+    a = np.matmul(primitive, np.matmul(cells.across, weights))[..., 0]
     squared = u * u
-    loglik = (-squared / 2 - np.log(_SQRT_2PI * s * total)).sum(axis=1) + np.log(delta) @ cells.counts
+    loglik = _loglik(cells, s, squared, delta, total)
     by_m, by_t = a[0] * inverse, a[1] * half
     gradient, hessian = np.empty((n, p + weights.shape[1])), np.empty((n, p + weights.shape[1], p + weights.shape[1]))
     gradient[:, :p] = (u * inverse - by_m) @ x
@@ -87,14 +82,37 @@ def step_sums(
     hessian[:, :p, :p] = np.matmul(x.T * bend[:, None], x)
     hessian[:, :p, p] = hessian[:, p, :p] = (by_m * by_t - inverse * half * (a[2] + 2 * u)) @ x
     hessian[:, p, p] = (by_t * by_t + half * half * (2 - 4 * squared - a[3])).sum(axis=1)
-    cross = by_m[..., None] * share - moments[0, ..., 1:] * inverse[..., None]
+    cross = by_m[..., None] * share - own_moments[0] * inverse[..., None]
     hessian[:, :p, p + 1 :] = np.matmul(x.T, cross)
-    hessian[:, p, p + 1 :] = (by_t[..., None] * share - moments[1, ..., 1:] * half[..., None]).sum(axis=1)
+    hessian[:, p, p + 1 :] = (by_t[..., None] * share - own_moments[1] * half[..., None]).sum(axis=1)
     hessian[:, p + 1 :, : p + 1] = np.swapaxes(hessian[:, : p + 1, p + 1 :], 1, 2)
     hessian[:, p + 1 :, p + 1 :] = np.matmul(np.swapaxes(share, 1, 2), share)
     own = np.arange(p + 1, gradient.shape[1])
     hessian[:, own, own] -= cells.counts / delta**2
     return loglik, gradient, hessian
+
+
+def step_value(cells: StepCells, m: FloatArray, s: FloatArray, u: FloatArray, delta: FloatArray) -> FloatArray:
+    """The log-likelihood of `step_sums` alone."""
+    return _loglik(cells, s, u * u, delta, _layout(cells, m, 1 / s, delta)[-1])
+
+
+def _layout(
+    cells: StepCells, m: FloatArray, inverse: FloatArray, delta: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Standardised ends, probability of each weight, weights (n, 1 + D, 1), and A of each study, (n, k, 1)."""
+    edge = (cells.ends - m[..., None]) * inverse[..., None]
+    probability = _masses(edge).dot(cells.merge)
+    weights = np.ones((delta.shape[0], delta.shape[1] + 1, 1))
+    weights[:, 1:, 0] = delta
+    return edge, probability, weights, np.matmul(probability, weights)
+
+
+def _loglik(
+    cells: StepCells, s: FloatArray, squared: FloatArray, delta: FloatArray, total: FloatArray
+) -> FloatArray:  # fmt: skip
+    density = (squared / 2 + np.log(_SQRT_2PI * s * total[..., 0])).sum(axis=1)
+    return np.asarray(np.log(delta) @ cells.counts - density)
 
 
 def _masses(edge: FloatArray) -> FloatArray:

@@ -1,17 +1,21 @@
-"""Stratified analysis of two-by-two tables and of events over time: sums over k strata, last axis."""
+"""Stratified analysis of two-by-two tables and of events over time: sums over k strata."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtrc
 
-__all__ = ["POOLED", "Chi2", "Pooled", "breslow_day", "cochran_mantel_haenszel", "person_time_test", "peto"]
+__all__ = [
+    "KINDS", "POOLED", "Chi2", "Kind", "Pooled", "breslow_day", "cochran_mantel_haenszel", "person_time_test", "peto",
+]  # fmt: skip
 
 FloatArray = npt.NDArray[np.float64]
+Sums = tuple[FloatArray, ...]
 
 
 class Pooled(NamedTuple):
@@ -20,6 +24,16 @@ class Pooled(NamedTuple):
     estimate: float
     variance: float
     weights: FloatArray
+
+
+class Kind(NamedTuple):
+    """What is added up over strata, and what the sums give: estimate and variance."""
+
+    terms: Callable[[FloatArray, FloatArray, FloatArray, FloatArray], Sums]
+    """Of cells of shape (k,), or (k, n) for n analyses: events and non-events (or times) of each arm."""
+    pooled: Callable[..., tuple[FloatArray, FloatArray]]
+    weight: int
+    """Which of the terms is what a stratum weighs."""
 
 
 class Chi2(NamedTuple):
@@ -34,71 +48,89 @@ def _chi2(statistic: float, df: int) -> Chi2:
     return Chi2(statistic, df, float(chdtrc(df, statistic)) if df > 0 else np.nan)
 
 
-def odds_ratio(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray) -> Pooled:
-    """Mantel & Haenszel 1959, variance of Robins, Breslow & Greenland 1986."""
+def _odds_terms(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray) -> Sums:
     n = a + b + c + d
     r, s, p, q = a * d / n, b * c / n, (a + d) / n, (b + c) / n
-    top, bottom = r.sum(), s.sum()
-    cross = (p * s + q * r).sum() / (top * bottom)
-    variance = ((p * r).sum() / top**2 + cross + (q * s).sum() / bottom**2) / 2
-    return Pooled(float(np.log(top / bottom)), float(variance), s)
+    return r, s, p * r, p * s + q * r, q * s
 
 
-def risk_ratio(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray) -> Pooled:
-    """Variance of Greenland & Robins 1985."""
+def _odds(
+    r: FloatArray, s: FloatArray, pr: FloatArray, cross: FloatArray, qs: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Mantel & Haenszel 1959, variance of Robins, Breslow & Greenland 1986."""
+    return np.log(r / s), (pr / r**2 + cross / (r * s) + qs / s**2) / 2
+
+
+def _risk_terms(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray) -> Sums:
     n1, n2 = a + b, c + d
     n = n1 + n2
-    r, s = a * n2 / n, c * n1 / n
-    variance = ((n1 * n2 * (a + c) - a * c * n) / n**2).sum() / (r.sum() * s.sum())
-    return Pooled(float(np.log(r.sum() / s.sum())), float(variance), s)
+    return a * n2 / n, c * n1 / n, (n1 * n2 * (a + c) - a * c * n) / n**2
 
 
-def risk_difference(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray) -> Pooled:
-    """Variance of Sato, Greenland & Robins 1989, consistent for few large and for many small strata."""
+def _incidence_terms(x1: FloatArray, t1: FloatArray, x2: FloatArray, t2: FloatArray) -> Sums:
+    t = t1 + t2
+    return x1 * t2 / t, x2 * t1 / t, t1 * t2 * (x1 + x2) / t**2
+
+
+def _ratio(r: FloatArray, s: FloatArray, spread: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Greenland & Robins 1985, of risks and of incidence rates."""
+    return np.log(r / s), spread / (r * s)
+
+
+def _difference_terms(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray) -> Sums:
     n1, n2 = a + b, c + d
     n = n1 + n2
-    w = n1 * n2 / n
-    total = w.sum()
-    estimate = float(((a * n2 - c * n1) / n).sum() / total)
     p = (n1**2 * c - n2**2 * a + n1 * n2 * (n2 - n1) / 2) / n**2
     q = (a * (n2 - c) + c * (n1 - a)) / (2 * n)
-    return Pooled(estimate, float((estimate * p.sum() + q.sum()) / total**2), w)
+    return n1 * n2 / n, (a * n2 - c * n1) / n, p, q
 
 
-def incidence_ratio(x1: FloatArray, t1: FloatArray, x2: FloatArray, t2: FloatArray) -> Pooled:
-    """Greenland & Robins 1985 for events over time."""
-    t = t1 + t2
-    r, s = x1 * t2 / t, x2 * t1 / t
-    variance = (t1 * t2 * (x1 + x2) / t**2).sum() / (r.sum() * s.sum())
-    return Pooled(float(np.log(r.sum() / s.sum())), float(variance), s)
+def _difference(w: FloatArray, excess: FloatArray, p: FloatArray, q: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Sato, Greenland & Robins 1989, consistent for few large and for many small strata."""
+    estimate = excess / w
+    return estimate, (estimate * p + q) / w**2
 
 
-def incidence_difference(x1: FloatArray, t1: FloatArray, x2: FloatArray, t2: FloatArray) -> Pooled:
-    """Greenland & Robins 1985 for events over time."""
+def _rate_terms(x1: FloatArray, t1: FloatArray, x2: FloatArray, t2: FloatArray) -> Sums:
     w = t1 * t2 / (t1 + t2)
-    total = w.sum()
-    estimate = (w * (x1 / t1 - x2 / t2)).sum() / total
-    return Pooled(float(estimate), float((w**2 * (x1 / t1**2 + x2 / t2**2)).sum() / total**2), w)
+    return w, w * (x1 / t1 - x2 / t2), w**2 * (x1 / t1**2 + x2 / t2**2)
 
 
-POOLED: Final[dict[str, Callable[[FloatArray, FloatArray, FloatArray, FloatArray], Pooled]]] = {
-    "OR": odds_ratio, "RR": risk_ratio, "RD": risk_difference, "IRR": incidence_ratio, "IRD": incidence_difference,
-}  # fmt: skip
-
-
-def peto(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray) -> Pooled:
-    """Yusuf et al. 1985: sum of observed less expected over the sum of hypergeometric variances."""
-    observed, variance = _hypergeometric(a, b, c, d)
-    total = variance.sum()
-    return Pooled(float(observed.sum() / total), float(1 / total), variance)
+def _rate(w: FloatArray, excess: FloatArray, spread: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Greenland & Robins 1985 for a difference of incidence rates."""
+    return excess / w, spread / w**2
 
 
 def _hypergeometric(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Observed less expected events of the treated arm given the margins, and their variance."""
     n1, n2 = a + b, c + d
     n, hit = n1 + n2, a + c
-    variance = hit * (n - hit) * n1 * n2 / (n**2 * np.maximum(n - 1, 1))
-    return a - hit * n1 / n, variance
+    return a - hit * n1 / n, hit * (n - hit) * n1 * n2 / (n**2 * np.maximum(n - 1, 1))
+
+
+def _peto(observed: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Yusuf et al. 1985: sum of observed less expected over the sum of hypergeometric variances."""
+    return observed / variance, 1 / variance
+
+
+KINDS: Final[dict[str, Kind]] = {
+    "OR": Kind(_odds_terms, _odds, 1), "RR": Kind(_risk_terms, _ratio, 1),
+    "RD": Kind(_difference_terms, _difference, 0), "IRR": Kind(_incidence_terms, _ratio, 1),
+    "IRD": Kind(_rate_terms, _rate, 0), "PETO": Kind(_hypergeometric, _peto, 1),
+}  # fmt: skip
+
+
+def _one(kind: Kind, a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray) -> Pooled:
+    """Sums over the strata of one analysis."""
+    terms = kind.terms(a, b, c, d)
+    estimate, variance = kind.pooled(*(term.sum() for term in terms))
+    return Pooled(float(estimate), float(variance), terms[kind.weight])
+
+
+POOLED: Final[dict[str, Callable[[FloatArray, FloatArray, FloatArray, FloatArray], Pooled]]] = {
+    measure: partial(_one, kind) for measure, kind in KINDS.items() if measure != "PETO"
+}
+peto: Final[Callable[[FloatArray, FloatArray, FloatArray, FloatArray], Pooled]] = partial(_one, KINDS["PETO"])
 
 
 def cochran_mantel_haenszel(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray, *, continuity: bool) -> Chi2:

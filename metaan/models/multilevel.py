@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.special import chdtrc
 
 from metaan.core.coefficients import Covariance
+from metaan.core.many_nested import told_apart
 from metaan.core.nested import Nested, Solution, apply_inverse, blocks, maximise, profile_limits, solve, within_trace
 from metaan.errors import DataError, InputError, Note, OptionError, listed
 from metaan.measures.record import Effects
@@ -156,14 +157,8 @@ def _codes(eff: Effects, names: tuple[str, ...]) -> tuple[IntArray, ...]:
 
 def _check_identified(names: tuple[str, ...], codes: tuple[IntArray, ...], data: Nested) -> None:
     """Refuse a level whose groups the moderators tell apart: nothing is left from which to know its variance."""
-    p = data.q.shape[1]
     for name, code in zip(names, codes, strict=True):
-        groups = int(code.max()) + 1
-        if groups > p:
-            continue
-        member = (code[:, None] == np.arange(groups)) / np.sqrt(np.bincount(code))
-        left = member - data.q @ (data.q.T @ member)
-        if np.abs(left).max() < 1e-8:
+        if told_apart(data.q, code):
             text = f"The moderators tell every {name} apart: its variance cannot be estimated"
             raise DataError(f"{text}. Take {name} out of random=, or a moderator out of the formula.")
 

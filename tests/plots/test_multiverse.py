@@ -22,7 +22,8 @@ def result():
 @pytest.fixture(scope="module")
 def units():
     trials = metaan.load("electrochemotherapy", outcome="complete_response", unit="lesion", overlaps="prefer_largest")
-    return metaan.multiverse(trials, units=["lesion", "patient"], methods=["REML", "DL"], denominators="evaluable")
+    few = {"counts": "derived", "denominators": "evaluable", "overlaps": "prefer_largest"}
+    return metaan.multiverse(trials, units=["lesion", "patient"], methods=["REML", "DL"], **few)
 
 
 def only(ax, label):

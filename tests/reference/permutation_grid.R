@@ -66,7 +66,7 @@ test_of <- function(set, X, case) {
 
 limits <- function(set, case) {
   fit <- rma(set$yi, set$vi, method = case[1], test = case[2], control = control(set, 1))
-  made <- permutest(fit, exact = TRUE, permci = TRUE, progbar = FALSE, control = list(tol = 1e-9, maxiter = 200))
+  made <- permutest(fit, exact = TRUE, permci = TRUE, progbar = FALSE, control = list(tol = 1e-9, maxiter = 200, distfac = 2))
   c(low = made$ci.lb, high = made$ci.ub)
 }
 

@@ -254,3 +254,25 @@ def test_the_record():
     assert "tau2: REML" in str(found)
     with pytest.raises(AttributeError):
         found.pvalue = 0.5
+
+
+def test_size_as_predictor_does_not_unlink_the_weights_of_ratios():
+    res = metaan.pool(metaan.effect_size("OR", **ARMS))
+    assert "linked" in {note.code for note in metaan.egger(res, predictor="ninv").notes}
+
+
+def test_begg_where_one_study_has_nearly_all_weight():
+    y, v = np.array([0.1, 0.2, 0.5, 0.3]), np.array([1e-20, 1, 2, 3])
+    ours = metaan.begg(metaan.pool(metaan.effects(y, v), method="CE", test="z"))
+    others = y[1:] - 0.1
+    first = (0.1 - np.average(y[1:], weights=1 / v[1:])) * np.sqrt((1 / v[1:]).sum())
+    expected = kendalltau([first, *(others / np.sqrt(v[1:]))], v)
+    assert (ours.statistic, ours.pvalue) == (pytest.approx(expected.statistic), pytest.approx(expected.pvalue))
+
+
+def test_rank_correlation_some_rows_at_a_time(monkeypatch):
+    x, y = np.random.default_rng(7).integers(0, 9, (2, 3, 25)).astype(float)
+    whole = kendall(x, y)
+    monkeypatch.setattr("metaan.core.kendall._AT_ONCE", 200)
+    for a, b in zip(whole, kendall(x, y), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -144,6 +144,23 @@ def test_standardised_differences():
     assert metaan.pustejovsky_rodgers(res, model="rma").statistic == pytest.approx(fit.statistic[1], rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("measure", "columns", "functions", "said"),
+    [
+        ("OR", ARMS | {"total_t": np.where(N1 == 90, 0, N1), "events_t": np.where(N1 == 90, 0, A)},
+         (metaan.harbord, metaan.deeks, metaan.thompson_arcsine, metaan.small_study_effects), "total_t"),
+        ("PLO", {"events": 0 * A, "total": np.where(N1 == 90, 0, N1)},
+         (metaan.peters, metaan.harbord, metaan.small_study_effects), "total"),
+        ("SMD", {"n_t": np.where(N1 == 90, 0, N1), "n_c": N2}, (metaan.pustejovsky_rodgers,), "n_t"),
+    ],
+)  # fmt: skip
+def test_sizes_of_zero_in_the_data_are_refused(measure, columns, functions, said):
+    eff = metaan.effects(np.arange(8.0), np.arange(1, 9.0), measure=measure, data=pd.DataFrame(columns))
+    for function in functions:
+        with pytest.raises(DataError, match=f"{said} is missing, negative or 0: study '4'"):
+            function(metaan.pool(eff))
+
+
 def test_moderators_of_a_regression_stay_in():
     z = np.array([1.0, 4, 2, 5, 3, 3, 1, 2, 6, 2])
     rows = pd.DataFrame({"x": X, "n": N, "z": z})

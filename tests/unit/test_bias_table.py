@@ -51,6 +51,7 @@ RESTATED = ["Egger's regression test", "Rank correlation test"]
         ("SMD", MEANS, ["Modified Egger's test"] * 2, {"egger", "begg"}),
         ("SMDH", MEANS, ["Regression test of funnel asymmetry"], {"begg"}),
         ("SMCC", CHANGE, ["Regression test of funnel asymmetry"], {"begg"}),
+        ("ROM", MEANS | {"mean_c": [0.5, 0.6, 0.4, 0.5]}, ["Regression test of funnel asymmetry"], {"begg"}),
         ("MD", MEANS, PLAIN, set()),
         ("ZCOR", CORRELATED, PLAIN, set()),
         ("COR", CORRELATED, RESTATED, {"egger and begg of COR"}),
@@ -131,6 +132,44 @@ def test_a_regression_has_no_rank_correlation():
     found = metaan.small_study_effects(metaan.regress(eff, "~ z"))
     assert names(found) == PLAIN[:2]
     assert dict(found.excluded)["begg"].startswith("begg has no moderators")
+
+
+def test_negative_correlations_in_the_data():
+    rows = pd.DataFrame({"r": [0.1, 0.2, 0.3, -0.4, 0.0], "n": [10, 20, 30, 40, 25]})
+    eff = metaan.effects(rows.r, (1 - rows.r**2) ** 2 / (rows.n - 1), measure="COR", data=rows)
+    there = metaan.effect_size("COR", r=rows.r, n=rows.n)
+    ours, theirs = (metaan.small_study_effects(metaan.pool(one)).tests[0] for one in (eff, there))
+    assert ours.statistic == pytest.approx(theirs.statistic, rel=1e-12)
+    wrong = metaan.effects(rows.r, [0.1] * 5, measure="COR", data=rows.assign(r=1.2))
+    with pytest.raises(DataError, match="r is missing or not from -1 to 1"):
+        metaan.small_study_effects(metaan.pool(wrong))
+
+
+UNEVEN = {"events": [3, 9, 4, 15, 2, 25, 9, 900], "total": [12, 20, 25, 33, 14, 50, 44, 2000]}
+
+
+@pytest.mark.parametrize(
+    "res",
+    [
+        metaan.glmm("PLO", **UNEVEN),
+        pooled("PLO", **UNEVEN),
+        pooled("OR", **{f"{name}_{arm}": values for name, values in UNEVEN.items() for arm in "tc"} | {
+            "events_c": [5, 8, 9, 11, 4, 20, 14, 800]}),
+        metaan.glmm("IRLN", events=UNEVEN["events"], time=UNEVEN["total"]),
+        metaan.pool(metaan.effects(np.arange(8) % 3, 4 / np.array(UNEVEN["total"])), method="CE", test="z"),
+        pooled("SMD", mean_t=np.arange(8) % 3, sd_t=np.ones(8), n_t=UNEVEN["total"], mean_c=np.zeros(8),
+               sd_c=np.ones(8), n_c=UNEVEN["total"]),
+    ],
+    ids=["glmm", "PLO", "OR", "IRLN", "common", "SMD"],
+)  # fmt: skip
+def test_an_additive_variance_decides_where_one_study_is_far_larger(res):
+    found = metaan.small_study_effects(res)
+    assert "tau2" in found.tests[0].values
+    assert "uneven-sizes" not in {note.code for note in found.tests[0].notes}
+    assert "uneven-sizes" in {note.code for note in found.notes}
+    labels = [one.test for one in found.tests]
+    assert len(set(labels)) == len(labels)
+    assert len(str(found).splitlines()) <= 20
 
 
 def test_rare_events():

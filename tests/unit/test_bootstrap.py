@@ -54,7 +54,10 @@ def test_each_replicate_is_the_fit_of_the_studies_drawn(name):
     index = np.random.default_rng(3).integers(0, K, (K, 6))
     for i, rows in enumerate(index.T):
         one = FITS[name](ROWS.iloc[rows].reset_index(drop=True))
-        expected = [*np.ravel(one.estimate), *(getattr(one, stat) for stat in found.names if stat in ("rho", "tau2", "I2"))]
+        expected = [
+            *np.ravel(one.estimate),
+            *(getattr(one, stat) for stat in found.names if stat in ("rho", "tau2", "I2")),
+        ]
         np.testing.assert_allclose(found.replicates[i], expected, rtol=1e-6, atol=1e-8)
 
 
@@ -172,7 +175,7 @@ def test_what_is_refused():
         metaan.bootstrap(res, ci="bcaa")
     with pytest.raises(OptionError, match="kind='both'"):
         metaan.bootstrap(res, kind="both")
-    with pytest.raises(OptionError, match="level=0.95"):
+    with pytest.raises(OptionError, match="Did you mean level="):
         metaan.bootstrap(res, level=95)
     with pytest.raises(OptionError, match="baseline"):
         metaan.bootstrap(FITS["RD"](ROWS), kind="parametric")
@@ -206,6 +209,11 @@ def test_the_record():
     again = metaan.bootstrap(FITS["beta"](ROWS), n=60)
     np.testing.assert_array_equal(again.replicates, found.replicates)
     assert "<pre>" in found._repr_html_()
+
+
+def test_no_replicate_tells_the_coefficient():
+    rows = ROWS.assign(late=[1] + [0] * (K - 1))
+    seed = next(s for s in range(99) if (np.random.default_rng(s).integers(0, K, (K, 2)) > 0).all())
+    fit = metaan.regress(metaan.effects("y", "v", data=rows), "~ late")
     with pytest.raises(DataError, match="No replicate"):
-        rows = ROWS.assign(late=[1] + [0] * 11)
-        metaan.bootstrap(metaan.regress(metaan.effects("y", "v", data=rows), "~ late"), n=2, seed=2)
+        metaan.bootstrap(fit, n=2, seed=seed)

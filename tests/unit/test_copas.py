@@ -238,6 +238,7 @@ def test_what_is_refused():
     for option in ({"most_precise": 1}, {"alpha": 0.7}, {"alpha": True}):
         with pytest.raises(OptionError, match="number between"):
             metaan.copas(res, **option)
-    for option in ({"gamma1": [-0.1]}, {"gamma0": [math.inf]}, {"gamma0": []}):
+    for option in ({"gamma1": [-0.1]}, {"gamma0": [math.inf]}, {"gamma0": []}, {"gamma0": [-50], "gamma1": [0]},
+                   {"gamma0": [-1e4], "gamma1": [0]}, {"published": [1e-300]}):  # fmt: skip
         with pytest.raises(InputError, match="gamma"):
             metaan.copas(res, **option)

@@ -218,6 +218,31 @@ def test_heteroscedasticity_is_refused():
     assert "tau2-zero" in codes(heteroscedasticity_test(still, formula="~ x"))
 
 
+def test_a_group_and_columns_of_the_location():
+    """by= leaves the columns of the data to location=, whatever their names."""
+    rows = ROWS.assign(wing=ROWS.group)
+    eff = effects(Y, V, data=rows)
+    found = heteroscedasticity_test(eff, "wing", location="~ x")
+    fit = regress(eff, "~ x", scale="~ wing", test="z", pi="none")
+    assert found.statistic == pytest.approx(fit.LRT, abs=1e-9)
+    mixed = heteroscedasticity_test(eff, ["p", "q"] * 10, location="~ group")
+    assert set(mixed.values) == {"tau2", "p", "q"}
+    assert "Location ~ group," in mixed.model
+
+
+@pytest.mark.parametrize("check", [normality_check, predictive_check])
+def test_a_study_that_is_fitted_exactly(check):
+    rows = pd.DataFrame({"group": ["a"] * 5 + ["b"]})
+    res = regress(effects(Y[:6], V[:6], data=rows), "~ group")
+    with pytest.raises(InputError, match="the moderators fit '6' exactly"):
+        check(res, n=99)
+
+
+def test_a_statistic_that_is_no_text():
+    with pytest.raises(OptionError, match="statistic=3 is not known"):
+        predictive_check(pool(EFF), 3)
+
+
 @pytest.mark.slow
 def test_level_and_power():
     """5 % under the model, whatever the sampling variances; with true effects from a t of 2 df most are found."""

@@ -67,6 +67,21 @@ def test_units_come_from_the_rows():
     )
 
 
+def test_filled_studies_are_no_data():
+    eff = metaan.effect_size("PFT", events=[40, 38, 30, 14, 9, 8, 5], total=[200, 180, 140, 50, 25, 20, 8])
+    made = metaan.trim_and_fill(metaan.pool(eff))
+    row = metaan.grade_table(made.pooled).rows[0]
+    assert made.k0 > 0
+    assert (row.k, row.n) == (7, 623)
+    assert row.estimate == made.pooled.back().estimate
+    metaan.grade_table(made.pooled, small_study=test_of(7, 0.3))
+
+
+def test_two_outcomes_of_one_name(rates):
+    with pytest.raises(InputError, match="same name"):
+        metaan.grade_table({1: rates, "1": rates})
+
+
 def test_judgements_are_the_callers(rates, odds):
     named = {"Response": rates, "Toxicity": odds}
     table = metaan.grade_table(named, risk_of_bias="serious", certainty={"Toxicity": "low"})

@@ -115,6 +115,15 @@ def test_identical_effects():
     assert made.Q_small_pvalue == pytest.approx(1.0)
 
 
+def test_effects_on_a_line():
+    res = metaan.pool(metaan.effects(0.2 + np.sqrt(V), V), method="CE", test="z")
+    made = metaan.limit_meta_analysis(res, test="hk")
+    assert made.estimate == pytest.approx(0.2)
+    assert made.se == 0
+    assert "exact-line" in {note.code for note in made.notes}
+    assert "exact-line" not in {note.code for note in metaan.limit_meta_analysis(res).notes}
+
+
 def test_views_and_notes():
     made = metaan.limit_meta_analysis(metaan.pool(metaan.effect_size("PLO", events=X, total=N)))
     assert made.notes[0].code == "linked-variance"

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import metaan
@@ -27,6 +28,11 @@ def trials():
 @pytest.fixture(scope="module")
 def found(trials):
     return metaan.multiverse(trials, units=["lesion", "patient"], overlaps=["prefer_largest", "keep"], **EXACT)
+
+
+@pytest.fixture(scope="module")
+def usual(trials):
+    return metaan.multiverse(trials, **EXACT)
 
 
 def test_each_set_is_what_load_gives(found):
@@ -68,12 +74,32 @@ def test_units_are_summed_up_apart_unless_asked(found):
     assert "Rate per patient" in str(found)
 
 
-def test_patients_counted_twice_are_noted(found, trials):
+def test_patients_counted_twice_are_noted(found, usual):
     assert "overlap" in {note.code for note in found.notes}
-    usual = metaan.multiverse(trials, **EXACT)
     assert usual.choices["overlaps"] == ("prefer_largest", "prefer_primary")
     assert usual.choices["unit"] == ("lesion",)
     assert {note.code for note in usual.notes} == {"lesions"}
+
+
+def test_notes_are_of_the_units_that_are_pooled(trials):
+    few = {"overlaps": "prefer_largest", "counts": "derived", "confidence": "medium", "denominators": "evaluable"}
+    assert metaan.multiverse(trials, units="patient", **few, **EXACT).notes == ()
+    patients = load(unit="patient", overlaps="prefer_largest")
+    for table in (trials, patients):
+        (note,) = metaan.multiverse(table, units=["patient", "lesion"], **few, **EXACT).notes
+        assert (note.code, "give icc=" in note.text) == ("lesions", True)
+    alike = metaan.multiverse(patients, units="lesion", icc=np.array([0.3]), **few, **EXACT)
+    (note,) = alike.notes  # the correlation is allowed for
+    assumed = metaan.design_effect(trials, icc=0.3, cluster_size="median").query("cluster_size_assumed")["study"]
+    assert (note.code, note.studies) == ("cluster-size", tuple(sorted(assumed)))
+    assert alike.choices["icc"] == ("0.3",)
+
+
+def test_rows_of_one_study_are_noted():
+    rows = {"events": np.array([3, 5, 9]), "total": np.array([10, 20, 30]), "study": ["A", "A", "B"]}
+    for ask in ({}, {"events": rows["events"], "total": rows["total"]}):  # columns, and arrays
+        found = metaan.multiverse(pd.DataFrame(rows), **ask, **EXACT)
+        assert [(note.code, note.studies) for note in found.notes] == [("repeated-studies", ("A",))]
 
 
 def test_lesions_of_one_patient_may_be_alike(trials):
@@ -111,7 +137,7 @@ def test_rows_that_were_changed_are_held_and_noted(trials):
         metaan.multiverse(fewer, overlaps="keep", **EXACT)
     corrected = metaan.design_effect(trials, icc=0.3, cluster_size="median")
     res = metaan.glmm("PLO", corrected, events="events", total="total", study="study").back()
-    held = metaan.multiverse(corrected).table.query("measure == 'PLO' and test == 't' and model == 'glmm'")
+    held = metaan.multiverse(corrected, **EXACT).table
     np.testing.assert_allclose(held["estimate"], [res.estimate], rtol=1e-9)
     with pytest.raises(InputError, match="other columns than events"):
         metaan.multiverse(trials, events="n_patients", total="total", overlaps="keep")

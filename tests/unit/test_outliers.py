@@ -155,7 +155,7 @@ def test_effective_counts(fit):
     """Counts over a design effect are no whole numbers: the rows behind them say so to the refit."""
     rows = metaan.load("electrochemotherapy", outcome="complete_response", unit="lesion", overlaps="prefer_largest")
     rows = metaan.design_effect(rows, icc=0.3, cluster_size="median")
-    few = lambda data: fit(*(("PLO",) if fit is metaan.glmm else ()), data, events="events", total="total")  # noqa: E731
+    few = lambda data: fit(*(("PLO",) if fit is metaan.glmm else ()), data, events="events", total="total", level=0.6)  # noqa: E731
     table = metaan.outliers(few(rows), rule="ci")
     assert table.outlier.any()
     without = few(rows[~table.outlier.to_numpy()])

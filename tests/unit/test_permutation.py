@@ -14,7 +14,15 @@ import pytest
 from scipy.stats import binomtest
 
 import metaan
-from metaan.core.resample import TIE, distinct_orders, every_order, every_sign, exact_limits, random_orders, random_signs
+from metaan.core.resample import (
+    TIE,
+    distinct_orders,
+    every_order,
+    every_sign,
+    exact_limits,
+    random_orders,
+    random_signs,
+)
 from metaan.errors import DataError, InputError, OptionError
 
 Y, V = [0.1, 0.3, 0.2, 1.1, 0.4, 0.5], [0.01, 0.02, 0.02, 0.01, 0.03, 0.02]
@@ -24,7 +32,11 @@ EFFECTS = metaan.effects("y", "v", data=ROWS)
 
 @pytest.mark.parametrize(
     ("method", "test"),
-    [*itertools.product(["REML", "DL", "PM", "CE"], ["z", "t", "hk", "hk-adhoc"]), ("GENQ", "z"), ("GENQ", "t")],
+    [
+        *itertools.product(["REML", "DL", "PM", "CE", "HE", "HSk", "SJ"], ["z", "t", "hk", "hk-adhoc"]),
+        ("GENQ", "z"),
+        ("GENQ", "t"),
+    ],
 )
 def test_signs_by_brute_force(method, test):
     options = {"weights": [1, 2, 3, 4, 5, 6]} if method == "GENQ" else {}
@@ -46,9 +58,7 @@ def test_orders_by_brute_force(formula):
     fit = metaan.regress(EFFECTS, formula, test="hk")
     found = metaan.permutation_test(fit, exact=True)
     every = fit.permuted(np.array(list(itertools.permutations(range(6)))))
-    np.testing.assert_array_equal(
-        found.pvalue, (np.abs(every.statistic) >= np.abs(fit.statistic) - TIE).mean(axis=0)
-    )
+    np.testing.assert_array_equal(found.pvalue, (np.abs(every.statistic) >= np.abs(fit.statistic) - TIE).mean(axis=0))
     assert found.QM_pvalue == (every.QM >= fit.QM - TIE).mean()
     assert found.permutations == {"~ x": 360, "~ x + group": 720, "~ 0 + group": 20}[formula]
     assert found.seed is None
@@ -98,7 +108,12 @@ def test_limits_are_where_the_one_sided_test_turns(exact):
         shares = []
         for theta in (limit - 1e-6 * side, limit + 1e-6 * side):
             draws = random_signs(9, 300, np.random.default_rng(1)) if signs is None else signs
-            each = side * metaan.pool_many(draws.T * (y - theta), np.tile(v, (draws.shape[1], 1)), method="DL", test="z").statistic
+            each = (
+                side
+                * metaan.pool_many(
+                    draws.T * (y - theta), np.tile(v, (draws.shape[1], 1)), method="DL", test="z"
+                ).statistic
+            )
             own = side * metaan.pool(metaan.effects(y - theta, v), method="DL", test="z").statistic
             hits = int((each >= own - TIE).sum())
             shares.append(hits / 512 if exact else (1 + hits) / 301)
@@ -124,8 +139,9 @@ def test_rates_say_what_zero_means_and_turn_back():
 
 
 def test_effects_that_are_all_alike():
-    found = metaan.permutation_test(metaan.pool(metaan.effects([0.2] * 6, [0.01] * 6), test="hk"))
+    found = metaan.permutation_test(metaan.pool(metaan.effects([0.2] * 6, [0.01] * 6), test="hk"), interval=True)
     assert found.pvalue[0] == 2 / 64
+    assert found.ci_low == found.ci_high == pytest.approx(0.2)
     with pytest.raises(DataError, match="All effects are 0"):
         metaan.permutation_test(metaan.pool(metaan.effects([0.0] * 4, [0.01] * 4), test="hk"))
     one = metaan.permutation_test(metaan.pool(metaan.effects([0.3], [0.01])))

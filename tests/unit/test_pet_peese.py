@@ -75,9 +75,17 @@ def test_both_outcomes_of_the_rule_occur():
     assert chosen == {"PET", "PEESE"}
 
 
+def test_no_factor_of_kenward_and_roger():
+    res = metaan.pool(metaan.effects(Y, V), test="kr")
+    assert math.isnan(metaan.pet_peese(res, model="random").pet.factor)
+
+
 def test_curve(res):
     made = metaan.pet_peese(res)
     curve = made.curve(points=5)
+    for points in (1, 2.5, True, "many"):
+        with pytest.raises(OptionError, match="points"):
+            made.curve(points=points)
     assert curve.se.iloc[0] == 0
     assert curve.se.iloc[-1] == pytest.approx(math.sqrt(V.max()))
     assert (curve.pet.iloc[0], curve.peese.iloc[0]) == (made.pet.estimate, made.peese.estimate)
@@ -104,6 +112,8 @@ def test_effects_on_a_line():
     assert made.pet.estimate == pytest.approx(0.2)
     assert made.pet.se == 0
     assert "exact-line" in {note.code for note in made.notes}
+    assert made.chosen is None  # there is nothing to test with
+    assert math.isnan(made.rule_pvalue)
 
 
 def test_notes():

@@ -8,6 +8,7 @@ from scipy.integrate import quad
 from scipy.optimize import minimize
 from scipy.stats import norm
 
+from metaan.core import selection_fit
 from metaan.core.linear import Design
 from metaan.core.linear import log_likelihood as plain_log_likelihood
 from metaan.core.selection import NULL, Rule, evaluate, intervals, log_likelihood, problem_of, pvalues
@@ -119,6 +120,71 @@ def test_a_rare_interval_with_all_of_the_weight():
 def test_intervals_take_their_upper_end():
     assert list(intervals(np.array([0.0, 0.025, 0.0250001, 0.5, 1.0]), np.array([0.025, 0.5]))) == [0, 0, 1, 1, 2]
     assert pvalues(np.array([1.96, -1.96]), 2) == pytest.approx([0.05, 0.05], abs=1e-4)
+
+
+@pytest.mark.parametrize(("sides", "steps"), [(1, [0.025]), (1, [0.01, 0.05, 0.5]), (2, [0.05]), (2, [0.01, 0.3, 0.7])])
+def test_cells_merged_by_weight_are_the_cells(sides, steps):
+    """The short sums of step functions against those over all cells."""
+    rng = np.random.default_rng(3)
+    y, v = rng.normal(0.3, 0.4, 9), rng.uniform(0.005, 0.2, 9)
+    x = np.column_stack([np.ones(9), rng.normal(size=9)])
+    made = problem_of(y, v, x, Rule("step", sides, np.array(steps)))
+    point = rng.normal(size=(5, 2)), rng.uniform(0, 0.2, 5), rng.uniform(0.1, 3.0, (5, len(steps)))
+    short, long = evaluate(made, *point), evaluate(made._replace(steps=None), *point)
+    for ours, other in zip(short, long, strict=True):
+        assert ours == pytest.approx(other, rel=1e-10, abs=1e-10)
+    assert log_likelihood(made, *point) == pytest.approx(long.loglik, abs=1e-10)
+
+
+def random_starts(given, rng):
+    """Highest maximum of climbs from 40 random points."""
+    beta, tau2, _, r = selection_fit._start(given)
+    scale = selection_fit._scale(given, np.linalg.inv(r))
+    made = selection_fit._problem(given, scale.turn, 64)
+    spread, delta = np.exp(rng.uniform(-3, 3, 40)) * max(tau2, 0.2 * scale.c[0]), np.exp(rng.uniform(-5, 4, 40))
+    x = np.column_stack([r @ beta - rng.uniform(-4, 4, (40, 1)), scale.places(np.column_stack([spread, delta]))])
+    x = np.clip(x, scale.low, scale.high)
+    return selection_fit._climb(made, scale, x, np.ones(x.shape, dtype=bool)).loglik.max()
+
+
+def test_no_start_leads_higher():
+    """120 data sets, many of which have several maxima, and heavy tails."""
+    rng = np.random.default_rng(2)
+    tried = 0
+    while tried < 120:
+        k = int(rng.choice([5, 8, 12, 40]))
+        v = np.exp(rng.uniform(-5, -1, k))
+        y = rng.normal(0.2 + rng.choice([0, 0.2, 1]) * rng.standard_t(2, k), np.sqrt(v))
+        given = Given(y, v, np.ones((k, 1)), Rule("step", 1, np.array([0.025])))
+        if not 0 < (y / np.sqrt(v) > norm.isf(0.025)).sum() < k:
+            continue
+        tried += 1
+        fit = fit_selection(given)
+        assert fit.converged
+        assert fit.loglik >= random_starts(given, rng) - 1e-6
+
+
+@pytest.mark.parametrize(
+    ("y", "v", "point"),
+    [
+        ([1.13956, -0.40805, -1.34593], [0.165914, 0.192938, 0.007984], [-1.0876, 0.08678, 1.317e-4]),
+        (
+            [1.57144, 0.34952, 0.1685, 0.31442, 0.1058, 0.55392],
+            [0.249395, 0.105385, 0.098283, 0.140067, 0.010067, 0.258824], [0.74267, 0.15461, 9.3304],
+        ),
+    ],
+)  # fmt: skip
+def test_maxima_that_are_easily_missed(y, v, point):
+    """Far from the other maximum, which is 0.3 lower."""
+    y, v, (mean, tau2, delta) = np.array(y), np.array(v), point
+    spread = np.sqrt(v + tau2)
+    cut = norm.isf(0.025) * np.sqrt(v)
+    seen = norm.sf(cut, mean, spread) + delta * norm.cdf(cut, mean, spread)
+    density = norm.logpdf(y, mean, spread) + np.where(y < cut, np.log(delta), 0.0) - np.log(seen)
+    fit = fit_selection(Given(y, v, np.ones((y.size, 1)), Rule("step", 1, np.array([0.025]))))
+    assert fit.loglik >= density.sum()
+    assert fit.loglik == pytest.approx(density.sum(), abs=1e-4)
+    assert fit.maxima > 1
 
 
 SEEN = np.random.default_rng(8)

@@ -15,6 +15,7 @@ from metaan.measures.effect_size import effect_size
 from metaan.measures.record import effects
 from metaan.models.pool import pool
 from metaan.models.regress import regress
+from metaan.models.robust import robust
 from metaan.names import COLUMNS
 
 RNG = np.random.default_rng(4)
@@ -249,3 +250,25 @@ def test_selection_is_undone():
     assert abs(sel.estimate - 0.2) < 2 * sel.se
     assert abs(sel.delta[0] - 0.3) < 2 * sel.delta_se[0]
     assert sel.unadjusted > 0.3
+
+
+@pytest.mark.parametrize("null", [[], [0, 1], math.nan])
+def test_the_null_is_one_number(null):
+    with pytest.raises(OptionError, match="one finite effect"):
+        selection_model(EFF, null=null)
+
+
+def test_weights_that_leave_nothing_to_compute():
+    with pytest.raises(InputError, match="factor of 1e\\+100"):
+        selection_model(EFF, weights=[1, 1e-150])
+
+
+def test_robust_results_are_named():
+    with pytest.raises(OptionError, match="not robust results"):
+        selection_model(robust(pool(EFF), cluster=["a", "b", "c", "d"] * 10))
+
+
+def test_a_delta_that_would_rise_for_ever():
+    sel = selection_model(effects([0.2] * 10, [0.01] * 10), kind="negexp")
+    assert sel.delta[0] == pytest.approx(100)
+    assert any("depend on that bound" in note.text for note in sel.notes)

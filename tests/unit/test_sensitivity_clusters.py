@@ -59,6 +59,17 @@ def test_studies_without_a_value_are_clusters_of_their_own(res):
     assert [note.studies for note in table.attrs["notes"] if note.code == "no-cluster"] == [("C", "E", "H")]
 
 
+def test_labels_of_clusters_are_told_apart():
+    res = metaan.pool(metaan.effects([0.1, 0.5, 0.2, 0.4], [0.02, 0.03, 0.02, 0.04]))
+    gaps = metaan.leave_one_out(res, by=[1.0, 2.0, 1.0, np.nan])
+    assert list(gaps.cluster) == ["1", "2", "4"]
+    own = metaan.leave_one_out(res, by=["2", None, "2", " "])
+    assert list(own.cluster) == ["2", "2 (study)", "4"]
+    assert list(own.left_out) == [2, 1, 1]
+    with pytest.raises(InputError, match="1 and '1', which look the same"):
+        metaan.leave_one_out(res, by=[1, "1", 2, 2])
+
+
 def test_notes_name_clusters():
     eff = metaan.effects([0.2, 0.21, 0.19, 0.9], [0.02, 0.03, 0.02, 0.01])
     table = metaan.leave_one_out(metaan.pool(eff), by=list("aabc"))

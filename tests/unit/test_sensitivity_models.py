@@ -9,9 +9,7 @@ from helpers.refits import COLUMNS, codes, rows, same
 
 import metaan
 from metaan.analysis.refits import refit
-from metaan.core.many_tables import tables_many
-from metaan.core.tables import POOLED, peto
-from metaan.core.wls import Data
+from metaan.core.tables import POOLED
 from metaan.errors import DataError, OptionError
 from metaan.models.design import take
 
@@ -94,18 +92,6 @@ def test_trials_without_information_have_no_row():
     assert list(table.study) == list(res.effects.study) == ["1", "3"]
     assert [note.studies for note in table.attrs["notes"] if note.code == "no-information"] == [("2", "4")]
     assert list(metaan.leave_one_out(stratified("RD", TRIALS["silent"])).study) == list("1234")
-
-
-@pytest.mark.parametrize("measure", [*POOLED, "PETO"])
-def test_sums_over_all_trials_are_the_formulas_of_one_analysis(measure):
-    cells = tuple(
-        np.array(part, dtype=float) for part in ([3, 2, 1, 5], [17, 28, 14, 35], [1, 5, 2, 3], [21, 23, 9, 42])
-    )
-    one = Data.of_one(np.zeros(4), np.ones(4))
-    many = tables_many(measure, cells, one, np.ones((4, 2), dtype=bool), level=0.95).columns
-    alone = peto(*cells) if measure == "PETO" else POOLED[measure](*cells)
-    assert many["estimate"] == pytest.approx([alone.estimate] * 2, rel=1e-14)
-    assert many["se"] ** 2 == pytest.approx([alone.variance] * 2, rel=1e-13)
 
 
 @pytest.mark.parametrize(
