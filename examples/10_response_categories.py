@@ -55,4 +55,4 @@ ax.set(xlim=(0, 100), xlabel="Lesions (%)", title="Response of lesions to electr
 ax.invert_yaxis()
 fig.legend(*ax.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=4)
 sns.despine(fig, left=True)
-metaan.plot.save(ax, OUTPUT / "10_response_categories.png", OUTPUT / "09_response_categories.svg")
+metaan.plot.save(ax, OUTPUT / "10_response_categories.png", OUTPUT / "10_response_categories.svg")
