@@ -63,6 +63,12 @@ class Option:
 class Frozen:
     """Mixin of records: arrays that come out of a pickle or a copy are as read-only as those that went in."""
 
+    def _repr_html_(self) -> str:
+        """Text of the record in a notebook."""
+        from html import escape
+
+        return f"<pre>{escape(str(self))}</pre>"
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         for value in state.values():

@@ -118,8 +118,3 @@ def _plain(value: Any) -> Any:
 
 class Told(Frozen):
     """Mixin of results whose text is what a notebook shows."""
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(str(self))}</pre>"

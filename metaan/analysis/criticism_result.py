@@ -146,8 +146,3 @@ class CheckResult(Frozen):
 
     def __repr__(self) -> str:
         return f"<CheckResult: {', '.join(self.statistics)} of {self.k} studies>"
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(str(self))}</pre>"

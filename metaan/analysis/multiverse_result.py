@@ -303,11 +303,6 @@ class MultiverseResult(Frozen):
     def __repr__(self) -> str:
         return f"<MultiverseResult: {_count(self.analyses, 'analysis')}>"
 
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(str(self))}</pre>"
-
 
 def check_answers(table: pd.DataFrame) -> None:
     """Refuse a multiverse in which no analysis has an answer."""

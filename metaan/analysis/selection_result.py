@@ -269,11 +269,6 @@ class SelectionResult(Frozen):
     def __repr__(self) -> str:
         return f"<SelectionResult: {self.kind}, {self.measure} of {self.k} studies>"
 
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(str(self))}</pre>"
-
 
 def _plain(value: Any) -> Any:
     if isinstance(value, list):

@@ -88,8 +88,3 @@ class TestResult(Frozen):
 
     def __repr__(self) -> str:
         return f"<TestResult: {self.test}, {self.symbol} = {self.statistic:.4g}, p = {self.pvalue:.4g}>"
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(str(self))}</pre>"

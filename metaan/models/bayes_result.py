@@ -327,11 +327,6 @@ class BayesResult(Frozen):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.spec.measure} of {self.k} studies, median {self.estimate:.4g}>"
 
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(str(self))}</pre>"
-
 
 def _column(x: Any) -> FloatArray:
     """Places as rows."""

@@ -232,11 +232,6 @@ class BetaBinomialRegression(Frozen):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.k} studies on {self.spec.formula!r}>"
 
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(str(self))}</pre>"
-
 
 def fit_moderators(eff: Effects, spec: Spec, missing: str) -> BetaBinomialRegression:
     """Fit the model with the formula of `spec` to the counts behind `eff`."""

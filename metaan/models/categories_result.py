@@ -236,11 +236,6 @@ class CategoriesResult(Frozen):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {', '.join(self.categories)} of {self.k} studies>"
 
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(str(self))}</pre>"
-
 
 def _head(res: CategoriesResult) -> list[str]:
     normal = res.spec.likelihood == "normal"

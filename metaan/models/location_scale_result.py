@@ -284,8 +284,3 @@ class LocationScaleResult(Frozen):
             f"<LocationScaleResult: {self.spec.measure} of {self.k} studies on {self.spec.formula!r}, tau2 on "
             f"{self.scale_formula!r}>"
         )
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(str(self))}</pre>"

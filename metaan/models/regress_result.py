@@ -345,8 +345,3 @@ class RegressResult(Frozen):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.spec.measure} of {self.k} studies on {self.spec.formula!r}>"
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(str(self))}</pre>"
