@@ -16,10 +16,10 @@ from metaan.measures.kinds import KINDS
 from metaan.models.cautions import data_notes, repeated
 from metaan.models.results import PoolResult
 from metaan.models.text import number
-from metaan.validate import FloatArray, Frozen
+from metaan.validate import FloatArray
 
 __all__ = [
-    "Told", "between", "cautions", "extrapolated", "interval_text", "measure_line", "plain", "pooled", "spread_of",
+    "between", "cautions", "extrapolated", "interval_text", "measure_line", "plain", "pooled", "spread_of",
     "up_to_largest",
 ]  # fmt: skip
 
@@ -114,7 +114,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return [_plain(one) for one in value.tolist()]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-class Told(Frozen):
-    """Mixin of results whose text is what a notebook shows."""

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from metaan.analysis.adjusted import Told, plain
+from metaan.analysis.adjusted import plain
 from metaan.errors import Note, OptionError
 from metaan.measures.backtransform import display_scale
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.results import Spec
 from metaan.models.text import LINES, note_lines, number, plural
-from metaan.validate import FloatArray, Option
+from metaan.validate import FloatArray, Frozen, Option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ _ROWS: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class BootstrapResult(Told):
+class BootstrapResult(Frozen):
     """Result of `metaan.bootstrap`.
 
     Parameters

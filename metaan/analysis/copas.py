@@ -10,7 +10,6 @@ import numpy as np
 from scipy.special import chdtrc, ndtr, ndtri
 
 from metaan.analysis.adjusted import (
-    Told,
     between,
     cautions,
     interval_text,
@@ -24,7 +23,7 @@ from metaan.core.inference import log_pvalue
 from metaan.errors import InputError, Note, OptionError
 from metaan.models.results import PoolResult
 from metaan.models.text import LINES, note_lines, plural, probability
-from metaan.validate import FloatArray, numbers
+from metaan.validate import FloatArray, Frozen, numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +42,7 @@ _HEAD: Final = f"{'Published':<11} {'estimate':<40} {'p':>9} {'unpublished':>12}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class CopasResult(Told):
+class CopasResult(Frozen):
     """Result of `metaan.copas`, analysis scale.
 
     Parameters

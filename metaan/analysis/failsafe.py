@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from metaan.analysis.adjusted import Told, plain
+from metaan.analysis.adjusted import plain
 from metaan.analysis.nulls import inherited, significance_level, tested
 from metaan.errors import Note, OptionError
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.results import PoolResult
 from metaan.models.text import LINES, note_lines, number, plural, probability
-from metaan.validate import Option
+from metaan.validate import Frozen, Option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,7 @@ _ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class FailsafeResult(Told):
+class FailsafeResult(Frozen):
     """Result of `metaan.failsafe_n`.
 
     Parameters

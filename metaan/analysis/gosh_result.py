@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from metaan.analysis.adjusted import Told, plain
+from metaan.analysis.adjusted import plain
 from metaan.core.many import BoolArray
 from metaan.core.subsets import in_and_out
 from metaan.errors import InputError, Note, OptionError
@@ -16,7 +16,7 @@ from metaan.measures.kinds import KINDS
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
 from metaan.models.text import LINES, exact_model, note_lines, number, plural
-from metaan.validate import FloatArray
+from metaan.validate import FloatArray, Frozen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ _SHOWN: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class GoshResult(Told):
+class GoshResult(Frozen):
     """Result of `metaan.gosh`: a model fitted to n subsets of its k studies.
 
     Parameters

@@ -8,10 +8,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from metaan.analysis.adjusted import Told, plain
+from metaan.analysis.adjusted import plain
 from metaan.errors import Note
 from metaan.measures.kinds import KINDS
 from metaan.models.text import LINES, note_lines, number, plural
+from metaan.validate import Frozen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,7 @@ _HEADINGS: Final = (
     "Outcome", "Studies", "Observations", "Effect", "Prediction interval", "Heterogeneity", "Small-study effects",
     "Risk of bias", "Certainty", "Prompts from the numbers, not judgements",
 )  # fmt: skip
+
 _BREAK: Final = "\n"
 
 
@@ -105,7 +107,7 @@ class GradeRow:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class GradeTable(Told):
+class GradeTable(Frozen):
     """Result of `metaan.grade_table`: a summary of findings.
 
     Parameters

@@ -9,7 +9,6 @@ import numpy as np
 from scipy.special import chdtrc
 
 from metaan.analysis.adjusted import (
-    Told,
     cautions,
     extrapolated,
     interval_text,
@@ -26,7 +25,7 @@ from metaan.errors import Note
 from metaan.models.results import PoolResult
 from metaan.models.text import LINES, note_lines, number, plural, probability
 from metaan.models.wald import coefficient_fields
-from metaan.validate import FloatArray, Option
+from metaan.validate import FloatArray, Frozen, Option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +50,7 @@ _NUMBERS: Final = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class LimitMetaResult(Told):
+class LimitMetaResult(Frozen):
     """Result of `metaan.limit_meta_analysis`, analysis scale.
 
     Parameters

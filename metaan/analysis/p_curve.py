@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy.special import bdtr, bdtrc, ndtr, ndtri
 
-from metaan.analysis.adjusted import Told, plain
+from metaan.analysis.adjusted import plain
 from metaan.analysis.nulls import check_null, inherited, significance_level, tested
 from metaan.core.inference import log_pvalue
 from metaan.core.p_curve import critical, deviates, shift_of, stouffer, stouffer_shift, tail
@@ -18,7 +18,7 @@ from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.results import PoolResult
 from metaan.models.text import LINES, note_lines, number, plural, probability
-from metaan.validate import FloatArray, Option, check_level, forbid, labels, numbers
+from metaan.validate import FloatArray, Frozen, Option, check_level, forbid, labels, numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ _FLAT: Final = "flatter than 33% power"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class PCurveResult(Told):
+class PCurveResult(Frozen):
     """Result of `metaan.p_curve`.
 
     Parameters

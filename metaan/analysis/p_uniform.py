@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy.special import chdtrc
 
-from metaan.analysis.adjusted import Told, plain
+from metaan.analysis.adjusted import plain
 from metaan.analysis.nulls import check_null, inherited, significance_level, tested
 from metaan.core.many import pool_many, some
 from metaan.core.p_curve import critical
@@ -21,7 +21,7 @@ from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.results import PoolResult
 from metaan.models.text import LINES, note_lines, number, plural, probability
-from metaan.validate import FloatArray, Option, check_level
+from metaan.validate import FloatArray, Frozen, Option, check_level
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ _NUMBERS: Final = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class PUniformResult(Told):
+class PUniformResult(Frozen):
     """Result of `metaan.p_uniform_star`, analysis scale.
 
     Parameters

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from metaan.analysis.adjusted import Told, plain
+from metaan.analysis.adjusted import plain
 from metaan.errors import Note
 from metaan.measures.backtransform import display_scale
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.text import LINES, note_lines, number, plural, probability, reference
-from metaan.validate import FloatArray
+from metaan.validate import FloatArray, Frozen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ _ROWS: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class PermutationResult(Told):
+class PermutationResult(Frozen):
     """Result of `metaan.permutation_test`.
 
     Parameters

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from metaan.analysis.adjusted import (
-    Told,
     between,
     cautions,
     extrapolated,
@@ -29,7 +28,7 @@ from metaan.measures.kinds import KINDS
 from metaan.models.results import PoolResult
 from metaan.models.text import LINES, note_lines, number, plural, probability, reference
 from metaan.models.wald import coefficient_fields
-from metaan.validate import FloatArray, Option
+from metaan.validate import FloatArray, Frozen, Option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +88,7 @@ class BiasRegression:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class PetPeeseResult(Told):
+class PetPeeseResult(Frozen):
     """Result of `metaan.pet_peese`.
 
     Parameters

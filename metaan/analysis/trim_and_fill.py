@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from metaan.analysis.adjusted import Told, cautions, interval_text, measure_line, plain, pooled, spread_of
+from metaan.analysis.adjusted import cautions, interval_text, measure_line, plain, pooled, spread_of
 from metaan.analysis.bias_regression import How, line
 from metaan.core.linear import Design
 from metaan.core.trim_and_fill import trim
@@ -19,7 +19,7 @@ from metaan.models.cautions import data_notes
 from metaan.models.pool import fit_normal
 from metaan.models.results import PoolResult
 from metaan.models.text import LINES, interval_words, note_lines, number, plural, probability
-from metaan.validate import FloatArray, Option
+from metaan.validate import FloatArray, Frozen, Option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ _FIELDS: Final = ("estimator", "side", "k0", "se_k0", "pvalue", "iterations")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class TrimFillResult(Told):
+class TrimFillResult(Frozen):
     """Result of `metaan.trim_and_fill`.
 
     Parameters
