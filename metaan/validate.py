@@ -185,6 +185,15 @@ MISSING: Final = Option(
 _MISSING: Final = {"NAType", "NaTType"}  # by name: pandas is not imported here
 
 
+def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """Return a whole number in a range; raise OptionError otherwise."""
+    inside = isinstance(value, (int, np.integer)) and least <= value and (most is None or value <= most)
+    if isinstance(value, bool) or not inside:
+        span = f", at least {least}" if most is None else f" from {least} to {most:,}"
+        raise OptionError(f"{name}={value!r} must be a whole number{span}.")
+    return int(value)
+
+
 def check_level(level: object) -> float:
     """Confidence level as a number in (0.5, 1); 95 and 0.05 raise with a hint."""
     if isinstance(level, bool) or not isinstance(level, (int, float, np.floating, np.integer)):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -16,10 +16,10 @@ from metaan.measures.kinds import KINDS
 from metaan.models.cautions import data_notes, repeated
 from metaan.models.results import PoolResult
 from metaan.models.text import number
-from metaan.validate import FloatArray
+from metaan.validate import FloatArray, whole
 
 __all__ = [
-    "between", "cautions", "extrapolated", "interval_text", "measure_line", "plain", "pooled", "spread_of",
+    "between", "cautions", "extrapolated", "interval_text", "measure_line", "pooled", "spread_of",
     "up_to_largest",
 ]  # fmt: skip
 
@@ -60,15 +60,13 @@ def extrapolated(sei: FloatArray) -> list[Note]:
 
 def up_to_largest(res: PoolResult, points: object) -> FloatArray:
     """So many standard errors from 0 to the largest."""
-    if isinstance(points, bool) or not isinstance(points, (int, np.integer)) or points < 2:
-        raise OptionError(f"points={points!r} must be a whole number, at least 2.")
-    return np.linspace(0.0, math.sqrt(float(res.effects.vi.max())), int(points))
+    return np.linspace(0.0, math.sqrt(float(res.effects.vi.max())), whole("points", points, 2))
 
 
-def between(value: object, name: str, top: float, example: str) -> float:
-    """A number between 0 and `top`, neither included."""
+def between(value: object, name: str, top: float, example: str, what: str = "number") -> float:
+    """A number between 0 and `top`, neither included; `what` says of which kind."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)) or not 0 < value < top:
-        raise OptionError(f"{name}={value!r} must be a number between 0 and {top:g}, such as {example}.")
+        raise OptionError(f"{name}={value!r} must be a {what} between 0 and {top:g}, such as {example}.")
     return float(value)
 
 
@@ -101,16 +99,3 @@ def interval_text(res: PoolResult, values: Sequence[float]) -> str:
     scale = display_scale(res.effects)
     estimate, low, high = (number(scale.inverse_point(float(value))) for value in values)
     return f"{estimate}, {100 * res.spec.level:g}% CI {low} to {high}"
-
-
-def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers, arrays and dictionaries of them as JSON takes them: NaN and infinity become None."""
-    return {name: _plain(value) for name, value in values.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return plain(value)
-    if isinstance(value, np.ndarray):
-        return [_plain(one) for one in value.tolist()]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -17,7 +17,7 @@ from metaan.models.cautions import data_notes, repeated
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
 from metaan.models.text import plural
-from metaan.validate import Option, check_level
+from metaan.validate import Option, check_level, whole
 
 __all__ = ["KIND", "bootstrap"]
 
@@ -112,15 +112,13 @@ def bootstrap(
     1      tau2      0.12   0.08
     2        I2     88.29  17.04
     """
-    for name, value, least in (("n", n, 2), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise InputError(f"{name}={value!r} must be a whole number of at least {least}.")
+    n, seed = whole("n", n, 2), whole("seed", seed, 0)
     KIND.check(kind)
     wanted = tuple(INTERVALS.check(name) for name in ((ci,) if isinstance(ci, str) else ci))
     res = getattr(res, "analysis", None) or res
     of = model_of(res)
     level = res.spec.level if level is None else check_level(level)
-    values = _replicates(res, of, int(n), kind, int(seed))
+    values = _replicates(res, of, n, kind, seed)
     known = ~np.isnan(values).any(axis=1)
     if known.sum() < 2:
         raise DataError("No replicate has an estimate: the studies that are drawn do not tell it.")

@@ -14,7 +14,7 @@ from metaan.analysis.refits_counts import CHUNK, cells_of
 from metaan.analysis.refits_terms import refit_terms
 from metaan.core.beta_binomial_fit import problem_of
 from metaan.core.binomial import Family
-from metaan.core.linear import ESTIMATORS, Design, at, trace
+from metaan.core.linear import ESTIMATORS, Design, at, residual_heterogeneity
 from metaan.core.links import Poisson, family_of
 from metaan.core.many import pool_many
 from metaan.core.many_beta import beta_many
@@ -247,10 +247,5 @@ def _regression(res: RegressResult) -> Bootstrapped:
 def _coefficients(data: Design, method: str) -> FloatArray:
     """Coefficients, tau2 and I2 as those of `regress`, (n, p + 2)."""
     tau2 = np.maximum(ESTIMATORS[method](data), 0.0)
-    plain = at(data, 0.0)
-    if method == "CE":
-        q = plain.Q
-        i2 = 100 * np.divide(np.maximum(0.0, q - data.df), q, where=q > 0, out=np.zeros_like(q))
-        return np.column_stack([plain.beta, tau2, i2])
-    typical = data.df / trace(plain)
-    return np.column_stack([at(data, tau2).beta, tau2, 100 * tau2 / (tau2 + typical)])
+    of = residual_heterogeneity(tau2, at(data, 0.0), data.df, common=method == "CE")
+    return np.column_stack([at(data, tau2).beta, tau2, of["I2"]])

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from metaan.analysis.adjusted import plain
 from metaan.errors import Note, OptionError
 from metaan.measures.backtransform import display_scale
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
+from metaan.models.plain import plain
 from metaan.models.results import Spec
 from metaan.models.text import LINES, note_lines, number, plural
 from metaan.validate import FloatArray, Frozen, Option

@@ -14,13 +14,13 @@ from metaan.analysis.adjusted import (
     cautions,
     interval_text,
     measure_line,
-    plain,
     pooled,
     spread_of,
 )
 from metaan.core.copas import RHO_BOUND, fit, selected
 from metaan.core.inference import log_pvalue
 from metaan.errors import InputError, Note, OptionError
+from metaan.models.plain import plain
 from metaan.models.results import PoolResult
 from metaan.models.text import LINES, note_lines, plural, probability
 from metaan.validate import FloatArray, Frozen, numbers

@@ -23,7 +23,7 @@ from metaan.models.location_scale_result import LocationScaleResult
 from metaan.models.regress import regress
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
-from metaan.validate import LIKELIHOOD, FloatArray, Option, check_level
+from metaan.validate import LIKELIHOOD, FloatArray, Option, check_level, whole
 
 __all__ = ["STATISTIC", "heteroscedasticity_test", "normality_check", "predictive_check"]
 
@@ -97,7 +97,7 @@ def normality_check(res: PoolResult | RegressResult, *, n: int = 2000, seed: int
     of = fitted_model(res, "normality_check")
     if of.counted:
         raise OptionError("normality_check is for effects with sampling errors; for counts use predictive_check.")
-    drawn = _draws(n, seed)
+    drawn, seed = whole("n", n, _FEWEST), whole("seed", seed, 0)
     made = np.column_stack([of.observed, of.draw(np.random.default_rng(seed), drawn)])
     residual = of.residuals(made)
     w = shapiro_wilk(residual)
@@ -171,7 +171,7 @@ def predictive_check(
     """
     of = fitted_model(res, "predictive_check")
     chosen = _statistics(statistic, of)
-    drawn, level = _draws(n, seed), check_level(level)
+    drawn, seed, level = whole("n", n, _FEWEST), whole("seed", seed, 0), check_level(level)
     made = np.column_stack([of.observed, of.draw(np.random.default_rng(seed), drawn)])
     residual = of.residuals(made)
     values = _values(chosen, of, made, residual)
@@ -191,13 +191,6 @@ def predictive_check(
         study=res.effects.study, k=res.k, n=drawn, seed=seed, measure=res.spec.measure, model=of.model,
         notes=_few(res.k) + _undefined(chosen, simulated),
     )  # fmt: skip
-
-
-def _draws(n: Any, seed: Any) -> int:
-    for name, value, least in (("n", n, _FEWEST), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise OptionError(f"{name}={value!r} must be a whole number, at least {least}.")
-    return int(n)
 
 
 def _share(hits: Any) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from metaan.errors import Note
+from metaan.models.plain import plain_value
 from metaan.models.text import LINES, note_lines, number, plural, probability
 from metaan.validate import FloatArray, Frozen
 
@@ -113,8 +113,7 @@ class CheckResult(Frozen):
         }  # fmt: skip
         for i, name in enumerate(self.statistics):
             for part in ("observed", "p_low", "p_high", "pvalue"):
-                value = float(getattr(self, part)[i])
-                flat[f"{name}_{part}"] = value if math.isfinite(value) else None
+                flat[f"{name}_{part}"] = plain_value(getattr(self, part)[i])
         return flat | {
             "study": list(self.study), "residual": self.residual.tolist(), "notes": [str(note) for note in self.notes]
         }  # fmt: skip

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from metaan.analysis.adjusted import plain
 from metaan.analysis.nulls import inherited, significance_level, tested
 from metaan.analysis.test_result import TestResult
 from metaan.core.excess import TESTS, power, significant
 from metaan.errors import Note, OptionError
+from metaan.models.plain import plain
 from metaan.models.results import PoolResult
 from metaan.validate import FloatArray, Frozen, Option
 

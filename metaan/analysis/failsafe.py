@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from metaan.analysis.adjusted import plain
 from metaan.analysis.nulls import inherited, significance_level, tested
 from metaan.errors import Note, OptionError
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
+from metaan.models.plain import plain
 from metaan.models.results import PoolResult
 from metaan.models.text import LINES, note_lines, number, plural, probability
 from metaan.validate import Frozen, Option

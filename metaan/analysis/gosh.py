@@ -17,7 +17,7 @@ from metaan.core.subsets import MOST, all_subsets, random_subsets
 from metaan.errors import Note, OptionError
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
-from metaan.validate import FloatArray
+from metaan.validate import FloatArray, whole
 
 __all__ = ["gosh"]
 
@@ -114,11 +114,10 @@ def _check(res: Any, subsets: Any, seed: Any, clusters: Any) -> None:
             raise OptionError(f"gosh takes regressions by regress, not of model {res.spec.model!r}: {hint}.")
     else:
         check_result(res, "gosh", EVERY_MODEL)
-    for name, value, low, high in (("subsets", subsets, 1, MOST), ("seed", seed, 0, 2**32 - 1)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
-            raise OptionError(f"{name}={value!r} must be a whole number from {low} to {high}.")
-    whole = isinstance(clusters, (int, np.integer)) and not isinstance(clusters, bool)
-    if clusters is not None and clusters != "auto" and not (whole and clusters >= 2):
+    whole("subsets", subsets, 1, MOST)
+    whole("seed", seed, 0, 2**32 - 1)
+    counted = isinstance(clusters, (int, np.integer)) and not isinstance(clusters, bool)
+    if clusters is not None and clusters != "auto" and not (counted and clusters >= 2):
         raise OptionError(f"clusters={clusters!r} must be 'auto' or a whole number, at least 2.")
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from metaan.analysis.adjusted import plain
 from metaan.core.many import BoolArray
 from metaan.core.subsets import in_and_out
 from metaan.errors import InputError, Note, OptionError
 from metaan.measures.kinds import KINDS
+from metaan.models.plain import plain
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
 from metaan.models.text import LINES, exact_model, note_lines, number, plural

@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from metaan.analysis.adjusted import plain
 from metaan.errors import Note
 from metaan.measures.kinds import KINDS
+from metaan.models.plain import plain
 from metaan.models.text import LINES, note_lines, number, plural
 from metaan.validate import Frozen
 

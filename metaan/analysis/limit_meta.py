@@ -13,7 +13,6 @@ from metaan.analysis.adjusted import (
     extrapolated,
     interval_text,
     measure_line,
-    plain,
     pooled,
     spread_of,
     up_to_largest,
@@ -22,6 +21,7 @@ from metaan.analysis.bias_regression import How, line
 from metaan.core.coefficients import covariance
 from metaan.core.linear import Design
 from metaan.errors import Note
+from metaan.models.plain import plain
 from metaan.models.results import PoolResult
 from metaan.models.text import LINES, note_lines, number, plural, probability
 from metaan.models.wald import coefficient_fields

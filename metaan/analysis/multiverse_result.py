@@ -247,7 +247,7 @@ class MultiverseResult(Frozen):
         return [({"unit": str(unit)}, part) for unit, part in self.table.groupby("unit", sort=False)]
 
     def __str__(self) -> str:
-        head = f"Multiverse of {_count(self.analyses, 'analysis')}"
+        head = f"Multiverse of {plural(self.analyses, 'analysis')}"
         lines = [f"{head}: every combination of the choices that can be defended"]
         varied = ", ".join(f"{name} ({len(self.choices[name])})" for name in self.varied)
         lines.append(f"Choices     {varied or 'none'}")
@@ -269,7 +269,7 @@ class MultiverseResult(Frozen):
                 continue
             ends = f"{number(row['lowest'], 3)} to {number(row['highest'], 3)}"
             half = f"{number(row['q25'], 3)} to {number(row['q75'], 3)}"
-            lines.append(f"{name}: {ends} in {_count(row['analyses'] - row['failed'], 'analysis')}")
+            lines.append(f"{name}: {ends} in {plural(row['analyses'] - row['failed'], 'analysis')}")
             lines.append(f"            median {number(row['median'], 3)}, middle half {half}")
             if self.scale in _THRESHOLD:
                 lines.append(
@@ -278,7 +278,7 @@ class MultiverseResult(Frozen):
                     f"whole CI below: {100 * row['share_ci_below']:.0f}%"
                 )
             if row["failed"]:
-                lines.append(f"            no answer: {_count(row['failed'], 'analysis')}")
+                lines.append(f"            no answer: {plural(row['failed'], 'analysis')}")
         if self.scale in _THRESHOLD:
             lines.append(
                 "Shares of analyses are no probabilities: analyses are neither independent nor drawn at random."
@@ -301,17 +301,13 @@ class MultiverseResult(Frozen):
         return lines
 
     def __repr__(self) -> str:
-        return f"<MultiverseResult: {_count(self.analyses, 'analysis')}>"
+        return f"<MultiverseResult: {plural(self.analyses, 'analysis')}>"
 
 
 def check_answers(table: pd.DataFrame) -> None:
     """Refuse a multiverse in which no analysis has an answer."""
     if (table["reason"] != "").all():
         raise DataError(f"No analysis has an answer. The first said: {table['reason'].iloc[0]}")
-
-
-def _count(n: int, one: str) -> str:
-    return f"{n} {one}" if n == 1 else f"{n} {one.removesuffix('is')}es"
 
 
 def _cells(known: pd.DataFrame, names: list[str], name: str) -> Any:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import numpy as np
-
+from metaan.analysis.adjusted import between
 from metaan.analysis.refits import EVERY_MODEL, check_result
 from metaan.errors import Note, OptionError
 from metaan.measures.kinds import KINDS
@@ -44,6 +43,4 @@ def inherited(eff: Effects) -> tuple[Note, ...]:
 
 def significance_level(value: Any, name: str, most: float = 0.5) -> float:
     """A level of significance, between 0 and `most`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)) or not 0 < value < most:
-        raise OptionError(f"{name}={value!r} must be a level of significance between 0 and {most:g}, such as 0.05.")
-    return float(value)
+    return between(value, name, most, "0.05", "level of significance")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy.special import bdtr, bdtrc, ndtr, ndtri
 
-from metaan.analysis.adjusted import plain
 from metaan.analysis.nulls import check_null, inherited, significance_level, tested
 from metaan.core.inference import log_pvalue
 from metaan.core.p_curve import critical, deviates, shift_of, stouffer, stouffer_shift, tail
 from metaan.errors import DataError, InputError, Note
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
+from metaan.models.plain import plain
 from metaan.models.results import PoolResult
 from metaan.models.text import LINES, note_lines, number, plural, probability
 from metaan.validate import FloatArray, Frozen, Option, check_level, forbid, labels, numbers

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy.special import chdtrc
 
-from metaan.analysis.adjusted import plain
 from metaan.analysis.nulls import check_null, inherited, significance_level, tested
 from metaan.core.many import pool_many, some
 from metaan.core.p_curve import critical
@@ -19,6 +18,7 @@ from metaan.errors import DataError, Note
 from metaan.measures.backtransform import display_scale
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
+from metaan.models.plain import plain
 from metaan.models.results import PoolResult
 from metaan.models.text import LINES, note_lines, number, plural, probability
 from metaan.validate import FloatArray, Frozen, Option, check_level

@@ -22,13 +22,14 @@ from metaan.core.resample import (
 )
 from metaan.core.tau2 import ESTIMATORS
 from metaan.core.wls import Data, FloatArray
-from metaan.errors import DataError, InputError, Note, OptionError
+from metaan.errors import DataError, Note, OptionError
 from metaan.measures.backtransform import display_scale
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.permuted import check_dealt, dealt
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult, Spec
+from metaan.validate import whole
 
 __all__ = ["permutation_test"]
 
@@ -133,12 +134,10 @@ def permutation_test(
 
 
 def _asked(n: object, exact: object, interval: object, seed: object) -> _Asked:
-    for name, value, least in (("n", n, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise InputError(f"{name}={value!r} must be a whole number of at least {least}.")
+    drawn, start = whole("n", n, 1), whole("seed", seed, 0)
     if not isinstance(exact, (bool, np.bool_, type(None))) or not isinstance(interval, (bool, np.bool_)):
         raise OptionError(f"exact={exact!r} must be True, False or None, and interval={interval!r} True or False.")
-    return _Asked(int(n), None if exact is None else bool(exact), int(seed))  # type: ignore[call-overload]
+    return _Asked(drawn, None if exact is None else bool(exact), start)
 
 
 def _settled(asked: _Asked, fits: int) -> _Asked:

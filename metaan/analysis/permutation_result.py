@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from metaan.analysis.adjusted import plain
 from metaan.errors import Note
 from metaan.measures.backtransform import display_scale
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
+from metaan.models.plain import plain
 from metaan.models.text import LINES, note_lines, number, plural, probability, reference
 from metaan.validate import FloatArray, Frozen
 

@@ -15,7 +15,6 @@ from metaan.analysis.adjusted import (
     extrapolated,
     interval_text,
     measure_line,
-    plain,
     pooled,
     spread_of,
     up_to_largest,
@@ -25,6 +24,7 @@ from metaan.core.coefficients import covariance
 from metaan.core.linear import Design
 from metaan.errors import Note, OptionError
 from metaan.measures.kinds import KINDS
+from metaan.models.plain import plain
 from metaan.models.results import PoolResult
 from metaan.models.text import LINES, note_lines, number, plural, probability, reference
 from metaan.models.wald import coefficient_fields

@@ -14,13 +14,12 @@ from metaan.analysis.predictive_result import (
     PredictiveResult,
     central,
     check_share,
-    check_whole,
 )  # fmt: skip
 from metaan.core.next_trial import Rates, responders
 from metaan.core.rate_laws import Law, quantile
 from metaan.errors import InputError
 from metaan.measures.intervals import INTERVAL, limits
-from metaan.validate import check_level
+from metaan.validate import check_level, whole
 
 __all__ = ["precision_n", "predictive"]
 
@@ -100,7 +99,7 @@ def predictive(
     >>> new.interval(), round(new.true_rate_exceeds(0.5), 3)
     ((2, 37), 0.419)
     """
-    n = check_whole("n", n, 1, MOST)
+    n = whole("n", n, 1, MOST)
     level = check_level(level)
     target = None if target is None else check_share("target", target)
     known = basis(res, uncertainty)

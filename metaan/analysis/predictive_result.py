@@ -12,14 +12,14 @@ import numpy as np
 from metaan.core.next_trial import FINEST, two_stage
 from metaan.core.rate_laws import Law, frozen, quantile
 from metaan.errors import InputError, Note
-from metaan.models.results import _plain
+from metaan.models.plain import plain, plain_value
 from metaan.models.text import number, plural
-from metaan.validate import FloatArray, Frozen, Option, check_level
+from metaan.validate import FloatArray, Frozen, Option, check_level, whole
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["UNCERTAINTY", "PrecisionResult", "PredictiveResult", "TwoStageResult", "check_share", "check_whole"]
+__all__ = ["UNCERTAINTY", "PrecisionResult", "PredictiveResult", "TwoStageResult", "check_share"]
 
 UNCERTAINTY: Final = Option(
     "uncertainty",
@@ -33,13 +33,6 @@ UNCERTAINTY: Final = Option(
 )
 MOST: Final = FINEST
 _LINES: Final = 20
-
-
-def check_whole(name: str, value: Any, least: int, most: int) -> int:
-    """A whole number from `least` to `most`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
-        raise InputError(f"{name}={value!r} must be a whole number from {least} to {most:,}.")
-    return int(value)
 
 
 def check_share(name: str, value: Any) -> float:
@@ -181,7 +174,7 @@ class PredictiveResult(Frozen):
 
     def prob_at_least(self, r: int) -> float:
         """Probability of r or more responders among n, r in 0 ... n + 1."""
-        return float(self.probability[check_whole("r", r, 0, self.n + 1) :].sum())
+        return float(self.probability[whole("r", r, 0, self.n + 1) :].sum())
 
     def prob_exceeds(self, rate: float) -> float:
         """Probability that the observed share r/n exceeds `rate`, in [0, 1)."""
@@ -228,10 +221,10 @@ class PredictiveResult(Frozen):
         ----------
         Simon R (1989). Control Clin Trials 10:1-10. doi:10.1016/0197-2456(89)90015-9
         """
-        n = check_whole("n", n, 2, MOST)
-        n1 = check_whole("n1", n1, 1, n - 1)
-        r1 = check_whole("r1", r1, 0, n1 - 1)
-        r = check_whole("r", r, r1, n - 1)
+        n = whole("n", n, 2, MOST)
+        n1 = whole("n1", n1, 1, n - 1)
+        r1 = whole("r1", r1, 0, n1 - 1)
+        r = whole("r", r, r1, n - 1)
         found = two_stage(self.law.rates(n), r1, n1, r, n)
         return TwoStageResult(
             r1=r1, n1=n1, r=r, n=n, pass_stage1=1 - found.early_stop, promising=found.promising,
@@ -262,8 +255,8 @@ class PredictiveResult(Frozen):
         skipped = ("probability", "law", "notes")
         names = [field.name for field in dataclasses.fields(self) if field.name not in skipped]
         return {
-            **{name: _plain(getattr(self, name)) for name in names},
-            "probability": [_plain(p) for p in self.probability],
+            **plain({name: getattr(self, name) for name in names}),
+            "probability": plain_value(self.probability),
             "notes": [str(note) for note in self.notes],
         }
 

@@ -18,7 +18,7 @@ from metaan.models.glmm_residuals import residuals
 from metaan.models.multilevel_result import MultilevelResult
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import GlmmResult, PoolResult
-from metaan.validate import FloatArray, Option
+from metaan.validate import FloatArray, Option, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,7 +187,7 @@ def qq_data(
         if not linear:
             text = "envelope='simulated' draws effects from a normal model, which counts and tables do not have"
             raise OptionError(f"{text}: choose 'analytic'.")
-        draws, seed = _whole("draws", draws, _FEWEST), _whole("seed", seed, 0)
+        draws, seed = whole("draws", draws, _FEWEST), whole("seed", seed, 0)
     known = np.flatnonzero(~np.isnan(found))
     order = known[np.argsort(found[known], kind="stable")]
     k, level = order.size, res.spec.level
@@ -210,12 +210,6 @@ def qq_data(
         "level": level, "notes": notes,
     }  # fmt: skip
     return frame
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise OptionError(f"{name}={value!r} must be a whole number, at least {least}.")
-    return int(value)
 
 
 def _order_statistics(k: int, level: float) -> tuple[FloatArray, FloatArray]:

@@ -13,6 +13,7 @@ from metaan.core.selection import Rule, features, log_weights
 from metaan.errors import Note
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
+from metaan.models.plain import plain_value
 from metaan.models.text import LINES, note_lines, number, plural, probability
 from metaan.validate import FloatArray, Frozen
 
@@ -187,10 +188,8 @@ class SelectionResult(Frozen):
         """Flat dictionary of plain numbers and text: fit for JSON (NaN and infinity become None)."""
         flat: dict[str, Any] = {}
         for name, value in self.__dict__.items():
-            if isinstance(value, np.ndarray):
-                flat[name] = _plain(value.tolist())
-            elif value is None or isinstance(value, (int, float, str)):
-                flat[name] = _plain(value)
+            if value is None or isinstance(value, (np.ndarray, int, float, str)):
+                flat[name] = plain_value(value)
         return flat | {
             "names": list(self.names), "steps": list(self.steps.ends), "counts": list(self.steps.counts),
             "study": list(self.effects.study), "notes": [str(note) for note in self.notes],
@@ -268,9 +267,3 @@ class SelectionResult(Frozen):
 
     def __repr__(self) -> str:
         return f"<SelectionResult: {self.kind}, {self.measure} of {self.k} studies>"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

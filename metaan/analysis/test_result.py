@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from metaan.errors import Note
+from metaan.models.plain import plain
 from metaan.models.text import LINES, note_lines, number, plural, probability
 from metaan.validate import Frozen
 
@@ -71,8 +72,7 @@ class TestResult(Frozen):
     def to_dict(self) -> dict[str, Any]:
         """Flat dictionary of plain numbers and text: fit for JSON (NaN and infinity become None)."""
         made = {name: getattr(self, name) for name in _FIELDS} | {"model": self.model} | dict(self.values)
-        plain = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in made.items()}
-        return plain | {"notes": [str(note) for note in self.notes]}
+        return plain(made) | {"notes": [str(note) for note in self.notes]}
 
     def __str__(self) -> str:
         df = f", {self.df:.4g} df" if math.isfinite(self.df) else ""

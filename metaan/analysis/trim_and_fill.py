@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from metaan.analysis.adjusted import cautions, interval_text, measure_line, plain, pooled, spread_of
+from metaan.analysis.adjusted import cautions, interval_text, measure_line, pooled, spread_of
 from metaan.analysis.bias_regression import How, line
 from metaan.core.linear import Design
 from metaan.core.trim_and_fill import trim
 from metaan.core.wls import Data
-from metaan.errors import ConvergenceError, DataError, Note, OptionError
+from metaan.errors import ConvergenceError, DataError, Note
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes
+from metaan.models.plain import plain
 from metaan.models.pool import fit_normal
 from metaan.models.results import PoolResult
 from metaan.models.text import LINES, interval_words, note_lines, number, plural, probability
-from metaan.validate import FloatArray, Frozen, Option
+from metaan.validate import FloatArray, Frozen, Option, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -202,8 +203,7 @@ def trim_and_fill(
     """
     res = pooled(res, "trim_and_fill")
     ESTIMATOR.check(estimator)
-    if isinstance(max_iterations, bool) or not isinstance(max_iterations, (int, np.integer)) or max_iterations < 1:
-        raise OptionError(f"max_iterations={max_iterations!r} must be a whole number, at least 1.")
+    max_iterations = whole("max_iterations", max_iterations, 1)
     where = _side(res) if side is None else SIDE.check(side)
     sign = -1.0 if where == "right" else 1.0
     a = res.weights if res.spec.method == "GENQ" else None

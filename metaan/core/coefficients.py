@@ -11,7 +11,7 @@ from scipy.special import chdtrc, fdtrc
 from metaan.core.clusters import Clusters, hotelling_df
 from metaan.core.linear import Fit
 
-__all__ = ["Covariance", "JointTest", "covariance", "joint_test"]
+__all__ = ["Covariance", "JointTest", "covariance", "joint_test", "kenward_roger"]
 
 FloatArray = npt.NDArray[np.float64]
 _NOTHING: Final = 1e-13
@@ -93,18 +93,31 @@ def covariance(fit: Fit, test: str) -> Covariance:
     """
     p, df = fit.q.shape[-1], float(fit.q.shape[-2] - fit.q.shape[-1])
     if test == "kr":
-        return _kenward_roger(fit)
+        of = kenward_roger(fit)
+        return Covariance(of.cov, fit.r, np.nan, float(of.information), of.squared)
     scale = float(fit.Q) / df
     factor = {"z": 1.0, "t": 1.0, "hk": scale, "hk-adhoc": max(scale, 1.0)}[test]
     return Covariance(np.eye(p) * factor, fit.r, np.inf if test == "z" else df)
 
 
-def _kenward_roger(fit: Fit) -> Covariance:
-    one = np.eye(fit.q.shape[-1])  # Phi in this basis
-    squared, cubed = (fit.q.T @ (fit.w[:, None] ** power * fit.q) for power in (1, 2))
-    information = float((fit.w**2).sum() - 2 * np.trace(cubed) + np.trace(squared @ squared)) / 2
-    adjusted = one + 2 * (cubed - squared @ squared) / information
-    return Covariance((adjusted + adjusted.T) / 2, fit.r, np.nan, information, squared)
+class KenwardRoger(NamedTuple):
+    """Adjusted covariance of r beta, expected information and q'W q: (..., p, p), (...) and (..., p, p)."""
+
+    cov: FloatArray
+    information: FloatArray
+    squared: FloatArray
+
+
+def kenward_roger(fit: Fit) -> KenwardRoger:
+    """Of one data set or of many, in the basis of the weighted design, in which Phi is the identity."""
+    turned, w = np.swapaxes(fit.q, -1, -2), fit.w[..., None]
+    squared, cubed = (turned @ (w**power * fit.q) for power in (1, 2))
+    both = squared @ squared
+    traces = [np.trace(part, axis1=-2, axis2=-1) for part in (cubed, both)]
+    information = ((fit.w**2).sum(axis=-1) - 2 * traces[0] + traces[1]) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        adjusted = np.eye(fit.q.shape[-1]) + 2 * (cubed - both) / information[..., None, None]
+    return KenwardRoger((adjusted + np.swapaxes(adjusted, -1, -2)) / 2, information, squared)
 
 
 def joint_test(beta: FloatArray, of: Covariance, contrasts: FloatArray) -> JointTest:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtri
+from scipy.special import chdtrc, chdtri
 
 from metaan.core.lines import Lines
 from metaan.core.maximum import search
@@ -21,7 +21,17 @@ from metaan.core.profile import profile_region
 from metaan.core.roots import bracketed_root
 from metaan.core.wls import Score
 
-__all__ = ["ESTIMATORS", "Design", "Fit", "at", "log_likelihood", "profile_limits", "q_limits", "trace"]
+__all__ = [
+    "ESTIMATORS",
+    "Design",
+    "Fit",
+    "at",
+    "log_likelihood",
+    "profile_limits",
+    "q_limits",
+    "residual_heterogeneity",
+    "trace",
+]
 
 FloatArray = npt.NDArray[np.float64]
 _ROOM: Final = 64_000  # numbers in the largest array of a search
@@ -108,6 +118,29 @@ def log_likelihood(data: Design, tau2: FloatArray | float, *, restricted: bool) 
     plain = 2 * np.log(np.abs(np.diagonal(np.linalg.qr(data.x, mode="r"), axis1=-2, axis2=-1))).sum(axis=-1)
     weighted = 2 * np.log(np.abs(np.diagonal(fit.r, axis1=-2, axis2=-1))).sum(axis=-1)
     return np.asarray(-(df * np.log(2 * np.pi) - plain + deviance + weighted) / 2)
+
+
+def residual_heterogeneity(tau2: FloatArray, plain: Fit, free: FloatArray, *, common: bool) -> dict[str, FloatArray]:
+    """tau2, tau, I2, H2, QE, QE_pvalue: I2 and H2 from tau2 and the typical variance, or from QE (common effect).
+
+    Parameters
+    ----------
+    tau2, free : array of shape (...)
+        Residual between-study variance and degrees of freedom.
+    plain : Fit
+        The model at tau2 = 0.
+    common : bool
+        Whether tau2 was not estimated.
+    """
+    q, typical = plain.Q, free / trace(plain)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if common:
+            h2, i2 = q / free, np.where(q > 0, np.maximum(0.0, (q - free) / q) * 100, 0.0)
+        else:
+            h2, i2 = (tau2 + typical) / typical, 100 * tau2 / (tau2 + typical)
+    return {
+        "tau2": tau2, "tau": np.sqrt(tau2), "I2": i2, "H2": h2, "QE": q, "QE_pvalue": chdtrc(free, q),
+    }  # fmt: skip
 
 
 def _ones(data: Design) -> FloatArray:

@@ -7,9 +7,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtrc
 
-from metaan.core.linear import ESTIMATORS, Design, Fit, at, trace
+from metaan.core.coefficients import kenward_roger
+from metaan.core.linear import ESTIMATORS, Design, Fit, at, residual_heterogeneity
 from metaan.core.many import BoolArray, Many, wald
 from metaan.core.wls import FloatArray
 
@@ -102,7 +102,7 @@ def _fit(data: Design, method: str, test: str, level: float) -> Many:
         se, df = np.where(usable, se, np.nan), np.where(usable, inner.df, np.nan)
         of = wald(fit.beta.ravel(), se.ravel(), df.ravel(), level)
         columns = {name: of[name].reshape(fit.beta.shape) for name in _COEFFICIENTS}
-        columns |= _heterogeneity(tau2, plain, free, common=method == "CE")
+        columns |= residual_heterogeneity(tau2, plain, free, common=method == "CE")
     knapp = test in ("hk", "hk-adhoc")
     flags = {
         "undefined": np.zeros_like(exact),
@@ -132,27 +132,8 @@ def inner_covariance(fit: Fit, test: str, scale: FloatArray) -> Inner:
 
 
 def _kenward_roger(fit: Fit) -> Inner:
-    w = fit.w[..., None]
-    squared, cubed = (np.einsum("nkp,nkq->npq", fit.q, w**power * fit.q) for power in (1, 2))
-    both = squared @ squared
-    traces = [np.trace(part, axis1=1, axis2=2) for part in (cubed, both)]
-    information = ((fit.w**2).sum(axis=-1) - 2 * traces[0] + traces[1]) / 2
+    of, turned = kenward_roger(fit), np.linalg.inv(fit.r)
     with np.errstate(divide="ignore", invalid="ignore"):
-        adjusted = np.eye(fit.q.shape[-1]) + 2 * (cubed - both) / information[:, None, None]
-        cov = (adjusted + np.swapaxes(adjusted, 1, 2)) / 2
-        turned = np.linalg.inv(fit.r)
-        c = turned @ cov
-        ratio = np.einsum("npa,npa->np", c, turned) / np.einsum("npa,nab,npb->np", c, squared, c)
-        return Inner(cov, 2 * information[:, None] * ratio**2)
-
-
-def _heterogeneity(tau2: FloatArray, plain: Fit, free: FloatArray, *, common: bool) -> dict[str, FloatArray]:
-    """Residual heterogeneity: from tau2 and the typical variance, or from QE where tau2 is not estimated."""
-    q, typical = plain.Q, free / trace(plain)
-    if common:
-        h2, i2 = q / free, np.where(q > 0, np.maximum(0.0, (q - free) / q) * 100, 0.0)
-    else:
-        h2, i2 = (tau2 + typical) / typical, 100 * tau2 / (tau2 + typical)
-    return {
-        "tau2": tau2, "tau": np.sqrt(tau2), "I2": i2, "H2": h2, "QE": q, "QE_pvalue": chdtrc(free, q),
-    }  # fmt: skip
+        c = turned @ of.cov
+        ratio = np.einsum("npa,npa->np", c, turned) / np.einsum("npa,nab,npb->np", c, of.squared, c)
+        return Inner(of.cov, 2 * of.information[:, None] * ratio**2)

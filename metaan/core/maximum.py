@@ -93,13 +93,13 @@ class _Cells(NamedTuple):
 
 def maximise(data: Data, *, restricted: bool) -> Maximum:
     """Global maximum in tau2 for data of shape (k, n)."""
-    scale = data.k / (1 / data.v).sum(axis=0)
+    scale, limit = data.k / (1 / data.v).sum(axis=0), upper_bound(data)
     means = _Means(data.y, data.v, data.k)
     if scale.shape[0] == 1:
-        cells, zero = _grid(means, scale, upper_bound(data), restricted)
+        cells, zero = _grid(means, scale, limit, restricted)
         if easy := _one(data, cells, zero, restricted):
             return easy
-    return search(means, scale=scale, limit=upper_bound(data), restricted=restricted)
+    return search(means, scale=scale, limit=limit, restricted=restricted)
 
 
 def search(data: Searched, *, scale: FloatArray, limit: FloatArray, restricted: bool, room: int = _CHUNK) -> Maximum:

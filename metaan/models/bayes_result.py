@@ -20,8 +20,9 @@ from metaan.measures.backtransform import Scale, bounded, display_scale
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.bayes_text import describe
+from metaan.models.plain import plain, plain_value
 from metaan.models.rates import RateEstimate
-from metaan.models.results import Spec, _plain
+from metaan.models.results import Spec
 from metaan.validate import FloatArray, Frozen, Option, numbers
 
 if TYPE_CHECKING:
@@ -309,15 +310,15 @@ class BayesResult(Frozen):
 
     def to_dict(self) -> dict[str, Any]:
         """Flat dictionary of plain numbers and text: fit for JSON (NaN and infinity become None)."""
-        flat: dict[str, Any] = {key: _plain(value) for key, value in dataclasses.asdict(self.spec).items()}
-        flat |= {name: _plain(getattr(self, name)) for name in _COLUMNS}
+        flat: dict[str, Any] = plain(dataclasses.asdict(self.spec))
+        flat |= plain({name: getattr(self, name) for name in _COLUMNS})
         flat["parameter"] = list(_PARAMETERS)
-        flat |= {name: [_plain(v) for v in self.values[:, i]] for i, name in enumerate(_SUMMARY[:4])}
-        flat |= {f"theta_{name}": [_plain(v) for v in row] for name, row in zip(_STUDY, self.theta, strict=True)}
+        flat |= {name: plain_value(self.values[:, i]) for i, name in enumerate(_SUMMARY[:4])}
+        flat |= {f"theta_{name}": plain_value(row) for name, row in zip(_STUDY, self.theta, strict=True)}
         eff = self.effects
         return flat | {
             "tau_prior": self.tau_prior, "mu_prior": self.mu_prior, "study": list(eff.study),
-            "yi": [_plain(v) for v in eff.yi], "vi": [_plain(v) for v in eff.vi],
+            "yi": plain_value(eff.yi), "vi": plain_value(eff.vi),
             "scale": self.scale, "notes": [str(note) for note in self.notes],
         }  # fmt: skip
 

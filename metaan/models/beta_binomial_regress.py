@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -20,8 +19,9 @@ from metaan.models.beta_binomial_fields import likelihood_fields, rho_notes
 from metaan.models.beta_binomial_text import describe_regression
 from metaan.models.cautions import data_notes, repeated
 from metaan.models.design import Moderators, moderators, new_rows
+from metaan.models.plain import spec_and_fields
 from metaan.models.regress_result import SCALE
-from metaan.models.results import Convergence, Spec, _plain
+from metaan.models.results import Convergence, Spec
 from metaan.models.text import plural
 from metaan.models.wald import coefficient_fields, moderator_fields
 from metaan.validate import FloatArray, Frozen
@@ -214,14 +214,7 @@ class BetaBinomialRegression(Frozen):
 
     def to_dict(self) -> dict[str, Any]:
         """Flat dictionary of plain numbers and text: fit for JSON (NaN and infinity become None)."""
-        flat: dict[str, Any] = {key: _plain(value) for key, value in dataclasses.asdict(self.spec).items()}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, np.ndarray):
-                flat[field.name] = [_plain(v) if v.ndim == 0 else [_plain(x) for x in v] for v in value]
-            elif isinstance(value, (int, float, str)):
-                flat[field.name] = _plain(value)
-        return flat | {
+        return spec_and_fields(self) | {
             "names": list(self.names), "study": list(self.effects.study), "converged": self.convergence.converged,
             "notes": [str(note) for note in self.notes],
         }  # fmt: skip

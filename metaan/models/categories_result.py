@@ -11,7 +11,8 @@ import numpy as np
 
 from metaan.errors import Note
 from metaan.measures.intervals import limits
-from metaan.models.results import Convergence, Spec, _plain
+from metaan.models.plain import plain, plain_value
+from metaan.models.results import Convergence, Spec
 from metaan.models.text import number, plural, probability, reference
 from metaan.validate import FloatArray, Frozen
 
@@ -213,16 +214,13 @@ class CategoriesResult(Frozen):
 
     def to_dict(self) -> dict[str, Any]:
         """Flat dictionary of plain numbers, text and lists: fit for JSON (NaN and infinity become None)."""
-        flat: dict[str, Any] = {key: _plain(value) for key, value in dataclasses.asdict(self.spec).items()}
+        flat: dict[str, Any] = plain(dataclasses.asdict(self.spec))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, np.ndarray):
-                rows = value.tolist()
-                flat[field.name] = [[_plain(x) for x in row] if isinstance(row, list) else _plain(row) for row in rows]
-            elif isinstance(value, tuple):
+            if isinstance(value, tuple):
                 flat[field.name] = [str(item) for item in value]
-            elif value is None or isinstance(value, (int, float, str)):
-                flat[field.name] = _plain(value)
+            elif value is None or isinstance(value, (np.ndarray, int, float, str)):
+                flat[field.name] = plain_value(value)
         return flat | {"converged": self.convergence.converged}
 
     def __str__(self) -> str:

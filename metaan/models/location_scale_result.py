@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +15,8 @@ from metaan.measures.backtransform import display_scale
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.design import Moderators, new_rows
-from metaan.models.results import Convergence, Spec, _plain
+from metaan.models.plain import spec_and_fields
+from metaan.models.results import Convergence, Spec
 from metaan.models.text import LINES, note_lines, number, plural, probability, reference
 from metaan.validate import PI, FloatArray, Frozen, Option
 
@@ -222,14 +222,7 @@ class LocationScaleResult(Frozen):
 
     def to_dict(self) -> dict[str, Any]:
         """Flat dictionary of plain numbers and text: fit for JSON (NaN and infinity become None)."""
-        flat: dict[str, Any] = {key: _plain(value) for key, value in dataclasses.asdict(self.spec).items()}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, np.ndarray):
-                flat[field.name] = [_plain(v) if v.ndim == 0 else [_plain(x) for x in v] for v in value]
-            elif isinstance(value, (int, float, str)):
-                flat[field.name] = _plain(value)
-        return flat | {
+        return spec_and_fields(self) | {
             "names": list(self.names), "scale_names": list(self.scale_names), "study": list(self.effects.study),
             "converged": self.convergence.converged, "notes": [str(note) for note in self.notes],
         }  # fmt: skip

@@ -18,7 +18,7 @@ from metaan.errors import InputError, Note, OptionError
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes, repeated
 from metaan.models.results import Convergence, PoolResult, Spec
-from metaan.validate import METHOD, PI, TEST, check_level, forbid, numbers
+from metaan.validate import METHOD, PI, TEST, check_level, forbid, numbers, whole
 
 __all__ = ["fit_normal", "pool", "pool_spec"]
 
@@ -92,7 +92,7 @@ def pool(
         )
     spec = pool_spec(eff.measure, method, test, level, pi)
     if pi == "bootstrap":
-        spec = dataclasses.replace(spec, draws=_whole("draws", draws, 100), seed=_whole("seed", seed, 0))
+        spec = dataclasses.replace(spec, draws=whole("draws", draws, 100), seed=whole("seed", seed, 0))
     return fit_normal(eff, spec, a=_weights(eff, method, weights))
 
 
@@ -123,12 +123,6 @@ def pool_spec(measure: str, method: str, test: str, level: float, pi: str) -> Sp
         if value == "kr" and method != "REML":
             raise OptionError(f"{name}='kr' (Kenward-Roger) is defined for method='REML' only, not for {method!r}.")
     return Spec(model="normal", measure=measure, method=method, test=test, level=check_level(level), pi=pi)
-
-
-def _whole(name: str, value: int, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise OptionError(f"{name}={value!r} must be a whole number, at least {least}.")
-    return int(value)
 
 
 def _weights(eff: Effects, method: str, weights: Any) -> FloatArray | None:

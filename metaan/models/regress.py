@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
-from scipy.special import chdtrc
 
 from metaan.core.coefficients import Covariance, covariance
-from metaan.core.linear import ESTIMATORS, Design, Fit, at, log_likelihood, trace
+from metaan.core.linear import ESTIMATORS, Design, Fit, at, log_likelihood, residual_heterogeneity
 from metaan.errors import InputError, Note, OptionError
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes, repeated
@@ -160,14 +159,9 @@ def _result(
     eff: Effects, spec: Spec, design: Moderators, tau2: float, fits: tuple[Fit, Fit], of: Covariance
 ) -> RegressResult:
     fit, plain = fits
-    p = len(design.names)
-    typical = (eff.k - p) / float(trace(plain))
-    q, q_df = float(plain.Q), eff.k - p
-    fitted = design.matrix @ fit.beta
-    if spec.method == "CE":
-        i2, h2 = (max(0.0, (q - q_df) / q) * 100 if q > 0 else 0.0), q / q_df
-    else:
-        i2, h2 = 100 * tau2 / (tau2 + typical), (tau2 + typical) / typical
+    q_df, fitted = eff.k - len(design.names), design.matrix @ fit.beta
+    left = residual_heterogeneity(np.array(tau2), plain, np.array(float(q_df)), common=spec.method == "CE")
+    spread: dict[str, Any] = {name: float(value) for name, value in left.items()}
     shrink = tau2 / (tau2 + eff.vi)
     restricted = spec.method != "ML"
     joint = moderator_fields(fit.beta, of, design.intercept)
@@ -178,8 +172,7 @@ def _result(
     return RegressResult(
         estimate=fit.beta, **coefficient_fields(fit.beta, of, spec.level), names=design.names, cov=of.cov,
         **joint,
-        R2=_r2(eff, spec, design, tau2), QE=q, QE_df=q_df, QE_pvalue=float(chdtrc(q_df, q)),
-        k=eff.k, tau2=tau2, tau=math.sqrt(tau2), I2=i2, H2=h2,
+        R2=_r2(eff, spec, design, tau2), QE_df=q_df, k=eff.k, **spread,
         loglik=float(log_likelihood(Design(eff.yi, eff.vi, design.matrix), tau2, restricted=restricted)),
         fitted=fitted, blup=fitted + shrink * (eff.yi - fitted), weights=100 * fit.w / fit.w.sum(),
         leverage=(fit.q**2).sum(axis=-1), moderators=design, inference=of, spec=spec, effects=eff,

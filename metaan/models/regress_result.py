@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,9 @@ from metaan.measures.backtransform import display_scale
 from metaan.measures.record import Effects
 from metaan.models.design import Moderators, new_rows
 from metaan.models.permuted import Permuted, permuted
+from metaan.models.plain import spec_and_fields
 from metaan.models.regress_text import describe, residual_line
-from metaan.models.results import Spec, _plain
+from metaan.models.results import Spec
 from metaan.validate import PI, FloatArray, Frozen, Option, numbers
 
 if TYPE_CHECKING:
@@ -306,14 +306,7 @@ class RegressResult(Frozen):
 
     def to_dict(self) -> dict[str, Any]:
         """Flat dictionary of plain numbers and text: fit for JSON."""
-        flat: dict[str, Any] = {key: _plain(value) for key, value in dataclasses.asdict(self.spec).items()}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, np.ndarray):
-                flat[field.name] = [_plain(v) if v.ndim == 0 else [_plain(x) for x in v] for v in value]
-            elif isinstance(value, (int, float, str)):
-                flat[field.name] = _plain(value)
-        return flat | {
+        return spec_and_fields(self) | {
             "names": list(self.names), "study": list(self.effects.study), "notes": [str(note) for note in self.notes]
         }  # fmt: skip
 

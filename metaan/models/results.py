@@ -14,6 +14,7 @@ from metaan.errors import Note
 from metaan.measures.backtransform import Scale, bounded, display_scale
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
+from metaan.models.plain import plain, plain_value
 from metaan.models.rates import RateEstimate, mean_rate, median_rate
 from metaan.models.text import describe, html
 from metaan.validate import FloatArray, Frozen
@@ -255,15 +256,15 @@ class PoolResult(Frozen):
 
     def to_dict(self) -> dict[str, Any]:
         """Flat dictionary of plain numbers and text: fit for JSON (NaN and infinity become None)."""
-        numbers = {name: _plain(getattr(self, name)) for name in self._columns()}
-        spec = {key: _plain(value) for key, value in dataclasses.asdict(self.spec).items()}
-        arrays = {name: [_plain(v) for v in getattr(self, name)] for name in ("weights", "fitted", "blup", "blup_se")}
+        numbers = plain({name: getattr(self, name) for name in self._columns()})
+        spec = plain(dataclasses.asdict(self.spec))
+        arrays = plain({name: getattr(self, name) for name in ("weights", "fitted", "blup", "blup_se")})
         return {
             **spec,
             **numbers,
             "study": list(self.effects.study),
-            "yi": [_plain(v) for v in self.effects.yi],
-            "vi": [_plain(v) for v in self.effects.vi],
+            "yi": plain_value(self.effects.yi),
+            "vi": plain_value(self.effects.vi),
             **arrays,
             "scale": self.scale,
             "converged": self.convergence.converged,
@@ -372,10 +373,3 @@ _COLUMNS = (
 def aicc(aic: float, parameters: int, k: int) -> float:
     """AIC with the small-sample correction 2 p (p + 1)/(k - p - 1); NaN for k <= p + 1."""
     return aic + 2 * parameters * (parameters + 1) / (k - parameters - 1) if k > parameters + 1 else math.nan
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (np.floating, float)):
-        number = float(value)
-        return number if math.isfinite(number) else None
-    return int(value) if isinstance(value, np.integer) else value

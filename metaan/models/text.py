@@ -60,7 +60,9 @@ def prediction(spec: Spec) -> str:
 
 def plural(n: int, one: str) -> str:
     """A number with its noun."""
-    return f"{n} {one}" if n == 1 else f"{n} {one[:-1]}ies" if one.endswith("y") else f"{n} {one}s"
+    ending = {"y": "ies", "is": "es"}
+    several = next((one.removesuffix(end) + more for end, more in ending.items() if one.endswith(end)), f"{one}s")
+    return f"{n} {one if n == 1 else several}"
 
 
 def true_word(measure: str) -> str:
