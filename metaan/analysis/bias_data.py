@@ -15,9 +15,12 @@ from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult, Spec
 from metaan.validate import FloatArray, column, forbid, numbers
 
-__all__ = ["LINKED", "RATES", "Studied", "check_measure", "columns_of", "few", "sizes", "some", "studied"]
+__all__ = ["LINKED", "ONE_ARM", "RATES", "Result", "Studied", "check_measure", "columns_of", "sizes", "some", "studied"]
+
+Result = PoolResult | RegressResult
 
 RATES: Final = ("PR", "PLO", "PLN", "PROBIT", "CLOGLOG", "PAS", "PFT")
+ONE_ARM: Final = ("events", "total")
 LINKED: Final = ("PR", "PLO", "PLN", "PROBIT", "CLOGLOG", "IR", "IRLN")
 """Rates of one arm whose standard error follows from the rate itself."""
 _MODELS: Final = ("normal", "regression", "stratified", "glmm", "beta-binomial")
@@ -50,7 +53,7 @@ class Studied(NamedTuple):
     def notes(self) -> tuple[Note, ...]:
         """Few studies, several estimates of one study, and what the effects came with."""
         kept = tuple(note for note in self.eff.notes if note.code != "zero-cell-shown")
-        return (*few(self.eff.k), *repeated(self.eff), *kept)
+        return (*_few(self.eff.k), *repeated(self.eff), *kept)
 
 
 def studied(res: Any, name: str) -> Studied:
@@ -84,7 +87,7 @@ def check_measure(of: Studied, name: str, allowed: tuple[str, ...]) -> None:
     raise OptionError(f"{name} is defined for {', '.join(allowed)}, not for measure {measure!r}: use {hint}.")
 
 
-def few(k: int) -> tuple[Note, ...]:
+def _few(k: int) -> tuple[Note, ...]:
     """A caution where there are fewer than ten studies."""
     if k >= _FEW:
         return ()

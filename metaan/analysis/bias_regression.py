@@ -11,11 +11,11 @@ import numpy as np
 from metaan.analysis.bias_data import Studied
 from metaan.analysis.test_result import TestResult
 from metaan.core.coefficients import covariance
-from metaan.core.inference import log_pvalue, quantile
 from metaan.core.linear import ESTIMATORS, Design, Fit, at
 from metaan.errors import DataError, Note, OptionError
 from metaan.measures.kinds import KINDS
 from metaan.models.text import reference
+from metaan.models.wald import coefficient_fields
 from metaan.validate import FloatArray, Option
 
 __all__ = [
@@ -123,23 +123,20 @@ def regression_test(of: Studied, asked: Asked, how: How, notes: tuple[Note, ...]
         raise DataError(
             f"The {asked.outcome} lie exactly on a line in {asked.predictor}: there is no variation to test with."
         )
-    cov = covariance(fit, how.test)
-    df = cov.contrast_df(np.eye(p)[-1])
-    if not df > 0.5:
+    fields = coefficient_fields(fit.beta, covariance(fit, how.test), of.spec.level)
+    slope = {name: float(fields[name][-1]) for name in ("se", "statistic", "df", "pvalue")}
+    if not slope["df"] > 0.5:
         raise OptionError("Kenward-Roger leaves too few degrees of freedom for a test: use another test.")
-    se = np.sqrt(cov.spread(np.eye(p)))
-    slope, statistic = float(fit.beta[-1]), float(fit.beta[-1] / se[-1])
-    values = {"slope": slope, "slope_se": float(se[-1])}
+    values = {"slope": float(fit.beta[-1]), "slope_se": slope["se"]}
     if asked.limit and not of.moderated:
-        half = float(quantile(cov.contrast_df(np.eye(p)[0]), of.spec.level) * se[0])
-        ends = fit.beta[0] + half * np.array([0.0, -1.0, 1.0])
+        ends = np.array([fit.beta[0], fields["ci_low"][0], fields["ci_high"][0]])
         values |= dict(zip(LIMITS, map(float, ends if asked.turn is None else asked.turn(ends)), strict=True))
     if how.method != "CE":
         values["tau2"] = tau2
     return TestResult(
         test=asked.test, null=f"no association of the {asked.outcome} with {asked.predictor}",
-        symbol="z" if math.isinf(df) else "t", statistic=statistic, df=float(df),
-        pvalue=math.exp(float(log_pvalue(statistic, df))), k=k, measure=of.eff.measure,
+        symbol="z" if math.isinf(slope["df"]) else "t", statistic=slope["statistic"], df=slope["df"],
+        pvalue=slope["pvalue"], k=k, measure=of.eff.measure,
         model=_words(of, asked, how), values=values,
         notes=(*notes, *_governed(of, asked, how, fit), *_that_apply(of, asked)),
     )  # fmt: skip

@@ -6,21 +6,17 @@ from typing import Final
 
 import numpy as np
 
-from metaan.analysis.bias_data import RATES, check_measure, columns_of, studied
+from metaan.analysis.bias_data import ONE_ARM, RATES, Result, check_measure, columns_of, studied
 from metaan.analysis.bias_regression import DISPERSION, MODEL, Asked, check_how, named, regression_test
 from metaan.analysis.test_result import TestResult
 from metaan.core.transforms import arcsine_inverse, double_arcsine
 from metaan.errors import DataError, Note
 from metaan.measures.two_by_two import ARMS
-from metaan.models.regress_result import RegressResult
-from metaan.models.results import PoolResult
 from metaan.validate import METHOD, TEST, FloatArray
 
 __all__ = ["FEW_EVENTS", "fewer_events", "pustejovsky_rodgers", "thompson_arcsine"]
 
-Result = PoolResult | RegressResult
 FEW_EVENTS: Final = 1.5  # a study: docs/small_study.md
-_ONE: Final = ("events", "total")
 
 
 def thompson_arcsine(res: Result, *, model: str = "rma", method: str = "DL", test: str = "t") -> TestResult:
@@ -76,16 +72,15 @@ def thompson_arcsine(res: Result, *, model: str = "rma", method: str = "DL", tes
     notes: tuple[Note, ...] = ()
     check_measure(of, "thompson_arcsine", (*RATES, "OR", "RR", "RD", "AS", "PETO"))
     if of.eff.measure in RATES:
-        x, n = columns_of(of.eff, _ONE, "thompson_arcsine")
+        x, n = columns_of(of.eff, ONE_ARM, "thompson_arcsine")
         notes = _rare(x, n)
         y, v = double_arcsine(x, n), 1 / (4 * n + 2)
-        words = ("Arcsine test (after Rücker et al. 2008, one arm)", "double arcsine rates", "rate")
+        name, outcome, scale = "Arcsine test (after Rücker et al. 2008, one arm)", "double arcsine rates", "rate"
     else:
         a, n1, c, n2 = columns_of(of.eff, ARMS, "thompson_arcsine")
         y = np.arcsin(np.sqrt(a / n1)) - np.arcsin(np.sqrt(c / n2))
         v = 1 / (4 * n1) + 1 / (4 * n2)
-        words = ("Arcsine test (Rücker et al. 2008)", "arcsine differences", "difference of arcsines")
-    name, outcome, scale = words
+        name, outcome, scale = "Arcsine test (Rücker et al. 2008)", "arcsine differences", "difference of arcsines"
     turn = arcsine_inverse if scale == "rate" else None
     asked = Asked(
         named(name, how), y, v, np.sqrt(v), "their standard error", outcome, scale=scale, turn=turn, other="model='rma'"

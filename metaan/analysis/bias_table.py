@@ -13,7 +13,7 @@ import numpy as np
 from metaan.analysis.adjusted import between
 from metaan.analysis.bias import begg_of, egger_of
 from metaan.analysis.bias_counts import harbord, peters
-from metaan.analysis.bias_data import RATES, Studied, columns_of, sizes, studied
+from metaan.analysis.bias_data import ONE_ARM, RATES, Result, Studied, columns_of, sizes, studied
 from metaan.analysis.bias_regression import UNEVEN
 from metaan.analysis.bias_stable import FEW_EVENTS, fewer_events, pustejovsky_rodgers, thompson_arcsine
 from metaan.analysis.bias_table_result import SmallStudyEffects
@@ -21,14 +21,12 @@ from metaan.analysis.test_result import TestResult
 from metaan.errors import DataError, InputError, Note, OptionError
 from metaan.measures.person_time import TIMES
 from metaan.measures.two_by_two import ARMS
-from metaan.models.regress_result import RegressResult
-from metaan.models.results import PoolResult
 from metaan.validate import FloatArray
 
 __all__ = ["small_study_effects"]
 
-Result = PoolResult | RegressResult
 Pair = tuple[FloatArray, FloatArray]
+Tests = Mapping[str, tuple[Callable[[], TestResult], str]]
 _RATIOS: Final = ("OR", "RR", "PETO")
 _STANDARDISED: Final = ("SMDH", "SMCC", "SMCR", "ROM", "CVR")
 _SAYS: Final = {
@@ -59,9 +57,9 @@ _WHY: Final = Note(
 class _Plan(NamedTuple):
     """Tests that are run, the first of which decides, and those that are not, with the reason."""
 
-    run: Mapping[str, tuple[Callable[[], TestResult], str]]
+    run: Tests
     left: Mapping[str, str]
-    uneven: Mapping[str, tuple[Callable[[], TestResult], str]] = MappingProxyType({})
+    uneven: Tests = MappingProxyType({})
     """The one that decides where one study governs a weighted regression."""
 
 
@@ -125,31 +123,29 @@ def small_study_effects(res: Result, *, level: float = 0.10) -> SmallStudyEffect
     level = between(level, "level", 0.5, "0.10")
     of = studied(res, "small_study_effects")
     plan = _plan(res, of)
-    tests, says, failed = _made(plan.run)
-    if not tests:
+    made, failed = _made(plan.run)
+    if not made:
         raise DataError(f"No test of small-study effects can be computed. {next(iter(failed.values()))}")
-    if plan.uneven and UNEVEN in {note.code for note in tests[0].notes}:
-        tests, says, failed = _made(
-            {**plan.uneven, **{name: plan.run[name] for name in plan.run if name not in plan.uneven}}
-        )
+    if plan.uneven and UNEVEN in {note.code for note in next(iter(made.values()))[0].notes}:
+        first, lost = _made(plan.uneven)
+        made = first | {name: one for name, one in made.items() if name not in plan.uneven}
+        failed = lost | {name: why for name, why in failed.items() if name not in plan.uneven}
+    tests, says = zip(*made.values(), strict=True)
     return SmallStudyEffects(
-        tests=tuple(tests), says=tuple(says), excluded=(*failed.items(), *plan.left.items()), level=level,
+        tests=tests, says=says, excluded=(*failed.items(), *plan.left.items()), level=level,
         k=of.eff.k, measure=of.eff.measure, notes=_notes(tests),
     )  # fmt: skip
 
 
-def _made(
-    run: Mapping[str, tuple[Callable[[], TestResult], str]],
-) -> tuple[list[TestResult], list[str], dict[str, str]]:
-    """Tests, what they say, and the reasons of those that cannot be computed."""
-    tests, says, failed = [], [], {}
+def _made(run: Tests) -> tuple[dict[str, tuple[TestResult, str]], dict[str, str]]:
+    """Tests with what they say, and the reasons of those that cannot be computed."""
+    made, failed = {}, {}
     for name, (test, text) in run.items():
         try:
-            tests.append(test())
-            says.append(text)
+            made[name] = test(), text
         except (DataError, OptionError) as error:
             failed[name] = str(error)
-    return tests, says, failed
+    return made, failed
 
 
 def _plan(res: Result, of: Studied) -> _Plan:
@@ -197,7 +193,7 @@ def _of_rates(res: Result, of: Studied) -> _Plan:
     }
     left = {}
     uneven = {"thompson_arcsine, rma": (partial(thompson_arcsine, res), _SAYS["uneven"])}
-    if fewer_events(*columns_of(of.eff, ("events", "total"), "small_study_effects")) < FEW_EVENTS:
+    if fewer_events(*columns_of(of.eff, ONE_ARM, "small_study_effects")) < FEW_EVENTS:
         del run["thompson_arcsine"]
         uneven = {}
         left["thompson_arcsine"] = f"below {FEW_EVENTS:g} events (or non-events) a study arcsines depend on n"
@@ -227,12 +223,12 @@ def _of_two_arms(res: Result, measure: str) -> _Plan:
 
 
 def _of_differences(res: Result) -> _Plan:
+    rma = partial(pustejovsky_rodgers, res, model="rma")
     run = {
         "pustejovsky_rodgers": (partial(pustejovsky_rodgers, res), _SAYS["smd"]),
-        "pustejovsky_rodgers, rma": (partial(pustejovsky_rodgers, res, model="rma"), _SAYS["smd-rma"]),
+        "pustejovsky_rodgers, rma": (rma, _SAYS["smd-rma"]),
     }
     left = dict.fromkeys(("egger", "begg"), "the standard error of SMD depends on the effect")
-    rma, _ = run["pustejovsky_rodgers, rma"]
     additive = res.spec.method not in ("CE", "GENQ")
     return _Plan(run, left, {"pustejovsky_rodgers, rma": (rma, _SAYS["uneven"])} if additive else {})
 
@@ -284,7 +280,7 @@ def _restated(of: Studied, measure: str, columns: tuple[str, ...], formula: Call
     return _Plan(run, {f"egger and begg of {of.eff.measure}": link}, {"egger, rma": _by_rma(there)})
 
 
-def _notes(tests: list[TestResult]) -> tuple[Note, ...]:
+def _notes(tests: tuple[TestResult, ...]) -> tuple[Note, ...]:
     """Each kind of note once, as the first test that has it says it."""
     found: dict[str, Note] = {}
     for note in (note for test in tests for note in test.notes):

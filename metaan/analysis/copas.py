@@ -18,7 +18,7 @@ from metaan.analysis.adjusted import (
     spread_of,
 )
 from metaan.core.copas import RHO_BOUND, fit, selected
-from metaan.core.inference import log_pvalue
+from metaan.core.many import wald
 from metaan.errors import InputError, Note, OptionError
 from metaan.models.plain import plain
 from metaan.models.results import PoolResult
@@ -224,12 +224,11 @@ def copas(
     sei = spread_of(res, "copas")
     p = _probabilities(published)
     most_precise, alpha = between(most_precise, "most_precise", 1.0, "0.99"), between(alpha, "alpha", 0.5, "0.1")
-    tau2 = res.tau2  # where the climbs begin
     g0, g1 = _gammas(p, most_precise, sei)
-    rows = {"published": p} | _fits(res, g0, g1, sei, tau2)
-    rows |= _inference(rows["estimate"], rows["se"], res.spec.level)
-    rows |= _residual(res, _u(g0, g1, sei), rows, tau2)
-    contour = _contour(res, gamma0, gamma1, sei, tau2)
+    rows = {"published": p} | _fits(res, g0, g1, sei)
+    rows |= wald(rows["estimate"], rows["se"], np.full_like(p, math.inf), res.spec.level)
+    rows |= _residual(res, _u(g0, g1, sei), rows)
+    contour = _contour(res, gamma0, gamma1, sei)
     order = (
         "published", "gamma0", "gamma1", "estimate", "se", "ci_low", "ci_high", "pvalue", "tau2", "rho", "loglik",
         "unpublished", "residual_statistic", "residual_pvalue", "converged",
@@ -259,14 +258,13 @@ def _u(gamma0: FloatArray, gamma1: FloatArray, sei: FloatArray) -> FloatArray:
     return np.minimum(gamma0 + gamma1 / sei[:, None], _CERTAIN)
 
 
-def _fits(
-    res: PoolResult, gamma0: FloatArray, gamma1: FloatArray, sei: FloatArray, tau2: float
-) -> dict[str, FloatArray]:
+def _fits(res: PoolResult, gamma0: FloatArray, gamma1: FloatArray, sei: FloatArray) -> dict[str, FloatArray]:
+    """Columns of the fits; the climbs begin at the tau2 of the result."""
     u = _u(gamma0, gamma1, sei)
     if u.min() < _NEVER:
         text = f"leave a study a chance of publication below {ndtr(_NEVER):.0e}"
         raise InputError(f"published, gamma0 and gamma1 must not {text}: that is no model of selection.")
-    found = fit(selected(res.effects.yi, res.effects.vi, u), tau2)
+    found = fit(selected(res.effects.yi, res.effects.vi, u), res.tau2)
     seen = ndtr(u)
     return {
         "gamma0": gamma0, "gamma1": gamma1, "estimate": found.mu, "se": found.se, "tau2": found.tau2, "rho": found.rho,
@@ -275,21 +273,15 @@ def _fits(
     }  # fmt: skip
 
 
-def _inference(estimate: FloatArray, se: FloatArray, level: float) -> dict[str, FloatArray]:
-    half = ndtri((1 + level) / 2) * se
-    p = np.exp(log_pvalue(estimate / se, np.full_like(se, np.inf)))
-    return {"ci_low": estimate - half, "ci_high": estimate + half, "pvalue": np.asarray(p)}
-
-
-def _residual(res: PoolResult, u: FloatArray, rows: dict[str, FloatArray], tau2: float) -> dict[str, FloatArray]:
+def _residual(res: PoolResult, u: FloatArray, rows: dict[str, FloatArray]) -> dict[str, FloatArray]:
     """Likelihood-ratio test of a slope of the mean on the standard errors, for selection in the same direction."""
     sign = np.sign(np.nan_to_num(rows["rho"]))
     data = selected(res.effects.yi, res.effects.vi, u, residual=True, sign=sign)
-    statistic = np.maximum(2 * (fit(data, tau2).loglik - rows["loglik"]), 0.0)
+    statistic = np.maximum(2 * (fit(data, res.tau2).loglik - rows["loglik"]), 0.0)
     return {"residual_statistic": statistic, "residual_pvalue": chdtrc(1, statistic)}
 
 
-def _contour(res: PoolResult, gamma0: Any, gamma1: Any, sei: FloatArray, tau2: float) -> dict[str, FloatArray]:
+def _contour(res: PoolResult, gamma0: Any, gamma1: Any, sei: FloatArray) -> dict[str, FloatArray]:
     """Fits over the grid of gamma0 and gamma1."""
     reach = (float(ndtri(0.99)) - _LOWEST) * float(sei.max())
     values = (
@@ -299,7 +291,7 @@ def _contour(res: PoolResult, gamma0: Any, gamma1: Any, sei: FloatArray, tau2: f
     if any(not np.isfinite(v).all() or v.size == 0 for v in values) or (values[1] < 0).any():
         raise InputError("gamma0 and gamma1 must hold finite numbers, and gamma1 none below 0.")
     g0, g1 = (v.ravel() for v in np.meshgrid(*values, indexing="ij"))
-    made = _fits(res, g0, g1, sei, tau2)
+    made = _fits(res, g0, g1, sei)
     ends = {"published": ndtr(g0 + g1 / sei.max()), "published_precise": ndtr(g0 + g1 / sei.min())}
     first = {name: made.pop(name) for name in ("gamma0", "gamma1")}
     return first | ends | made

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from metaan.analysis.adjusted import between
 from metaan.analysis.bias_table_result import SmallStudyEffects
 from metaan.analysis.grade_result import GradeRow, GradeTable
 from metaan.analysis.test_result import TestResult
+from metaan.core.many import BoolArray
 from metaan.errors import InputError, Note
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
@@ -22,7 +22,6 @@ from metaan.validate import METHOD
 
 __all__ = ["grade_table"]
 
-BoolArray = npt.NDArray[np.bool_]
 _FEW: Final = 10
 _BENEFIT, _HARM = 0.75, 1.25  # ratios that count as appreciable (Guyatt et al. 2011)
 _WIDER: Final = 2.0

@@ -11,6 +11,7 @@ from scipy.special import bdtr, bdtrc, ndtr, ndtri
 
 from metaan.analysis.nulls import check_null, inherited, significance_level, tested
 from metaan.core.inference import log_pvalue
+from metaan.core.many import BoolArray
 from metaan.core.p_curve import critical, deviates, shift_of, stouffer, stouffer_shift, tail
 from metaan.errors import DataError, InputError, Note
 from metaan.measures.kinds import KINDS
@@ -101,6 +102,10 @@ class PCurveResult(Frozen):
     def __post_init__(self) -> None:
         self.own_arrays()
 
+    @property
+    def _inside(self) -> BoolArray:
+        return _in_curve(self.z, critical(self.alpha), self.alternative)
+
     def to_frame(self) -> pd.DataFrame:
         """One row for each of the six tests: test, curve (full, half, binomial), k, statistic and pvalue."""
         import pandas as pd
@@ -129,8 +134,7 @@ class PCurveResult(Frozen):
         import pandas as pd
 
         ends = self.alpha * np.arange(_BINS + 1) / _BINS
-        inside = self.pvalues[_in_curve(self.z, critical(self.alpha), self.alternative)]
-        counts = np.histogram(inside, np.append(ends[:-1], np.inf))[0]
+        counts = np.histogram(self.pvalues[self._inside], np.append(ends[:-1], np.inf))[0]
         shifts = [shift_of(power, critical(self.alpha)) for power in (self.alpha, _LOW, self.power)]
         shares = [np.diff(_below(ends, shift)) for shift in shifts]
         columns = dict(zip(("share_null", "share_low", "share_fitted"), shares, strict=True))
@@ -143,8 +147,8 @@ class PCurveResult(Frozen):
         """One row for each study: study, z, pvalue and in_curve."""
         import pandas as pd
 
-        there = _in_curve(self.z, critical(self.alpha), self.alternative)
-        frame = pd.DataFrame({"study": list(self.study), "z": self.z, "pvalue": self.pvalues, "in_curve": there})
+        columns = {"study": list(self.study), "z": self.z, "pvalue": self.pvalues, "in_curve": self._inside}
+        frame = pd.DataFrame(columns)
         frame.attrs["notes"] = self.notes
         return frame
 
@@ -248,7 +252,8 @@ def p_curve(
     tests, p, names, measure, notes = _given(res, z, pvalues, study, SIDE.check(alternative))
     alpha, level = significance_level(alpha, "alpha"), check_level(level)
     cut, half_cut = critical(alpha), critical(alpha / 2)
-    x = np.abs(tests[_in_curve(tests, cut, alternative)])
+    inside = tests[_in_curve(tests, cut, alternative)]
+    x = np.abs(inside)
     if not x.size:
         every = "significant" if alternative == "two-sided" else f"significant and {alternative}"
         raise DataError(
@@ -273,7 +278,7 @@ def p_curve(
         evidential=skew_half[1] < 0.05 or max(skew_half[1], skew[1]) < 0.1,
         inadequate=flat[1] < 0.05 or max(flat_half[1], flat_binomial) < 0.1,
         z=tests, pvalues=p, study=names, alpha=alpha, level=level, alternative=alternative, measure=measure,
-        notes=(*_notes(tests, cut, alternative, power, alpha), *notes),
+        notes=(*_notes(inside, power, alpha), *notes),
     )  # fmt: skip
 
 
@@ -307,7 +312,7 @@ def _two_sided(z: FloatArray) -> FloatArray:
     return np.exp(log_pvalue(z, np.inf))
 
 
-def _in_curve(z: FloatArray, cut: float, alternative: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _in_curve(z: FloatArray, cut: float, alternative: str) -> BoolArray:
     sign = {"two-sided": np.abs(z), "greater": z, "less": -z}
     return np.asarray(sign[alternative] > cut)
 
@@ -326,15 +331,14 @@ def _below(ends: FloatArray, shift: float) -> FloatArray:
     return np.asarray(shares / shares[-1])
 
 
-def _notes(z: FloatArray, cut: float, alternative: str, power: float, alpha: float) -> tuple[Note, ...]:
+def _notes(inside: FloatArray, power: float, alpha: float) -> tuple[Note, ...]:
     notes = []
-    there = z[_in_curve(z, cut, alternative)]
-    above, below = int((there > 0).sum()), int((there < 0).sum())
+    above, below = int((inside > 0).sum()), int((inside < 0).sum())
     if above and below:
         text = f"{above} of the significant effects lie above 0 and {below} below: the curve has both."
         notes.append(Note("both-directions", f"{text} alternative='greater' or 'less' takes those of one side."))
-    if there.size < _FEW:
-        text = f"{plural(there.size, 'significant study')}: the estimated power is vague with fewer than {_FEW}."
+    if inside.size < _FEW:
+        text = f"{plural(inside.size, 'significant study')}: the estimated power is vague with fewer than {_FEW}."
         notes.append(Note("few-significant", text))
     if math.isclose(power, alpha, rel_tol=1e-12):
         text = f"The curve is no steeper than without any effect: the power is put at alpha, {alpha:g}."

@@ -10,9 +10,11 @@ import numpy as np
 from scipy.special import chdtrc
 
 from metaan.analysis.nulls import check_null, inherited, significance_level, tested
-from metaan.core.many import pool_many, some
+from metaan.core.inference import pieces
+from metaan.core.many import BoolArray
 from metaan.core.p_curve import critical
 from metaan.core.p_uniform import PUniformFit, Truncated, fit_p_uniform, log_likelihood, profile_limits
+from metaan.core.tau2 import ESTIMATORS
 from metaan.core.wls import Data
 from metaan.errors import DataError, Note
 from metaan.measures.backtransform import display_scale
@@ -232,9 +234,9 @@ def p_uniform_star(
     alpha, level = significance_level(alpha, "alpha"), check_level(level)
     if eff.k < 2:
         raise DataError("p_uniform_star needs at least two studies; there is one.")
-    one = some(Data.of_one(eff.yi, eff.vi), np.ones((eff.k, 1), dtype=bool))
-    columns = pool_many(one, method="PM", test="z", level=level, pi="none").columns
-    plain_mean, plain_tau2 = float(columns["estimate"][0]), float(columns["tau2"][0])
+    one = Data.of_one(eff.yi, eff.vi).column()
+    tau2 = ESTIMATORS["PM"](one, None).tau2
+    plain_mean, plain_tau2 = float(pieces(one, tau2).mu[0]), float(tau2[0])
     side = SIDE.check(alternative) if alternative is not None else "less" if plain_mean < 0 else "greater"
     sign = -1.0 if side == "less" else 1.0
     cut = critical(alpha) * np.sqrt(eff.vi)
@@ -268,10 +270,10 @@ def _tests(fit: PUniformFit, unadjusted: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _notes(fit: PUniformFit, beyond: np.ndarray[Any, np.dtype[np.bool_]], side: str, chosen: bool) -> tuple[Note, ...]:
-    notes, few = [], int(beyond.sum())
+def _notes(fit: PUniformFit, beyond: BoolArray, side: str, chosen: bool) -> tuple[Note, ...]:
+    notes, few, where = [], int(beyond.sum()), "below" if side == "less" else "above"
     if chosen:
-        text = f"Significant effects {'below' if side == 'less' else 'above'} 0 are taken as the favoured ones, by the"
+        text = f"Significant effects {where} 0 are taken as the favoured ones, by the"
         notes.append(Note("side-of-estimate", f"{text} side of the unadjusted mean."))
     if math.isinf(fit.mean):
         text = "The likelihood has no maximum: it rises as the mean goes to infinity and tau2 with it. The distances of"
@@ -280,7 +282,7 @@ def _notes(fit: PUniformFit, beyond: np.ndarray[Any, np.dtype[np.bool_]], side: 
     elif fit.tau2 == 0:
         notes.append(Note("tau2-zero", "tau2 is estimated as 0: the effects do not vary beyond sampling error."))
     if few in (0, beyond.size):
-        text = "All studies are significant" if few else f"No study is significant {SIDE.choices[side].split()[-2]} 0"
+        text = "All studies are significant" if few else f"No study is significant {where} 0"
         text = f"{text}: mean and tau2 rest on the shape of one tail of the distribution, and are hardly informed."
         notes.append(Note("one-kind", text))
     elif beyond.size < _FEW:

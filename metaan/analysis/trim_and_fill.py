@@ -37,7 +37,7 @@ ESTIMATOR: Final = Option(
 )  # fmt: skip
 SIDE: Final = Option("side", {"left": "small effects are missing", "right": "large effects are missing"}, "left")
 _SIZES: Final = ("n", "time", "n_t", "n_c", "total_t", "total_c", "time_t", "time_c")
-_FIELDS: Final = ("estimator", "side", "k0", "se_k0", "pvalue", "iterations")
+_FIELDS: Final = ("estimator", "side", "k0", "se_k0", "pvalue", "iterations", "centre")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -103,7 +103,7 @@ class TrimFillResult(Frozen):
 
     def to_dict(self) -> dict[str, Any]:
         """Dictionary of plain numbers and text: fit for JSON (NaN becomes None)."""
-        made = {name: getattr(self, name) for name in _FIELDS} | {"centre": self.centre}
+        made = {name: getattr(self, name) for name in _FIELDS}
         both = {name: one.to_dict() for one, name in self._named()}
         return plain(made) | both | {"notes": [str(note) for note in self.notes]}
 
@@ -210,7 +210,7 @@ def trim_and_fill(
     eff = res.effects
     found = trim(
         Data.of_one(sign * eff.yi, eff.vi).column(), method=res.spec.method, estimator=estimator,
-        weights=None if a is None else a[:, None], max_iterations=int(max_iterations),
+        weights=None if a is None else a[:, None], max_iterations=max_iterations,
     )  # fmt: skip
     if not found.converged[0]:
         _complain(found.iterations[0] == max_iterations, estimator, max_iterations)

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
+from metaan.core.wls import FloatArray
+
 __all__ = ["EXACT", "Kendall", "kendall"]
 
-FloatArray = npt.NDArray[np.float64]
 _AT_ONCE: Final = 1_000_000  # pairs
 EXACT: Final = 500
 """Pairs of values up to which the distribution without ties is exact; beyond, the normal one is as good."""
