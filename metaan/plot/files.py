@@ -10,6 +10,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 
 from metaan.errors import OptionError
+from metaan.plot.panel import alt_text
 
 __all__ = ["save"]
 
@@ -23,6 +24,10 @@ _RC: Final[Any] = {
 }
 # Without a date the same figure gives the same bytes.
 _UNDATED: Final[dict[str, dict[str, Any]]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+# Where each format keeps the text for those who cannot see the figure: its title, and the whole.
+_SAID: Final[dict[str, tuple[str, str]]] = {
+    ".svg": ("Title", "Description"), ".png": ("Title", "Description"), ".pdf": ("Title", "Subject"),
+}  # fmt: skip
 
 
 def save(ax: Axes, *paths: str | os.PathLike[str], dpi: float = 300) -> None:
@@ -44,7 +49,8 @@ def save(ax: Axes, *paths: str | os.PathLike[str], dpi: float = 300) -> None:
 
     Notes
     -----
-    PDF and EPS embed TrueType fonts (type 42), SVG holds real text. SVG and PDF carry no date: the same
+    PDF and EPS embed TrueType fonts (type 42), SVG holds real text. SVG, PNG and PDF carry the figure in words
+    (`alt_text`). SVG and PDF carry no date: the same
     figure gives the same file. rcParams are left as they are.
 
     Examples
@@ -67,5 +73,13 @@ def save(ax: Axes, *paths: str | os.PathLike[str], dpi: float = 300) -> None:
             raise OptionError(f"path {file.name!r} has no known suffix. Choose one of {', '.join(sorted(formats))}.")
     with mpl.rc_context(_RC):
         for file in files:
-            metadata = _UNDATED.get(file.suffix.lower())
-            figure.savefig(file, dpi=dpi, metadata=metadata)
+            figure.savefig(file, dpi=dpi, metadata=_metadata(file.suffix.lower(), alt_text(ax)))
+
+
+def _metadata(suffix: str, said: str) -> dict[str, Any] | None:
+    """What a file says of itself: no date, and its figure in words."""
+    metadata = dict(_UNDATED.get(suffix, {}))
+    if said and suffix in _SAID:
+        title, whole = _SAID[suffix]
+        metadata |= {title: said.split(". ")[0].rstrip("."), whole: said}
+    return metadata or None
