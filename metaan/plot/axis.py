@@ -5,20 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from metaan.errors import OptionError
-from metaan.validate import FloatArray
+from metaan.validate import FloatArray, Option
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["XLABEL", "Axis", "make_axis"]
+__all__ = ["XLABEL", "XSCALE", "Axis", "make_axis"]
 
 XLABEL: Final = "xlabel"  # key of `DataFrame.attrs` of a table
+XSCALE: Final = Option(
+    "xscale",
+    {
+        "auto": "log for ratios, else linear",
+        "linear": "equal steps",
+        "log": "equal factors; positive numbers only",
+        "logit": "equal odds ratios; rates only",
+    },
+    "auto",
+)
+# Per cent; those within the limits are the ticks of a logit axis.
+_ODDS: Final = (0.1, 0.5, 2.0, 5.0, 10.0, 20.0, 35.0, 50.0, 65.0, 80.0, 90.0, 95.0, 98.0, 99.5, 99.9)
 
 _HALF: Final = 0.5  # rates that reach beyond this get the whole axis from 0 to 100 %
 _TITLES: Final = {
@@ -48,8 +60,9 @@ class Axis:
         The same for the head of a column, e.g. "Rate, %".
     null : float or None
         Where no effect lies, drawn as a line; None for rates and amounts.
-    log : bool
-        A log axis, for ratios.
+    signed : bool
+        Numbers may be negative.
+    kind : {"linear", "log", "logit"}
     """
 
     low: float
@@ -60,7 +73,33 @@ class Axis:
     title: str
     short: str
     null: float | None
-    log: bool = False
+    signed: bool = False
+    kind: Literal["linear", "log", "logit"] = "linear"
+
+    @property
+    def log(self) -> bool:
+        """Whether equal steps are equal factors."""
+        return self.kind == "log"
+
+    def share(self, value: float) -> float:
+        """Where a value stands between the limits, 0 to 1."""
+        return self.between(self.low, value, self.high)
+
+    def between(self, start: float, value: float, end: float) -> float:
+        """Share of the way from start to end at which a value stands, as drawn."""
+        begun, at, ended = (self._scaled(x) for x in (start, value, end))
+        if math.isinf(begun) or math.isinf(ended):
+            return 1.0 if math.isinf(begun) else 0.0
+        return (at - begun) / (ended - begun)
+
+    def _scaled(self, value: float) -> float:
+        if self.kind == "linear":
+            return value
+        if value <= 0:
+            return -math.inf
+        if self.kind == "log":
+            return math.log(value)
+        return math.log(value / (1 - value)) if value < 1 else math.inf
 
     def number(self, value: float) -> str:
         """Text of one value; empty when it is missing."""
@@ -69,13 +108,13 @@ class Axis:
         shown = value * self.factor
         return _minus(f"{shown:.{self.decimals}f}" if self.decimals >= 0 else f"{shown:.3g}")
 
-    def interval(self, low: float, high: float) -> str:
+    def interval(self, low: float, high: float, between: str = "–", brackets: tuple[str, str] = ("(", ")")) -> str:
         """Text of an interval in brackets; empty when it is missing."""
         if not (math.isfinite(low) and math.isfinite(high)):
             return ""
-        # A dash between signed numbers reads as a minus.
-        between = "–" if self.null is None or self.log else " to "
-        return f"({self.number(low)}{between}{self.number(high)})"
+        if self.signed and between in ("–", "-"):
+            between = " to "  # a dash between signed numbers reads as a minus
+        return f"{brackets[0]}{self.number(low)}{between}{self.number(high)}{brackets[1]}"
 
     def tick_texts(self) -> list[str]:
         """Text of each tick, short enough to stand beside the next."""
@@ -84,32 +123,63 @@ class Axis:
         return short if max(map(len, full)) > _TICK_WIDTH and len(set(short)) == len(short) else full
 
 
-def make_axis(table: pd.DataFrame, xlim: tuple[float, float] | None = None) -> Axis:
+def make_axis(table: pd.DataFrame, xlim: tuple[float, float] | None = None, xscale: str = "auto") -> Axis:
     """Axis for a forest table: the limits asked for, or limits that clip nothing."""
     scale = str(table["scale"].iloc[0])
+    kind = _kind(scale, xscale)
     is_rate = scale == "rate"
     factor = 100.0 if is_rate else 1.0
     values = table[["estimate", "low", "high"]].to_numpy(dtype=np.float64) * factor
-    finite = values[np.isfinite(values)]
-    if xlim is not None:
-        low, high = (limit * factor for limit in _checked(xlim, scale))
-        ticks = _decades(low, high) if scale == "ratio" else _locate(low, high)
-        ticks = ticks[(ticks >= low - 1e-9 * (high - low)) & (ticks <= high + 1e-9 * (high - low))]
+    ticks = _ticks(values[np.isfinite(values)], kind, is_rate) if xlim is None else np.empty(0)
+    if xlim is None:
+        low, high = float(ticks[0]), float(ticks[-1])
     else:
-        if scale == "ratio":
-            positive = np.append(finite[finite > 0], 1.0)
-            ticks = _decades(float(positive.min()), float(positive.max()))
-        else:
-            ticks = _automatic(finite, is_rate)
-        low, high = ticks[0], ticks[-1]
+        low, high = (limit * factor for limit in _checked(xlim, scale, kind))
+        ticks = {"log": _decades, "logit": _odds}.get(kind, _locate)(low, high)
+        ticks = ticks[(ticks >= low - 1e-9 * (high - low)) & (ticks <= high + 1e-9 * (high - low))]
     title, short = _TITLES[scale]
-    if scale == "ratio":
-        short = str(table.attrs.get(XLABEL, short))
+    short = str(table.attrs.get(XLABEL, short)) if scale != "rate" else short
+    null = table.attrs.get("reference", {"rate": None, "amount": None, "ratio": 1.0}.get(scale, 0.0))
     return Axis(
-        low=float(low) / factor, high=float(high) / factor, ticks=tuple(float(t) / factor for t in ticks),
-        factor=factor, decimals=2 if scale == "ratio" else _decimals(float(high - low), is_rate), title=title,
-        short=short, null={"rate": None, "amount": None, "ratio": 1.0}.get(scale, 0.0), log=scale == "ratio",
+        low=low / factor, high=high / factor, ticks=tuple(float(t) / factor for t in ticks), factor=factor,
+        decimals=2 if scale == "ratio" else _decimals(high - low, is_rate), title=title, short=short,
+        null=None if null is None else float(null), signed=scale == "effect", kind=kind,
     )  # fmt: skip
+
+
+def _kind(scale: str, xscale: str) -> Literal["linear", "log", "logit"]:
+    """Kind of the axis; an amount or a difference has no logit, a difference no log."""
+    XSCALE.check(xscale)
+    if xscale == "log" and scale != "effect":
+        return "log"
+    if xscale == "logit" and scale == "rate":
+        return "logit"
+    if xscale in ("log", "logit"):
+        raise OptionError(f"xscale={xscale!r} needs {'positive numbers' if xscale == 'log' else 'rates'}.")
+    return "log" if xscale == "auto" and scale == "ratio" else "linear"
+
+
+def _ticks(values: FloatArray, kind: str, is_rate: bool) -> FloatArray:
+    """Ticks whose ends enclose the values: those above 0 on a log axis, those between 0 and 100 % on a logit axis."""
+    if kind == "linear":
+        return _automatic(values, is_rate)
+    if kind == "logit":
+        inside = values[(values >= _ODDS[0]) & (values <= _ODDS[-1])]
+        return _odds(float(inside.min(initial=50.0)), float(inside.max(initial=50.0)))
+    positive = values[values > 0]
+    low, high = float(positive.min(initial=1.0)), float(positive.max(initial=1.0))
+    return _decades(*((float(positive.min()), min(high, 100.0)) if is_rate and positive.size else (low, high)))
+
+
+def _odds(low: float, high: float) -> FloatArray:
+    """Ticks of a logit axis that enclose the limits, every second where they are many."""
+    ticks = np.array(_ODDS)
+    first = max(int(np.searchsorted(ticks, low, side="right")) - 1, 0)
+    last = min(int(np.searchsorted(ticks, high)), ticks.size - 1)
+    if first == last:
+        first, last = max(first - 1, 0), min(last + 1, ticks.size - 1)
+    inner = ticks[first : last + 1]
+    return inner if inner.size <= 8 else np.unique(np.append(inner[::2], inner[-1]))
 
 
 def _decades(low: float, high: float) -> FloatArray:
@@ -145,15 +215,18 @@ def _decimals(span: float, is_rate: bool) -> int:
     return decimals if decimals <= 6 and magnitude <= 6 else -1
 
 
-def _checked(xlim: Iterable[float], scale: str) -> tuple[float, float]:
+def _checked(xlim: Iterable[float], scale: str, kind: str) -> tuple[float, float]:
     try:
         low, high = (float(limit) for limit in xlim)
     except (TypeError, ValueError) as error:
         raise OptionError(f"xlim={xlim!r} must be two numbers, low and high: xlim=(0, 0.6).") from error
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise OptionError(f"xlim={xlim!r} must be two finite numbers, the lower one first.")
-    if scale == "ratio" and low <= 0:
-        raise OptionError(f"xlim={xlim!r} must be above 0 for ratios, which stand on a log axis.")
+    if kind == "log" and low <= 0:
+        what = "ratios, which stand on a log axis" if scale == "ratio" else "a log axis"
+        raise OptionError(f"xlim={xlim!r} must be above 0 for {what}.")
+    if kind == "logit" and not 0 < low < high < 1:
+        raise OptionError(f"xlim={xlim!r} must lie between 0 and 1, both left out, on a logit axis.")
     if scale == "rate" and (low < 0 or high > 1):
         hint = f" Did you mean ({low / 100:g}, {high / 100:g})?" if 1 < high <= 100 and low >= 0 else ""
         raise OptionError(f"xlim={xlim!r} must lie between 0 and 1 for rates.{hint}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 import matplotlib.pyplot as plt
@@ -10,26 +11,33 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import TightLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from matplotlib.transforms import Affine2D, Bbox, ScaledTranslation, Transform, blended_transform_factory
+from matplotlib.typing import ColorType
 
 from metaan.errors import OptionError
 from metaan.plot.axis import Axis
-from metaan.plot.columns import Text
-from metaan.plot.layout import LABEL_PAD, TICK_LENGTH, TICK_PAD, Layout
+from metaan.plot.columns import Light, Text
+from metaan.plot.layout import TICK_LENGTH, TICK_PAD, Layout
+from metaan.plot.lights import draw_lights
 from metaan.plot.measure import MeasuredText
 
-__all__ = ["new_axes", "room", "set_axis", "take", "write"]
+__all__ = ["new_axes", "room", "set_axis", "take", "write", "write_lights"]
 
 _INCH: Final = 72.0  # points
 _HALF_CAPITAL: Final = 0.36  # of the text size: from the baseline to the middle of a capital letter
 
 
-def new_axes(layout: Layout) -> Axes:
-    """Axes in a new figure that is as large as the layout."""
-    figure = plt.figure(figsize=(layout.width / _INCH, layout.height / _INCH), layout="none")
-    ax = figure.add_subplot()
-    take(ax, layout, Bbox.from_bounds(0, 0, layout.width, layout.height))
-    return ax
+def new_axes(layouts: Sequence[Layout]) -> list[Axes]:
+    """Axes side by side in a new figure that is as large as the layouts."""
+    width, height = sum(layout.width for layout in layouts), layouts[0].height
+    figure = plt.figure(figsize=(width / _INCH, height / _INCH), layout="none")
+    axes, x = [], 0.0
+    for layout in layouts:
+        axes.append(figure.add_subplot(label=f"panel {len(axes)}"))
+        take(axes[-1], layout, Bbox.from_bounds(x, 0, layout.width, layout.height))
+        x += layout.width
+    return axes
 
 
 def room(ax: Axes) -> Bbox:
@@ -66,23 +74,24 @@ def _parent(ax: Axes) -> Figure:
 def set_axis(ax: Axes, axis: Axis, layout: Layout) -> None:
     """Set limits, ticks, label and spines."""
     style = layout.style
-    width = 0.1 * style.size
+    width = style.line(0.1)
     plain: dict[str, Any] = {
         "fontproperties": style.font(),
         "color": style.ink,
         "usetex": False,
         "parse_math": False,
     }
-    if axis.log:
-        ax.set_xscale("log")
+    if axis.kind != "linear":
+        ax.set_xscale(axis.kind)
         ax.minorticks_off()
     ax.set(xlim=(axis.low, axis.high), ylim=(layout.bottom, layout.top), yticks=[])
-    ax.set_xticks(axis.ticks, labels=axis.tick_texts(), **plain)
+    texts = [text.replace(".", style.decimal) for text in axis.tick_texts()]
+    ax.set_xticks(axis.ticks, labels=texts, **plain)
     ax.tick_params(
         axis="x", which="major", direction="out", bottom=True, top=False, color=style.ink, width=width,
         length=TICK_LENGTH * style.size, pad=TICK_PAD * style.size,
     )  # fmt: skip
-    ax.set_xlabel(layout.xlabel, labelpad=LABEL_PAD * style.size, **plain)
+    ax.set_xlabel(layout.xlabel, labelpad=layout.labelpad, **plain)
     ax.grid(False)
     ax.patch.set_visible(False)  # a coloured panel would end in the midst of the table
     sns.despine(ax=ax, left=True)
@@ -90,7 +99,7 @@ def set_axis(ax: Axes, axis: Axis, layout: Layout) -> None:
 
 
 def write(ax: Axes, layout: Layout) -> None:
-    """Write every text, and the rules over and under the header."""
+    """Write every text; shade rows and heading, and draw the rules over and under the heading."""
     style = layout.style
     fonts = {(bold, small): style.font(bold=bold, small=small) for bold in (False, True) for small in (False, True)}
     for text in layout.texts:
@@ -109,16 +118,52 @@ def write(ax: Axes, layout: Layout) -> None:
                 parse_math=False,
             )
         )
-    across = blended_transform_factory(ax.transAxes, ax.transData)
-    ends = [(layout.margin - layout.left) / layout.plot, 1 + (layout.right - layout.margin) / layout.plot]
-    for row, weight in ((layout.top, 0.12), (layout.rule, 0.08)):
-        rule = Line2D(ends, [row, row], transform=across, color=style.ink, linewidth=weight * style.size, label="_rule")
-        rule.set_clip_on(False)
-        ax.add_line(rule)
+    _shade(ax, layout)
+    if style.rules:
+        across = blended_transform_factory(ax.transAxes, ax.transData)
+        for row, weight in ((layout.top, 0.12), (layout.rule, 0.08)):
+            rule = Line2D(
+                _ends(layout, layout.margin), [row, row], transform=across, color=style.ink,
+                linewidth=style.line(weight), label="_rule",
+            )  # fmt: skip
+            rule.set_clip_on(False)
+            ax.add_line(rule)
+
+
+def write_lights(ax: Axes, layout: Layout, levels: Mapping[str, ColorType]) -> None:
+    """Draw the traffic lights of a layout."""
+
+    def anchor(light: Light) -> Transform:
+        base = blended_transform_factory(ax.transAxes, ax.transData)
+        return base + ScaledTranslation(light.x / _INCH, 0, _parent(ax).dpi_scale_trans)
+
+    draw_lights(ax, layout.lights, levels, anchor, layout.style)
+
+
+def _shade(ax: Axes, layout: Layout) -> None:
+    """Shade behind the heading and behind every other row, from edge to edge."""
+    style = layout.style
+    start, end = _ends(layout, layout.margin / 2)
+    bars = [(row - 0.5, row + 0.5, style.zebra) for row in layout.shaded]
+    if style.header is not None:
+        bars.append((layout.top, layout.rule, style.header))
+    for low, high, colour in bars:
+        bar = Rectangle(
+            (start, low), end - start, high - low, transform=blended_transform_factory(ax.transAxes, ax.transData),
+            facecolor=colour, linewidth=0, zorder=0, clip_on=False, label="_shade",
+        )  # fmt: skip
+        ax.add_artist(bar)
+
+
+def _ends(layout: Layout, margin: float) -> list[float]:
+    """Both ends of what runs across columns and plot, in widths of the plot; no margin where another plot goes on."""
+    left = layout.left - (margin if layout.first else 0.0)
+    right = layout.right - (margin if layout.last else 0.0)
+    return [-left / layout.plot, 1 + right / layout.plot]
 
 
 def _anchor(ax: Axes, text: Text, size: float) -> Transform:
     """Where a text stands: rows follow the data, distances stay points when the figure is resized."""
-    rise = {"row": 0.0, "above": text.y, "below": -text.y}[text.level] - _HALF_CAPITAL * size
+    rise = {"row": 0.0, "above": text.y, "below": -text.y}[text.level] + text.rise - _HALF_CAPITAL * size
     base = blended_transform_factory(ax.transAxes, ax.transData if text.level == "row" else ax.transAxes)
     return base + ScaledTranslation(text.x / _INCH, rise / _INCH, _parent(ax).dpi_scale_trans)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from metaan.errors import OptionError
 from metaan.models.results import PoolResult
 from metaan.plot import marks
 from metaan.plot.axis import XLABEL, Axis, make_axis
-from metaan.plot.canvas import new_axes, room, set_axis, take, write
+from metaan.plot.canvas import new_axes, room, set_axis, take, write, write_lights
 from metaan.plot.forest_data import check_table, forest_table
 from metaan.plot.layout import Layout, Words, arrange, fit
-from metaan.plot.style import current_style
+from metaan.plot.panel import describe
+from metaan.plot.style import Style, current_style
+from metaan.validate import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +39,8 @@ def forest(
     footnote: bool = True,
     title: str | None = None,
     xlabel: str | None = None,
+    xscale: str = "auto",
+    style: str | Style | None = None,
 ) -> Axes:
     """Forest plot: counts, rates with intervals, weights, pooled rate, prediction interval, heterogeneity.
 
@@ -100,20 +106,19 @@ def forest(
     """
     options = {"sort": sort, "interval": interval, "prediction": prediction, "footnote": footnote}
     table = _table(res, options)
-    axis = make_axis(table, xlim)
-    style = current_style([*map(str, table["study"]), title or "", xlabel or ""])
-    words = Words(title=title or "", xlabel=str(table.attrs.get(XLABEL, axis.title)) if xlabel is None else xlabel)
+    axis = make_axis(table, xlim, xscale)
+    look = current_style([*map(str, table["study"]), title or "", xlabel or ""], style)
+    label = str(table.attrs.get(XLABEL, axis.title)) if xlabel is None else xlabel
+    words = Words(title=title or "", xlabel=label, favours=tuple(table.attrs.get("favours", ("", ""))))
     if ax is None:
-        layout = arrange(table, axis, style, words)
-        ax = new_axes(layout)
+        layout = arrange(table, axis, look, words)
+        (ax,) = new_axes([layout])
     else:
         box = room(ax)
-        layout = fit(table, axis, style, words, (box.width, box.height))
+        layout = fit(table, axis, look, words, (box.width, box.height))
         take(ax, layout, box)
-    set_axis(ax, axis, layout)
-    write(ax, layout)
-    _draw(ax, table, axis, layout)
-    return ax
+    draw_panel(ax, table, axis, layout)
+    return describe(ax, str(table.attrs.get("alt", "")))
 
 
 def _table(res: object, options: dict[str, Any]) -> pd.DataFrame:
@@ -130,23 +135,74 @@ def _table(res: object, options: dict[str, Any]) -> pd.DataFrame:
     return check_table(res)
 
 
-def _draw(ax: Axes, table: pd.DataFrame, axis: Axis, layout: Layout) -> None:
-    """Draw the marks of every line of the table."""
+def draw_panel(ax: Axes, table: pd.DataFrame, axis: Axis, layout: Layout) -> None:
+    """Draw one plot with its columns into an Axes that has its place."""
+    set_axis(ax, axis, layout)
+    write(ax, layout)
+    write_lights(ax, layout, table.attrs.get("rob_levels", {}))
+    _draw_bands(ax, table, axis, layout)
+    _draw_studies(ax, table, axis, layout)
+    _draw_summaries(ax, table, axis, layout)
+
+
+def _numbers(table: pd.DataFrame, names: Sequence[str]) -> FloatArray:
+    return table[list(names)].to_numpy(dtype=np.float64).T
+
+
+def _draw_bands(ax: Axes, table: pd.DataFrame, axis: Axis, layout: Layout) -> None:
+    """Draw what lies behind the studies: bands, and the line of no effect."""
     style = layout.style
-    kind = table["row"].to_numpy(dtype=str)
-    values = table[["estimate", "low", "high", "weight"]].to_numpy(dtype=np.float64)
-    estimate, low, high, weight = values.T
-    y = layout.rows
-    marked = np.isfinite(low) & np.isfinite(high)
-    marks.draw_arrows(ax, low[marked], high[marked], y[marked], axis, style)
+    for low, high, _ in table.attrs.get("bands", ()):
+        low, high = max(float(low), axis.low), min(float(high), axis.high)
+        if low < high:
+            marks.draw_band(ax, low, high, (layout.rule, layout.bottom), style.muted, "_threshold band")
+    if table.attrs.get("prediction") == "band":
+        overall = _overall(table, "prediction")
+        for low, high in _numbers(table[overall], ["low", "high"]).T:
+            low, high = max(low, axis.low), min(high, axis.high)
+            if low < high:
+                marks.draw_band(ax, low, high, (layout.rule, layout.bottom), style.prediction, "_prediction band")
     if axis.null is not None and axis.low < axis.null < axis.high:
         marks.draw_reference(ax, axis.null, layout.rule, layout.bottom, style, dashed=False)
-    study = kind == "study"
-    marks.draw_intervals(ax, low[study & marked], high[study & marked], y[study & marked], axis, style)
-    marks.draw_squares(ax, estimate[study], y[study], weight[study], axis, style)
+
+
+def _draw_studies(ax: Axes, table: pd.DataFrame, axis: Axis, layout: Layout) -> None:
+    """Draw squares with their intervals, and shrunken estimates where the table has them."""
+    study = table["row"].to_numpy(dtype=str) == "study"
+    estimate, low, high, weight = _numbers(table[study], ["estimate", "low", "high", "weight"])
+    y = layout.rows[study]
+    marked = np.isfinite(low) & np.isfinite(high)
+    marks.draw_intervals(ax, low[marked], high[marked], y[marked], axis, layout.style)
+    marks.draw_squares(ax, estimate, y, weight, axis, layout.style)
+    if "blup" in table.columns:
+        known = [name for name in ("blup_low", "blup_high") if name in table.columns]
+        blup, *limits = _numbers(table[study], ["blup", *known])
+        ends = limits if len(limits) == 2 else [np.full(blup.size, np.nan)] * 2
+        marks.draw_blups(ax, blup, ends[0], ends[1], y, axis, layout.style)
+
+
+def _draw_summaries(ax: Axes, table: pd.DataFrame, axis: Axis, layout: Layout) -> None:
+    """Draw diamonds, prediction intervals, the line through the pooled estimate, and arrows where anything is cut."""
+    style, kind, y = layout.style, table["row"].to_numpy(dtype=str), layout.rows
+    estimate, low, high = _numbers(table, ["estimate", "low", "high"])
+    marked = np.isfinite(low) & np.isfinite(high)
+    marks.draw_arrows(ax, low[marked], high[marked], y[marked], axis, style)
+    through = set(np.flatnonzero(_overall(table, "pooled"))[:1])  # of several models, the first
     for i in np.flatnonzero((kind == "pooled") & marked):
-        marks.draw_diamond(ax, estimate[i], low[i], high[i], y[i], style)
-        if axis.low < estimate[i] < axis.high:
+        marks.draw_diamond(ax, estimate[i], low[i], high[i], y[i], axis, style)
+        if i in through and axis.low < estimate[i] < axis.high:
             marks.draw_reference(ax, estimate[i], layout.rule, y[i], style)
     for i in np.flatnonzero((kind == "prediction") & marked):
-        marks.draw_prediction(ax, low[i], high[i], y[i], style)
+        marks.draw_prediction(ax, low[i], high[i], y[i], axis, style)
+    if "density" in table.attrs:
+        x, density = (np.asarray(values, dtype=np.float64) for values in table.attrs["density"])
+        for i in np.flatnonzero(_overall(table, "prediction"))[:1]:
+            marks.draw_density(ax, x, density, y[i], axis, style)
+
+
+def _overall(table: pd.DataFrame, kind: str) -> npt.NDArray[np.bool_]:
+    """Rows of a kind that belong to no subgroup."""
+    mine: npt.NDArray[np.bool_] = table["row"].to_numpy(dtype=str) == kind
+    if "group" in table.columns:
+        mine &= table["group"].fillna("").to_numpy(dtype=str) == ""
+    return mine

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import count
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from metaan.errors import OptionError
 from metaan.plot.axis import Axis
-from metaan.plot.columns import Text, left_blocks, place, right_blocks, total_width
+from metaan.plot.columns import HEADING_LINE, LIGHT, Block, Light, Text, blocks, place, total_width
 from metaan.plot.measure import text_width, wrap
 from metaan.plot.style import Style
 from metaan.validate import FloatArray
@@ -19,7 +19,7 @@ from metaan.validate import FloatArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LABEL_PAD", "TICK_LENGTH", "TICK_PAD", "Layout", "Words", "arrange", "fit"]
+__all__ = ["TICK_LENGTH", "TICK_PAD", "Layout", "Words", "arrange", "fit", "side_by_side"]
 
 # Distances in multiples of the text size.
 _MARGIN: Final = 0.8  # around the figure
@@ -30,24 +30,35 @@ _LINE: Final = 1.35  # from line to line of running text
 _STATISTICS_GAP: Final = 0.9
 _NOTES_GAP: Final = 1.5
 _TITLE_GAP: Final = 0.5
+_FAVOURS_GAP: Final = 0.7  # from the null to the words on either side
 TICK_LENGTH: Final = 0.4
 TICK_PAD: Final = 0.3
-LABEL_PAD: Final = 0.4
+_LABEL_PAD: Final = 0.4
 # Distances in rows.
 _HEAD: Final = 0.62  # from the header to the rules above and below it
 _FIRST: Final = 1.2
 _SUMMARY_GAP: Final = 0.25
+_GROUP_GAP: Final = 0.4  # over the heading of a subgroup
+_OVERALL_GAP: Final = 0.6  # over the summary of all, where there are subgroups
+_TEXT_ROW: Final = 0.72  # a line of text within the body
+_DENSITY: Final = 0.9  # room for the distribution of true effects over its interval
 _FOOT: Final = 0.65
 
 _LEAST_SIZE: Final = 4.0  # points; smaller text is not read
+_NUMBERED: Final = ("group", "study", "pooled", "prediction")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """What the caller says over and under a plot; empty for nothing."""
+    """What the caller says over and under a plot; empty for nothing.
+
+    `labels` is False for a plot whose studies are named by the one beside it.
+    """
 
     title: str
     xlabel: str
+    favours: tuple[str, str] = ("", "")
+    labels: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +68,11 @@ class Layout:
     Parameters
     ----------
     texts : tuple of Text
+    lights : tuple of Light
     rows : array
         Row of each line of the table; NaN where the line is text alone.
+    shaded : tuple of float
+        Rows with a shade behind them.
     top, bottom : float
         Rows of the upper and lower edge of the plot.
     rule : float
@@ -69,11 +83,17 @@ class Layout:
         Heights over and under the plot, points.
     xlabel : str
         Label of the axis, broken into lines.
+    labelpad : float
+        From the ticks to that label, points.
     style : Style
+    first, last : bool
+        Whether no other plot stands to the left, or to the right.
     """
 
     texts: tuple[Text, ...]
+    lights: tuple[Light, ...]
     rows: FloatArray
+    shaded: tuple[float, ...]
     top: float
     bottom: float
     rule: float
@@ -83,7 +103,10 @@ class Layout:
     above: float
     below: float
     xlabel: str
+    labelpad: float
     style: Style
+    first: bool = True
+    last: bool = True
 
     @property
     def margin(self) -> float:
@@ -108,42 +131,28 @@ class Layout:
 
 def arrange(table: pd.DataFrame, axis: Axis, style: Style, words: Words, *, width: float | None = None) -> Layout:
     """Lay a forest table out, in `width` points if given."""
-    lines = table["row"].to_numpy(dtype=str)
-    numbered = np.isin(lines, ["study", "pooled", "prediction"])
-    rows = _rows(lines, numbered)
-    body, bold = rows[numbered].tolist(), (lines[numbered] == "pooled").tolist()
-    on_left, on_right = left_blocks(table[numbered]), right_blocks(table[numbered], axis)
-    margin, gap = _MARGIN * style.size, _PLOT_GAP * style.size
-    left = margin + total_width(on_left, bold, style) + gap
-    right = gap + total_width(on_right, bold, style) + margin
-    plot = _PLOT * style.size if width is None else width - left - right
-    start, running = margin - left, left + plot + right - 2 * margin
+    return side_by_side([_panel(table, axis, style, words, width)], [table], words.title)[0]
 
-    columns = [
-        *place(on_left, start, "left", body, bold, style),
-        *place(on_right, gap, "right", body, bold, style),
-    ]
-    label = wrap(words.xlabel, plot + 2 * min(left, right) - 2 * margin, style)
-    overhang = max(0.0, (max(text_width(line, style) for line in label) - plot) / 2)
-    under = (TICK_LENGTH + TICK_PAD + LABEL_PAD + _LINE * (1 + len(label))) * style.size
-    statistics = _statistics(_said(table, "statistics"), start, left - margin - gap - overhang, under, running, style)
-    low = max(under, statistics[-1].y) if statistics else under
-    notes = _notes(_said(table, "note"), start, low, running, style)
-    heading = _title(words.title, start, running, style)
-    return Layout(
-        texts=(*heading, *columns, *statistics, *notes),
-        rows=rows,
-        top=-_HEAD,
-        bottom=body[-1] + _FOOT,
-        rule=_HEAD,
-        left=left,
-        plot=plot,
-        right=right,
-        above=margin + (heading[0].y + 0.5 * style.size if heading else 0),
-        below=(notes[-1].y if notes else low) + margin,
-        xlabel="\n".join(label),
-        style=style,
-    )
+
+def side_by_side(layouts: Sequence[Layout], tables: Sequence[pd.DataFrame], title: str) -> list[Layout]:
+    """Plots that share their rows: the same edges, and one title and one set of notes for all."""
+    style, first = layouts[0].style, layouts[0]
+    running = sum(layout.width for layout in layouts) - 2 * first.margin
+    start = first.margin - first.left
+    top, bottom = min(layout.top for layout in layouts), max(layout.bottom for layout in layouts)
+    low = max(layout.below for layout in layouts)
+    said = [line for table in tables for line in (*_said(table, "note"), *_bands(table))]
+    if len(tables) > 1:
+        said = list(dict.fromkeys(said))
+    notes = _notes(said, start, low, running, style)
+    heading = _title(title, start, running, style)
+    over = max(layout.above for layout in layouts)
+    heading = [replace(text, y=text.y + over) for text in heading]
+    above = first.margin + (heading[0].y + 0.5 * style.size if heading else over)
+    below = (notes[-1].y if notes else low) + first.margin
+    shared = [replace(layout, top=top, bottom=bottom, above=above, below=below) for layout in layouts]
+    shared[0] = replace(shared[0], texts=(*heading, *shared[0].texts, *notes))
+    return [replace(part, first=i == 0, last=i == len(shared) - 1) for i, part in enumerate(shared)]
 
 
 def fit(table: pd.DataFrame, axis: Axis, style: Style, words: Words, box: tuple[float, float]) -> Layout:
@@ -162,15 +171,161 @@ def fit(table: pd.DataFrame, axis: Axis, style: Style, words: Words, box: tuple[
     )
 
 
-def _rows(lines: npt.NDArray[np.str_], numbered: npt.NDArray[np.bool_]) -> FloatArray:
-    """Row of each line: the header is row 0, the summary stands a little apart."""
-    is_study = lines == "study"
-    position = np.cumsum(numbered) - 1.0 + _FIRST + np.where(is_study, 0.0, _SUMMARY_GAP)
-    return np.where(numbered, position, np.nan)
+def _panel(table: pd.DataFrame, axis: Axis, style: Style, words: Words, width: float | None) -> Layout:
+    """One plot with its columns and what stands under its axis; no title, no notes."""
+    lines = table["row"].to_numpy(dtype=str)
+    numbered = np.isin(lines, _NUMBERED)
+    names = _columns(table, style)
+    shown = table[numbered]
+    on_left = blocks(shown, [n for n in names[0] if words.labels or n != "study"], axis, style, table.attrs)
+    on_right = blocks(shown, names[1], axis, style, table.attrs)
+    bold = np.isin(lines[numbered], ["pooled", "group"]).tolist()
+    margin, gap = _MARGIN * style.size, _PLOT_GAP * style.size
+    left = (margin if words.labels else 0.0) + (total_width(on_left, bold, style) if on_left else 0.0) + gap
+    right = gap + (total_width(on_right, bold, style) + margin if on_right else 0.0)
+    plot = _PLOT * style.size if width is None else width - left - right
+    start = (margin if words.labels else 0.0) - left
+
+    inner = {i: wrap(text, max(left - margin - gap, 1.0), style, small=True) for i, text in _inner_texts(table)}
+    rows = _rows(table, lines, {i: len(wrapped) for i, wrapped in inner.items()})
+    body = rows[numbered].tolist()
+    placed = [*place(on_left, start, "left", body, bold, style), *place(on_right, gap, "right", body, bold, style)]
+    texts = [*(mark for mark in placed if isinstance(mark, Text)), *_inner(inner, rows, start, style)]
+    over = (_heading_lines([*on_left, *on_right]) - 1) * HEADING_LINE * style.size / style.row
+    under = _under(table, axis, style, words, (left, plot, right), start)
+    return Layout(
+        texts=(*texts, *under.texts),
+        lights=tuple(mark for mark in placed if isinstance(mark, Light)),
+        rows=rows,
+        shaded=tuple(rows[lines == "study"][1::2].tolist()) if style.zebra is not None else (),
+        top=-_HEAD - over,
+        bottom=float(np.nanmax(rows)) + _FOOT + _TEXT_ROW * (max(map(len, inner.values()), default=1) - 1),
+        rule=_HEAD,
+        left=left,
+        plot=plot,
+        right=right,
+        above=0.0,
+        below=under.low,
+        xlabel=under.xlabel,
+        labelpad=under.labelpad,
+        style=style,
+    )
+
+
+def _columns(table: pd.DataFrame, style: Style) -> tuple[list[str], list[str]]:
+    """Names of the columns on either side: what the table says, else the style; traffic lights last."""
+    attrs: Mapping[str, Any] = table.attrs
+    left = list(attrs.get("left", style.left))
+    if "left" in attrs and "right" not in attrs:
+        left += [name for name in style.left if name in ("weight", "estimate") and name not in left]
+    right = list(attrs.get("right", [name for name in style.right if name not in left]))
+    if "right" in attrs and "left" not in attrs:
+        left = [name for name in left if name not in right]
+    lights = [name for name in map(str, table.columns) if name.startswith(LIGHT)]
+    return left, right + [name for name in lights if name not in (*left, *right)]
+
+
+def _heading_lines(found: Sequence[Block]) -> int:
+    return max((len(block.heading) + (1 if block.span else 0) for block in found), default=1)
+
+
+def _inner_texts(table: pd.DataFrame) -> list[tuple[int, str]]:
+    kinds = table["row"].to_numpy(dtype=str)
+    return [(int(i), " ".join(str(table["study"].iloc[i]).split())) for i in np.flatnonzero(kinds == "text")]
+
+
+def _inner(inner: Mapping[int, list[str]], rows: FloatArray, start: float, style: Style) -> list[Text]:
+    """Lines of text within the body."""
+    return [
+        Text(text=line, x=start, y=float(rows[i]) + _TEXT_ROW * n, small=True)
+        for i, lines in inner.items()
+        for n, line in enumerate(lines)
+    ]
+
+
+def _rows(table: pd.DataFrame, lines: npt.NDArray[np.str_], wrapped: Mapping[int, int]) -> FloatArray:
+    """Row of each line: the header is row 0, summaries and subgroups stand a little apart."""
+    groups = table["group"].fillna("").to_numpy(dtype=str) if "group" in table.columns else np.full(lines.size, "")
+    has_groups = bool((lines == "group").any())
+    dense = "density" in table.attrs
+    rows = np.full(lines.size, np.nan)
+    at, before = 0.0, ""
+    for i, (line, group) in enumerate(zip(lines, groups, strict=True)):
+        if line not in (*_NUMBERED, "text"):
+            continue
+        if not before:
+            at = _FIRST
+        elif line == "text":
+            at += (1 + _TEXT_ROW) / 2
+        else:
+            at += 1.0
+            if line == "group":
+                at += _GROUP_GAP
+            elif line != "study" and has_groups and group == "" and groups[i - 1] != "":
+                at += _OVERALL_GAP
+            elif line in ("pooled", "prediction") and before == "study":
+                at += _SUMMARY_GAP
+            if line == "prediction" and dense and group == "":
+                at += _DENSITY
+        rows[i] = at
+        if line == "text":
+            at += _TEXT_ROW * (wrapped[i] - 1) - (1 - _TEXT_ROW) / 2
+        before = line
+    return rows
 
 
 def _said(table: pd.DataFrame, kind: str) -> list[str]:
     return [" ".join(str(text).split()) for text in table.loc[table["row"] == kind, "study"]]
+
+
+def _bands(table: pd.DataFrame) -> list[str]:
+    """What the shaded bands mean, where it was said."""
+    return [f"Shaded: {text}." for _, _, text in table.attrs.get("bands", ()) if text]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Under:
+    """What stands under an axis, and how far down it goes."""
+
+    texts: list[Text]
+    xlabel: str
+    labelpad: float
+    low: float
+
+
+def _under(
+    table: pd.DataFrame, axis: Axis, style: Style, words: Words, widths: tuple[float, float, float], start: float
+) -> _Under:
+    """Words on either side of the null, the label of the axis, and the lines on the model."""
+    left, plot, right = widths
+    margin, gap = _MARGIN * style.size, _PLOT_GAP * style.size
+    outer = 2 * min(left, right) - 2 * margin
+    label = wrap(words.xlabel, max(plot + outer, plot), style)
+    overhang = max(0.0, (max(text_width(line, style) for line in label) - plot) / 2)
+    depth = (TICK_LENGTH + TICK_PAD + _LINE) * style.size
+    sides, reach = _favours(words.favours, axis, plot, depth, style)
+    if sides:
+        depth += _LINE * style.size
+    labelpad = _LABEL_PAD * style.size + (_LINE * style.size if sides else 0.0)
+    under = depth + (_LABEL_PAD + _LINE * len(label)) * style.size
+    beside = left - margin - gap - max(overhang, reach)
+    statistics = _statistics(_said(table, "statistics"), start, beside, under, left + plot + right - 2 * margin, style)
+    low = max(under, statistics[-1].y) if statistics else under
+    return _Under(texts=[*sides, *statistics], xlabel="\n".join(label), labelpad=labelpad, low=low)
+
+
+def _favours(said: tuple[str, str], axis: Axis, plot: float, depth: float, style: Style) -> tuple[list[Text], float]:
+    """Words left and right of the null, and how far the left ones reach out of the plot."""
+    if not any(said):
+        return [], 0.0
+    null = axis.null if axis.null is not None and axis.low < axis.null < axis.high else None
+    middle = plot * (0.5 if null is None else axis.share(null))
+    gap = _FAVOURS_GAP * style.size
+    y = depth + 0.5 * style.size
+    left = Text(text=f"← {said[0]}", x=middle - gap, y=y, level="below", align="right")
+    right = Text(text=f"{said[1]} →", x=middle + gap, y=y, level="below")
+    reach = max(0.0, text_width(left.text, style) + gap - middle)
+    return [text for text, word in ((left, said[0]), (right, said[1])) if word], reach
 
 
 def _statistics(said: list[str], x: float, beside: float, under: float, width: float, style: Style) -> list[Text]:
@@ -178,10 +333,7 @@ def _statistics(said: list[str], x: float, beside: float, under: float, width: f
     fits = all(text_width(text, style) <= beside for text in said)
     first = 0.5 * style.size if fits else under + _STATISTICS_GAP * style.size
     lines = [line for text in said for line in wrap(text, width, style)]
-    return [
-        Text(text=line, x=x, y=first + _LINE * style.size * i, level="below")
-        for i, line in zip(count(), lines, strict=False)
-    ]
+    return [Text(text=line, x=x, y=first + _LINE * style.size * i, level="below") for i, line in enumerate(lines)]
 
 
 def _notes(said: list[str], x: float, under: float, width: float, style: Style) -> list[Text]:
@@ -190,7 +342,7 @@ def _notes(said: list[str], x: float, under: float, width: float, style: Style) 
     first = under + _NOTES_GAP * style.size
     return [
         Text(text=line, x=x, y=first + _LINE * style.small * i, level="below", small=True)
-        for i, line in zip(count(), lines, strict=False)
+        for i, line in enumerate(lines)
     ]
 
 
@@ -200,11 +352,7 @@ def _title(title: str, x: float, width: float, style: Style) -> list[Text]:
     step = _LINE * style.size
     return [
         Text(
-            text=line,
-            x=x,
-            y=step * (len(lines) - i - 0.5) + _TITLE_GAP * style.size,
-            level="above",
-            bold=True,
+            text=line, x=x, y=step * (len(lines) - i - 0.5) + _TITLE_GAP * style.size, level="above", bold=True,
         )
         for i, line in enumerate(lines)
-    ]
+    ]  # fmt: skip
