@@ -33,6 +33,8 @@ from .analysis.grade import grade_table as grade_table
 from .analysis.grade_result import GradeRow as GradeRow
 from .analysis.grade_result import GradeTable as GradeTable
 from .analysis.influence import influence as influence
+from .analysis.lfk import LfkResult as LfkResult
+from .analysis.lfk import lfk_index as lfk_index
 from .analysis.limit_meta import LimitMetaResult as LimitMetaResult
 from .analysis.limit_meta import limit_meta_analysis as limit_meta_analysis
 from .analysis.multiverse import multiverse as multiverse
@@ -116,6 +118,7 @@ from .models.priors import HalfCauchy as HalfCauchy
 from .models.priors import HalfNormal as HalfNormal
 from .models.priors import NormalPrior as NormalPrior
 from .models.priors import Uniform as Uniform
+from .models.profile_likelihood import profile_likelihood as profile_likelihood
 from .models.regress import regress as regress
 from .models.regress_result import RegressResult as RegressResult
 from .models.results import GlmmResult as GlmmResult

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -14,12 +14,15 @@ from metaan.errors import Note, OptionError, listed
 from metaan.measures.backtransform import Scale, bounded, display_scale
 from metaan.measures.kinds import KINDS
 from metaan.models.design import take
+from metaan.models.plain import plain
+from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
 from metaan.validate import FloatArray
 
-__all__ = ["SAID", "SAID_OF_TERMS", "displayed", "notes_of"]
+__all__ = ["SAID", "SAID_OF_TERMS", "displayed", "label_of", "notes_of"]
 
 _POINTS: Final = ("estimate", "ci_low", "ci_high", "pi_low", "pi_high")
+_OVERALL: Final = (*_POINTS, "k", "tau2", "I2", "rho")
 _CLOSE: Final = 1e-6
 SAID: Final = {
     "one-study": "one study, which cannot tell how studies differ; the interval is that of one study",
@@ -68,6 +71,16 @@ def notes_of(
             text = f"{place}: {said[code]}."
             notes.append(Note(code, text[0].upper() + text[1:], rows))
     return tuple(notes)
+
+
+def label_of(res: PoolResult | RegressResult, kind: str) -> dict[str, Any]:
+    """What a figure of the rows must know of their result: numbers and text that JSON takes."""
+    overall: dict[str, Any] | None = None
+    if np.size(res.estimate) == 1:
+        values = {name: getattr(res, name) for name in _OVERALL if hasattr(res, name)}
+        overall = plain({name: np.asarray(value).item() for name, value in values.items()})
+    scale = res.scale if isinstance(res, PoolResult) else "analysis"
+    return {"kind": kind, "spec": plain(dataclasses.asdict(res.spec)), "scale": scale, "overall": overall}
 
 
 def displayed(

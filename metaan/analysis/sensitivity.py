@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from metaan.analysis.leave_out import clusters_of
 from metaan.analysis.refits import EVERY_MODEL, check_result, table
+from metaan.analysis.refits_display import label_of
 from metaan.analysis.refits_terms import table_of_terms
 from metaan.core.many import BoolArray
 from metaan.errors import InputError, Note, OptionError
@@ -50,7 +51,9 @@ def leave_one_out(res: PoolResult | RegressResult, *, by: Any = None) -> pd.Data
         statistic, pvalue, and of the fit k, tau2, tau, I2, H2, QE, QE_df, QE_pvalue; loglik of a GLMM or multilevel
         model, and sigma2_district, sigma2_school ... for the levels of the latter.
 
-        ``attrs["notes"]`` holds the decisions taken in some of the rows, with their studies.
+        ``attrs["notes"]`` holds the decisions taken in some of the rows, with their studies. For figures: ``kind``
+        ("leave_one_out" or "cumulative"), ``spec`` (what was asked for), ``scale``, and ``overall``, the result of all
+        studies (not of a regression with moderators).
 
     Raises
     ------
@@ -105,6 +108,7 @@ def leave_one_out(res: PoolResult | RegressResult, *, by: Any = None) -> pd.Data
         here, rows, notes = _without(res, by, name)
         made = table(res, here, rows, name, where)
     made.attrs["notes"] += notes
+    made.attrs |= label_of(res, name)
     return made
 
 
@@ -179,7 +183,9 @@ def cumulative(
     index = _positions(res, order, positions, ascending)
     here = np.empty((res.k, res.k), dtype=bool)
     here[index] = np.triu(np.ones((res.k, res.k), dtype=bool))
-    return table(res, here, {"study": [res.effects.study[i] for i in index]}, "cumulative", "up to")
+    made = table(res, here, {"study": [res.effects.study[i] for i in index]}, "cumulative", "up to")
+    made.attrs |= label_of(res, "cumulative")
+    return made
 
 
 def _positions(res: PoolResult, order: Any, positions: Sequence[int] | None, ascending: bool) -> npt.NDArray[np.intp]:

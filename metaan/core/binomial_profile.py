@@ -12,7 +12,7 @@ from metaan.core.binomial_fit import BinomialFit, maximise_mu
 from metaan.core.roots import bracketed_root
 from metaan.core.wls import FloatArray
 
-__all__ = ["mu_limits", "tau_limits"]
+__all__ = ["mu_limits", "profile_of_mu", "tau_limits"]
 
 _SCAN: Final = np.array([0.0, 0.1, 0.3, 0.6, 1.0, 1.6, 2.5, 4.0])
 _STEPS: Final = 40
@@ -77,20 +77,26 @@ def _climb_tau(
     return _Profile(at.loglik, tau), at.doubt
 
 
+def profile_of_mu(b: Family, found: BinomialFit, mu: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Log-likelihood at mu, shape (n,), with tau maximised out, and that tau; it stays 0 where it is not identified."""
+    common = common_log_likelihood(b, mu)
+    if not found.identified.any():
+        return common, np.zeros_like(common)
+    best = _maximise_tau(b, mu, np.maximum(found.tau, 0.1))
+    higher = found.identified & (best.loglik > common)
+    return np.where(higher, best.loglik, common), np.where(higher, best.tau, 0.0)
+
+
 def mu_limits(b: Family, found: BinomialFit, level: float) -> tuple[FloatArray, FloatArray]:
     """Log odds whose profile log-likelihood, over tau, lies chi2(1)/2 below the maximum; infinite where it never does.
 
     Where tau is not identified it stays 0.
     """
     drop = found.loglik - chdtri(1.0, 1 - level) / 2
-    scale = np.maximum(found.tau, 0.1)
     step = np.sqrt(found.cov[:, 0, 0])
 
     def excess(mu: FloatArray) -> FloatArray:
-        common = common_log_likelihood(b, mu)
-        if not found.identified.any():
-            return common - drop
-        return np.where(found.identified, np.maximum(_maximise_tau(b, mu, scale).loglik, common), common) - drop
+        return profile_of_mu(b, found, mu)[0] - drop
 
     limits = []
     for side in (-1.0, 1.0):

@@ -11,7 +11,7 @@ from metaan.evidence.options import NAME, OWN_THERAPIES
 from metaan.evidence.store import TABLE1, table
 from metaan.evidence.two_arms import paired
 
-__all__ = ["catalogue"]
+__all__ = ["catalogue", "largest"]
 
 
 def catalogue() -> pd.DataFrame:
@@ -46,8 +46,8 @@ def catalogue() -> pd.DataFrame:
 def _counted(name: str) -> dict[str, Any]:
     rows = _rows(name)
     known = rows["events"].notna() & rows["total"].notna()
-    patients = _largest(rows, "patient", "n_patients", split=False)
-    lesions = _largest(rows, "lesion", "n_lesions", split=True)
+    patients = largest(rows, "patient", "n_patients", split=False)
+    lesions = largest(rows, "lesion", "n_lesions", split=True)
     return {
         "name": name,
         "title": NAME.choices[name],
@@ -81,7 +81,7 @@ def _said(rows: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _largest(rows: pd.DataFrame, unit: str, column: str, *, split: bool) -> pd.Series[Any]:
+def largest(rows: pd.DataFrame, unit: str, column: str, *, split: bool) -> pd.Series[Any]:
     """Largest number of patients or lesions of each study; `split`: equal arms hold different ones too."""
     denominator = rows["total"].where(rows["unit"] == unit)
     number = pd.concat([rows[column], denominator], axis=1).max(axis=1)

@@ -19,7 +19,7 @@ from metaan.validate import FloatArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TICK_LENGTH", "TICK_PAD", "Layout", "Words", "arrange", "fit", "side_by_side"]
+__all__ = ["TICK_LENGTH", "TICK_PAD", "Layout", "Words", "arrange", "fit", "panel", "side_by_side"]
 
 # Distances in multiples of the text size.
 _MARGIN: Final = 0.8  # around the figure
@@ -30,6 +30,8 @@ _LINE: Final = 1.35  # from line to line of running text
 _STATISTICS_GAP: Final = 0.9
 _NOTES_GAP: Final = 1.5
 _TITLE_GAP: Final = 0.5
+_BESIDE: Final = 2.0  # from one plot with its columns to the next
+_OVER: Final = 0.8  # from the rule to the heading of one of several plots
 _FAVOURS_GAP: Final = 0.7  # from the null to the words on either side
 TICK_LENGTH: Final = 0.4
 TICK_PAD: Final = 0.3
@@ -52,12 +54,13 @@ _NUMBERED: Final = ("group", "study", "pooled", "prediction")
 class Words:
     """What the caller says over and under a plot; empty for nothing.
 
-    `labels` is False for a plot whose studies are named by the one beside it.
+    `heading` stands over one of several plots; `labels` is False where the plot beside it names the studies.
     """
 
     title: str
     xlabel: str
     favours: tuple[str, str] = ("", "")
+    heading: str = ""
     labels: bool = True
 
 
@@ -131,7 +134,7 @@ class Layout:
 
 def arrange(table: pd.DataFrame, axis: Axis, style: Style, words: Words, *, width: float | None = None) -> Layout:
     """Lay a forest table out, in `width` points if given."""
-    return side_by_side([_panel(table, axis, style, words, width)], [table], words.title)[0]
+    return side_by_side([panel(table, axis, style, words, width)], [table], words.title)[0]
 
 
 def side_by_side(layouts: Sequence[Layout], tables: Sequence[pd.DataFrame], title: str) -> list[Layout]:
@@ -171,8 +174,13 @@ def fit(table: pd.DataFrame, axis: Axis, style: Style, words: Words, box: tuple[
     )
 
 
-def _panel(table: pd.DataFrame, axis: Axis, style: Style, words: Words, width: float | None) -> Layout:
-    """One plot with its columns and what stands under its axis; no title, no notes."""
+def panel(
+    table: pd.DataFrame, axis: Axis, style: Style, words: Words, width: float | None = None, *, plot: float = _PLOT
+) -> Layout:
+    """One plot with its columns and what stands under its axis; no title, no notes.
+
+    The plot itself is `plot` times as wide as the text is high, or what `width` leaves.
+    """
     lines = table["row"].to_numpy(dtype=str)
     numbered = np.isin(lines, _NUMBERED)
     names = _columns(table, style)
@@ -181,10 +189,11 @@ def _panel(table: pd.DataFrame, axis: Axis, style: Style, words: Words, width: f
     on_right = blocks(shown, names[1], axis, style, table.attrs)
     bold = np.isin(lines[numbered], ["pooled", "group"]).tolist()
     margin, gap = _MARGIN * style.size, _PLOT_GAP * style.size
-    left = (margin if words.labels else 0.0) + (total_width(on_left, bold, style) if on_left else 0.0) + gap
+    edge = margin if words.labels else _BESIDE * style.size
+    left = edge + (total_width(on_left, bold, style) if on_left else 0.0) + gap
     right = gap + (total_width(on_right, bold, style) + margin if on_right else 0.0)
-    plot = _PLOT * style.size if width is None else width - left - right
-    start = (margin if words.labels else 0.0) - left
+    wide = plot * style.size if width is None else width - left - right
+    start = edge - left
 
     inner = {i: wrap(text, max(left - margin - gap, 1.0), style, small=True) for i, text in _inner_texts(table)}
     rows = _rows(table, lines, {i: len(wrapped) for i, wrapped in inner.items()})
@@ -192,9 +201,9 @@ def _panel(table: pd.DataFrame, axis: Axis, style: Style, words: Words, width: f
     placed = [*place(on_left, start, "left", body, bold, style), *place(on_right, gap, "right", body, bold, style)]
     texts = [*(mark for mark in placed if isinstance(mark, Text)), *_inner(inner, rows, start, style)]
     over = (_heading_lines([*on_left, *on_right]) - 1) * HEADING_LINE * style.size / style.row
-    under = _under(table, axis, style, words, (left, plot, right), start)
+    under = _under(table, axis, style, words, (left, wide, right), start)
     return Layout(
-        texts=(*texts, *under.texts),
+        texts=(*_over(words.heading, wide, style), *texts, *under.texts),
         lights=tuple(mark for mark in placed if isinstance(mark, Light)),
         rows=rows,
         shaded=tuple(rows[lines == "study"][1::2].tolist()) if style.zebra is not None else (),
@@ -202,14 +211,20 @@ def _panel(table: pd.DataFrame, axis: Axis, style: Style, words: Words, width: f
         bottom=float(np.nanmax(rows)) + _FOOT + _TEXT_ROW * (max(map(len, inner.values()), default=1) - 1),
         rule=_HEAD,
         left=left,
-        plot=plot,
+        plot=wide,
         right=right,
-        above=0.0,
+        above=(_OVER + 0.5) * style.size if words.heading else 0.0,
         below=under.low,
         xlabel=under.xlabel,
         labelpad=under.labelpad,
         style=style,
     )
+
+
+def _over(heading: str, plot: float, style: Style) -> list[Text]:
+    """Heading of one of several plots, over its middle."""
+    where = {"x": plot / 2, "y": _OVER * style.size}
+    return [Text(text=heading, **where, level="above", align="center", bold=True)] if heading else []
 
 
 def _columns(table: pd.DataFrame, style: Style) -> tuple[list[str], list[str]]:

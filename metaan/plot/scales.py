@@ -1,0 +1,134 @@
+"""Axes of figures that show effects: what they are called, where they end, how numbers and lines stand on them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import matplotlib.pyplot as plt
+import numpy as np
+import numpy.typing as npt
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+
+from metaan.errors import OptionError
+from metaan.measures.kinds import KINDS
+from metaan.measures.record import Effects
+from metaan.plot.axis import XLABEL, Axis, make_axis
+from metaan.plot.measure import text_width, wrap
+from metaan.plot.panel import COLUMN, legend, panel
+from metaan.plot.style import Style
+from metaan.plot.wording import axis_label
+from metaan.validate import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["axis_of", "effect_name", "height_of", "key", "label_of", "panels", "scale_of", "set_scale", "value_of"]
+
+_INCH: Final = 72.0
+_MARGIN: Final = 3.0  # beside a legend, in multiples of the text size
+_HANDLE: Final = 4.0  # mark of an entry and the gaps beside it, in multiples of the size of its text
+_FAR: Final = 3.0  # widths of a typical interval, beyond the estimates, that an axis shows by itself
+
+
+def scale_of(eff: Effects) -> str:
+    """What an axis of the effects is: "rate", "ratio" (log axis), "amount" (no null), "effect"."""
+    kind = KINDS[eff.measure]
+    if kind.scale in ("rate", "ratio"):
+        return kind.scale
+    return "amount" if kind.null is None else "effect"
+
+
+def label_of(eff: Effects) -> dict[str, str]:
+    """Attributes of a table of effects: the label of their axis, where one is known."""
+    label = axis_label(eff)
+    return {} if label is None else {XLABEL: label}
+
+
+def effect_name(table: pd.DataFrame, axis: Axis) -> str:
+    """Label of an axis of effects."""
+    return str(table.attrs.get(XLABEL, axis.title))
+
+
+def axis_of(
+    scale: str, estimate: FloatArray, low: FloatArray, high: FloatArray, limits: tuple[float, float] | None = None
+) -> Axis:
+    """Axis on which all estimates stand, with their intervals but for those that reach far beyond the rest."""
+    import pandas as pd
+
+    turn, back = (np.log, np.exp) if scale == "ratio" else (np.asarray, np.asarray)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        at, below, above = (np.where(np.isfinite(v := turn(x)), v, np.nan) for x in (estimate, low, high))
+        if scale != "rate":
+            half = np.concatenate([at - below, above - at])
+            typical = _FAR * float(np.nanmedian(half)) if np.isfinite(half).any() else 0.0
+            below = np.fmax(below, np.nanmin(at) - typical)
+            above = np.fmin(above, np.nanmax(at) + typical)
+        frame = pd.DataFrame({"estimate": back(at), "low": back(below), "high": back(above), "scale": scale})
+    return make_axis(frame, limits)
+
+
+def set_scale(ax: Axes, axis: Axis, which: str) -> None:
+    """Limits, ticks and numbers of one axis; `finish` gives them their type."""
+    if axis.log:
+        getattr(ax, f"set_{which}scale")("log")
+    own = getattr(ax, f"{which}axis")
+    getattr(ax, f"set_{which}lim")(axis.low, axis.high)
+    own.set_minor_locator(plt.NullLocator())
+    own.set_ticks(axis.ticks, labels=axis.tick_texts())
+
+
+def height_of(ax: Axes) -> float:
+    """Height of the room of an Axes in points, before it is laid out."""
+    figure: Any = ax.get_figure()
+    return float(ax.get_window_extent().height / figure.figure.dpi * _INCH)
+
+
+def key(ax: Axes, style: Style, handles: Sequence[Artist], *, most: int = 4) -> None:
+    """Legend under the plot in as many columns as have room; long names are broken."""
+    figure: Any = ax.get_figure()
+    room = float(ax.get_window_extent().width / figure.figure.dpi * _INCH) - _MARGIN * style.size
+    mark = _HANDLE * style.small
+    for handle in handles:
+        handle.set_label("\n".join(wrap(str(handle.get_label()), room - mark, style, small=True)))
+    widths = [max(text_width(t, style, small=True) for t in str(h.get_label()).split("\n")) + mark for h in handles]
+    columns = min(most, len(handles))
+    while columns > 1 and sum(max(column) for column in _filled(widths, columns)) > room:
+        columns -= 1
+    legend(ax, style, handles, columns=columns)
+
+
+def _filled(widths: list[float], columns: int) -> list[list[float]]:
+    """Entries of each column, filled as matplotlib does: the first columns take what is over."""
+    rows, over = divmod(len(widths), columns)
+    sizes = [rows + (i < over) for i in range(columns)]
+    ends = np.cumsum(sizes)
+    return [widths[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+
+
+def value_of(axis: Axis, value: float, low: float = math.nan, high: float = math.nan, level: float = 0.95) -> str:
+    """A number and its interval in a sentence."""
+    unit = "%" if axis.factor != 1 else ""
+    text = f"{axis.number(value)}{unit}"
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return text
+    return f"{text} ({100 * level:g}% interval {axis.number(low)}{unit} to {axis.number(high)}{unit})"
+
+
+def panels(
+    style: Style, ax: Any, n: int, *, height: float, rows: bool = False, ratios: Sequence[float] | None = None
+) -> npt.NDArray[np.object_]:
+    """`n` Axes: those that were given, or those of a new figure, side by side or one above the other."""
+    if ax is not None:
+        given = np.atleast_1d(np.asarray(ax, dtype=object))
+        if given.shape != (n,):
+            need = "one Axes" if n == 1 else f"{n} Axes, e.g. ax=[left, right]"
+            raise OptionError(f"ax holds {given.size} Axes for {n} panel{'s' if n > 1 else ''}: give {need}, or none.")
+        return np.array([panel(style, one) for one in given], dtype=object)
+    width = COLUMN if rows or n == 1 else min(2.05 * COLUMN, 0.95 * COLUMN * n)
+    figure = plt.figure(figsize=(width * style.size / _INCH, height * style.size / _INCH), layout="constrained")
+    shape: dict[str, Any] = {"nrows": n, "sharex": True} if rows else {"ncols": n}
+    made = figure.subplots(**shape, squeeze=False, **({"height_ratios": ratios} if rows and ratios else {}))
+    return np.asarray(made.ravel(), dtype=object)
