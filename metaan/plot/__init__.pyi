@@ -6,8 +6,8 @@ from .comparison_plot import comparison as comparison
 from .comparison_plot import comparison_table as comparison_table
 from .doi_plot import doi as doi
 from .doi_plot import doi_table as doi_table
-from .drapery_plot import drapery_table as drapery_table
 from .drapery_plot import drapery as drapery
+from .drapery_plot import drapery_table as drapery_table
 from .evidence_map_plot import evidence_map as evidence_map
 from .evidence_map_plot import evidence_map_table as evidence_map_table
 from .files import save as save

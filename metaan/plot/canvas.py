@@ -18,9 +18,10 @@ from matplotlib.typing import ColorType
 from metaan.errors import OptionError
 from metaan.plot.axis import Axis
 from metaan.plot.columns import Light, Text
-from metaan.plot.layout import TICK_LENGTH, TICK_PAD, Layout
+from metaan.plot.layout import Layout
 from metaan.plot.lights import draw_lights
 from metaan.plot.measure import MeasuredText
+from metaan.plot.under import TICK_LENGTH, TICK_PAD
 
 __all__ = ["new_axes", "room", "set_axis", "take", "write", "write_lights"]
 

@@ -164,8 +164,7 @@ def categories(
     study, rows = [str(name) for name in heads["study"]], [str(row) for row in heads["row"]]
     look = current_style(study, style)
     names = wrapped(study, _NAMES * COLUMN * look.size, look, bold=True)
-    at = _places(rows, [name.count("\n") + 1 for name in names])
-    bottom = at[-1] + _ROW / 2
+    at, bottom = _places(rows, [name.count("\n") + 1 for name in names])
     look = to_room(look, ax, bottom / _ROW)
     handles = _key(table, look)
     columns = columns_of_key(handles, (COLUMN - 2) * look.size, look)
@@ -249,15 +248,16 @@ def _sorted(bars: pd.DataFrame, sort: str) -> pd.DataFrame:
     return bars.iloc[rows].reset_index(drop=True)
 
 
-def _places(rows: Sequence[str], lines: Sequence[int]) -> list[float]:
-    """Heights of the bars from the top in multiples of the text size; names of several lines have more room."""
-    at, edge = [], 0.0
+def _places(rows: Sequence[str], lines: Sequence[int]) -> tuple[list[float], float]:
+    """Heights of the bars from the top, and the end, in multiples of the text size; long names have more room."""
+    at: list[float] = []
+    edge = 0.0
     for i, (row, count) in enumerate(zip(rows, lines, strict=True)):
         height = max(_ROW, 1.15 * count + 0.35)
         edge += _APART * _ROW if row == "pooled" and i and rows[i - 1] != "pooled" else 0.0
         at.append(edge + height / 2)
         edge += height
-    return at
+    return at, edge
 
 
 def _shades(names: Sequence[str], style: Style) -> dict[str, ColorType]:

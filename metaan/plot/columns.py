@@ -152,7 +152,7 @@ def _cells(rows: pd.DataFrame, name: str, style: Style) -> tuple[tuple[str, ...]
         cells = tuple("" if value is None or value != value else " ".join(str(value).split()) for value in column)
         return cells, all(_NUMBER.fullmatch(cell) for cell in cells if cell)
     values = column.to_numpy(dtype=np.float64)
-    decimals = 1 if name == "weight" else _decimals(values)
+    decimals = 1 if name in ("weight", "I2") else _decimals(values)
     return tuple(
         "" if value != value else _pointed(f"{value:.{decimals}f}".replace("-", "−"), style) for value in values
     ), True
@@ -176,7 +176,7 @@ def _heading(rows: pd.DataFrame, name: str, axis: Axis, style: Style, attrs: Map
     said = {**dict(style.headings), **attrs.get("headings", {})}
     if name == "estimate":
         level = 100 * float(rows["level"].iloc[0])
-        return f"{said.get(name, axis.short)} ({level:g}% CI)"
+        return f"{said.get(name, axis.short)} ({level:g}% {attrs.get('interval', 'CI')})"
     if name in said:
         return str(said[name])
     if name.startswith(LIGHT):

@@ -49,6 +49,7 @@ _BAND: Final = 0.7  # half of the room of their middles
 _NAMES: Final = 0.26  # of the width of the figure that names may take
 _WIDE: Final = 1.55  # width of a figure with one panel, in columns
 _PAIR: Final = 2.05  # of one with several
+_SHRINKS: Final = 1.6  # height of a line of text that a small Axes leaves, in multiples of the text size
 _ALPHA: Final = 0.5
 _SQUARE: Final = 0.785  # area of a circle in that of its square
 
@@ -132,7 +133,7 @@ def comparison(
     lanes = [lanes_of(table, groups, some, shown, look, named=label > 0) for some in kept]
     bottom = max(some[-1].bottom for some in lanes)
     given = None if ax is None else np.atleast_1d(np.asarray(ax, dtype=object))[0]
-    look = to_room(look, given if isinstance(given, Axes) else None, bottom)
+    look = to_room(look, given if isinstance(given, Axes) else None, bottom / _SHRINKS)
     weight, of = weights_of(table, size)
     view = View(table, axis_for(table), weight, look)
     handles = _key(view, of, [] if side else lanes[0])

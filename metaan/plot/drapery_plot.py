@@ -20,7 +20,7 @@ from metaan.models.results import PoolResult
 from metaan.models.text import plural
 from metaan.plot.axis import Axis
 from metaan.plot.panel import describe, finish, panel, table_of
-from metaan.plot.scales import axis_of, effect_name, height_of, key, label_of, scale_of, set_scale, value_of
+from metaan.plot.scales import axis_of, effect_name, key, label_of, scale_of, set_scale, size_of, value_of
 from metaan.plot.style import Style, current_style
 from metaan.validate import FloatArray, Option
 
@@ -35,7 +35,6 @@ _SHOWN: Final = 1.959963984540054  # standard errors about a study that the axis
 _TICKS: Final = {"p": (1.0, 0.8, 0.6, 0.4, 0.2), "z": (1.0, 0.5, 0.2, 0.1, 0.05, 0.01, 0.001, 1e-4)}
 _HEIGHT: Final = 34.0
 _PITCH: Final = 1.15  # from tick to tick at least, in multiples of the text size
-_PLOT: Final = 0.74  # height of the plot in that of its figure, about
 _DASHES: Final = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1.2, 1, 1.2)))
 
 
@@ -164,7 +163,11 @@ def drapery(
     ax = panel(look, ax, height=_HEIGHT)
     handles = _curves(ax, table, y, named, look)
     _frame(ax, table, axis, y, look)
+    names = {"xlabel": effect_name(table, axis), "ylabel": "p value" if y == "p" else "p value (even steps of z)"}
+    finish(ax, look, **names)
     key(ax, look, handles)
+    _ticks(ax, table, y, look)
+    finish(ax, look, **names)
     return describe(ax, _words(table, axis))
 
 
@@ -227,24 +230,36 @@ def _curves(ax: Axes, table: pd.DataFrame, y: str, named: Sequence[str], style: 
 def _frame(ax: Axes, table: pd.DataFrame, axis: Axis, y: str, style: Style) -> None:
     """Axes, the levels and the null."""
     set_scale(ax, axis, "x")
-    levels = [float(level) for level in table.attrs.get("levels", ())]
-    turn = {"p": lambda p: p, "z": lambda p: float(ndtri(p / 2))}[y]
-    floor, top = (0.0, 1.0) if y == "p" else (-float(table["z"].max()), 0.0)
+    floor, top = _ends(table, y)
     ax.set_ylim(floor, top + 0.02 * (top - floor))
-    pitch = _PITCH * style.size * (top - floor) / (_PLOT * height_of(ax))
-    ticks: list[float] = []
-    for p in (*_TICKS[y][:1], *levels, *_TICKS[y]):
-        if turn(p) >= floor and all(abs(turn(p) - turn(other)) >= pitch for other in ticks):
-            ticks.append(p)
-    ax.set_yticks([turn(p) for p in ticks], labels=[f"{p:g}" for p in ticks])
-    for level in levels:
+    for level in table.attrs.get("levels", ()):
         ax.hlines(
-            turn(level), axis.low, axis.high, colors=[style.ink], linestyles="dashed", lw=style.line(0.07),
+            _place(level, y), axis.low, axis.high, colors=[style.ink], linestyles="dashed", lw=style.line(0.07),
             label="_level", zorder=6,
         )  # fmt: skip
     if axis.null is not None and axis.low < axis.null < axis.high:
         ax.vlines(axis.null, floor, top, colors=[style.ink], lw=style.line(0.08), label="_null", zorder=1.5)
-    finish(ax, style, xlabel=effect_name(table, axis), ylabel="p value" if y == "p" else "p value (even steps of z)")
+
+
+def _ticks(ax: Axes, table: pd.DataFrame, y: str, style: Style) -> None:
+    """Ticks at the levels, and at even steps where these leave room."""
+    floor, top = _ends(table, y)
+    pitch = _PITCH * style.size * (top - floor) / size_of(ax)[1]
+    ticks: list[float] = []
+    for p in (_TICKS[y][0], *table.attrs.get("levels", ()), *_TICKS[y]):
+        at = _place(p, y)
+        if at >= floor and all(abs(at - _place(other, y)) >= pitch for other in ticks):
+            ticks.append(p)
+    ax.set_yticks([_place(p, y) for p in ticks], labels=[f"{p:g}" for p in ticks])
+
+
+def _ends(table: pd.DataFrame, y: str) -> tuple[float, float]:
+    return (0.0, 1.0) if y == "p" else (-float(table["z"].max()), 0.0)
+
+
+def _place(p: float, y: str) -> float:
+    """Height of a p-value."""
+    return float(p if y == "p" else ndtri(p / 2))
 
 
 def _words(table: pd.DataFrame, axis: Axis) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -33,12 +33,13 @@ _FULL: Final = 0.94  # of that room the largest bubble takes
 _SMALLEST: Final = 0.5  # width of the smallest
 _NAMES: Final = 11.0  # room of names
 _TOTALS: Final = 9.5  # and of the sums on the right
+_SHRINKS: Final = 1.6  # height of a line of text that a small Axes leaves, in multiples of the text size
 _ALPHA: Final = 0.45
 _SQUARE: Final = 0.785  # area of a circle in that of its square
 _EMPTY: Final = 0.13  # shade of a gap
 
 
-_Held = dict[tuple[int, int, int], tuple[int, float]]
+_Held = dict[tuple[int, int, int], tuple[int, float, str]]
 
 
 class _Map(NamedTuple):
@@ -94,9 +95,10 @@ def evidence_map(
 
     Notes
     -----
-    The number in or beside a bubble is that of studies; a bubble without a known number of patients is an open mark.
-    Shaded cells are gaps: no study in hand, which is not to say that there is none. Lines and columns stand by size,
-    those of mixed or unknown values last. A map shows how much there is, not what it says.
+    The number in or beside a bubble is that of studies; a bubble without a known number of patients is an open mark, a
+    plus stands where some studies do not give theirs. Shaded cells are gaps: no study in hand, which is not to say that
+    there is none. Lines and columns stand by size, those of mixed or unknown values last. A map shows how much there
+    is, not what it says.
 
     Examples
     --------
@@ -117,9 +119,9 @@ def evidence_map(
     pitch = [max(_LINE, 1.15 * (name.count("\n") + 1) + 0.4) for name in names]
     beside = _NAMES + (_TOTALS if totals else 1.5)
     wide = float(np.clip(len(plan.across) * len(plan.kinds) * _CELL + beside, COLUMN, 2.05 * COLUMN))
-    look = to_room(look, ax, sum(pitch))
+    look = to_room(look, ax, sum(pitch) / _SHRINKS)
     heads, rotated = _heads(plan, (wide - beside) / len(plan.across) * look.size, look)
-    handles = _key(plan, look)
+    handles = _key(table, plan, look)
     count = columns_of_key(handles, (wide - 2) * look.size, look)
     above = max(text_width(head, look) for head in heads) * 0.65 / look.size if rotated else 2.5
     ax = panel(look, ax, width=wide, height=sum(pitch) + above + 3.0 + 1.3 * -(-len(handles) // count))
@@ -148,7 +150,8 @@ def _plan(table: pd.DataFrame) -> _Map:
     """Which column of the table is what; values by size, those of mixed or unknown ones last."""
     rest = [str(name) for name in table.columns if name not in ("row", "studies", "sharing")]
     rows, columns = str(table.attrs.get("rows", rest[0])), str(table.attrs.get("columns", rest[1]))
-    by = str(table.attrs.get("by", rest[2] if len(rest) > 4 else ""))
+    free = [name for name in rest if not name.endswith(("patients", "lesions"))]
+    by = str(table.attrs.get("by", free[2] if len(free) > 2 else ""))
     counted = [name for name in ("patients", "lesions") if name in rest and name not in (rows, columns, by)]
     size = str(table.attrs.get("size", counted[0] if counted else "studies"))
     cells = table[table["row"] == "cell"]
@@ -169,15 +172,22 @@ def _plan(table: pd.DataFrame) -> _Map:
 
 
 def _held(table: pd.DataFrame, plan: _Map) -> _Held:
-    """Studies and size of each bubble by its line, column and kind."""
+    """Studies, size and text of each bubble by its line, column and kind."""
     found = {}
     for cell in table[table["row"] == "cell"].to_dict("records"):
         place = (
             plan.down.index(str(cell[plan.rows])), plan.across.index(str(cell[plan.columns])),
             plan.kinds.index(str(cell[plan.by]) if plan.by else ""),
         )  # fmt: skip
-        found[place] = int(cell["studies"]), float(cell[plan.size])
+        found[place] = int(cell["studies"]), float(cell[plan.size]), _counted(cell, plan.size)
     return found
+
+
+def _counted(row: Mapping[Any, Any], size: str) -> str:
+    """A number of patients as text, with a plus where some studies do not give theirs."""
+    if not row[size]:
+        return "?"
+    return f"{row[size]:,.0f}{'+' if row.get(f'without_{size}', 0) else ''}"
 
 
 def _name(value: str) -> str:
@@ -228,7 +238,7 @@ def _bubbles(ax: Axes, held: _Held, plan: _Map, middle: Sequence[float], style: 
     below = 0.0 if plan.size == "studies" else _BELOW
     cell = width / len(plan.across)
     room = _FULL * min(cell / len(plan.kinds), (_LINE - below) * unit)
-    place, size = np.array(list(held)), np.array([size for _, size in held.values()])
+    place, size = np.array(list(held)), np.array([size for _, size, _ in held.values()])
     x = place[:, 1] + (place[:, 2] + 0.5) / len(plan.kinds)
     y = np.array(middle)[place[:, 0]] - below / 2
     wide = np.maximum(room * np.sqrt(size / (size.max() or 1.0)), _SMALLEST * style.size)
@@ -242,29 +252,36 @@ def _bubbles(ax: Axes, held: _Held, plan: _Map, middle: Sequence[float], style: 
             area = wide[own] ** 2 * (_SQUARE if marker in "sD" else 1.0)
             ax.scatter(x[own], y[own], s=area, marker=marker, zorder=2, **look)
     small: dict[str, Any] = {"verticalalignment": "center_baseline", "zorder": 4}
-    for i, (studies, number) in enumerate(held.values()):
+    for i, (studies, _, said) in enumerate(held.values()):
         text = f"{studies}"
         inside = text_width(text, style, small=True, bold=True) + 0.35 * style.size <= 0.85 * wide[i]
         at = float(x[i]) if inside else float(x[i] + (wide[i] / 2 + 0.2 * style.size) / cell)
         align = "center" if inside else "left"
         write(ax, at, float(y[i]), text, style, bold=True, horizontalalignment=align, label="_studies", **small)
         if below:
-            said, under = f"{number:,.0f}" if number else "?", float(y[i]) + _LINE / 2
-            write(ax, float(x[i]), under, said, style, horizontalalignment="center", label="_number", **small)
+            write(
+                ax,
+                float(x[i]),
+                float(y[i]) + _LINE / 2,
+                said,
+                style,
+                horizontalalignment="center",
+                label="_number",
+                **small,
+            )
 
 
 def _totals(ax: Axes, table: pd.DataFrame, plan: _Map, middle: Sequence[float], style: Style) -> None:
     """Studies and patients of each line, those in several cells or units once."""
-    sums = table[table["row"] == "row"].set_index(plan.rows)
+    sums = {str(row[plan.rows]): row for row in table[table["row"] == "row"].to_dict("records")}
     edge = 0.0
     for name in dict.fromkeys(["studies", plan.size]):
-        known = {str(value): number for value, number in sums[name].items()} if len(sums) else {}
-        texts = ["" if value not in known else f"{known[value]:,.0f}" if known[value] else "?" for value in plan.down]
+        texts = [_counted(sums[value], name) if value in sums else "" for value in plan.down]
         if any(texts):
             edge = column_of_text(ax, middle, texts, name.capitalize(), edge + 0.9 * style.size, style)
 
 
-def _key(plan: _Map, style: Style) -> list[Artist]:
+def _key(table: pd.DataFrame, plan: _Map, style: Style) -> list[Artist]:
     """What the marks are."""
     shade = colours(plan.kinds, style)
     handles: list[Artist] = []
@@ -275,7 +292,9 @@ def _key(plan: _Map, style: Style) -> list[Artist]:
             handles.append(Line2D([], [], color=shade[kind], alpha=_ALPHA, label=label, **mark))
     handles.append(Patch(facecolor=style.ink, alpha=_EMPTY, lw=0, label="No study in hand"))
     if plan.size != "studies":
-        handles.append(Line2D([], [], ls="none", label=f"Bold: studies; below: {plan.size}"))
+        without = f"without_{plan.size}"
+        more = " (+: not all known)" if without in table and (table[without] > 0).any() else ""
+        handles.append(Line2D([], [], ls="none", label=f"Bold: studies; below: {plan.size}{more}"))
     return handles
 
 

@@ -15,7 +15,7 @@ from metaan.plot.forest_rows import Shown
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Marks", "add_marks", "add_rob"]
+__all__ = ["Marks", "TableOptions", "add_marks", "add_rob"]
 
 TOOLS: Final[dict[str, tuple[str, ...]]] = {
     "RoB 2": ("low", "some concerns", "high", "no information"),
@@ -39,11 +39,25 @@ class Marks(TypedDict, total=False):
     bands: Sequence[tuple[float, float, str]]
 
 
+class TableOptions(Marks, total=False):
+    """Every option of `forest_table`, which `forest` and `forests` hand on."""
+
+    sort: Any
+    group: Any
+    interval: str
+    prediction: bool | str
+    footnote: bool
+    blup: bool | None
+    left: Any
+    right: Any
+    rob: pd.DataFrame | None
+
+
 def add_marks(shown: Shown, marks: Mapping[str, Any]) -> None:
     """Check the marks and write them into the attrs."""
-    known = [*Marks.__annotations__]
     for name in marks:
-        if name not in known:
+        if name not in Marks.__annotations__:
+            known = TableOptions.__annotations__
             raise OptionError(f"{name}= is not an option of a forest plot.{closest(name, known)}")
     given = {name: value for name, value in marks.items() if value is not None}
     if "favours" in given:

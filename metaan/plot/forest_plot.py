@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from metaan.errors import OptionError
-from metaan.models.results import PoolResult
 from metaan.plot import marks
 from metaan.plot.axis import XLABEL, Axis, make_axis
 from metaan.plot.canvas import new_axes, room, set_axis, take, write, write_lights
-from metaan.plot.forest_data import check_table, forest_table
+from metaan.plot.forest_alt import in_words
+from metaan.plot.forest_data import check_table, forest_table, is_table
+from metaan.plot.forest_options import TableOptions
 from metaan.plot.layout import Layout, Words, arrange, fit
 from metaan.plot.panel import describe
 from metaan.plot.style import Style, current_style
@@ -23,51 +24,47 @@ from metaan.validate import FloatArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["forest"]
-
-_OPTIONS: Final = {"sort": None, "interval": "clopper-pearson", "prediction": True, "footnote": True}
+__all__ = ["draw_panel", "forest", "table_to_draw"]
 
 
 def forest(
-    res: PoolResult | pd.DataFrame,
+    res: Any,
     *,
     ax: Axes | None = None,
     xlim: tuple[float, float] | None = None,
-    sort: str | None = None,
-    interval: str = "clopper-pearson",
-    prediction: bool = True,
-    footnote: bool = True,
+    xscale: str = "auto",
     title: str | None = None,
     xlabel: str | None = None,
-    xscale: str = "auto",
     style: str | Style | None = None,
+    **options: Unpack[TableOptions],
 ) -> Axes:
     """Forest plot: counts, rates with intervals, weights, pooled rate, prediction interval, heterogeneity.
 
     Parameters
     ----------
-    res : PoolResult or DataFrame
-        What `metaan.pool` or `metaan.glmm` returned, or a table from `forest_table`, perhaps edited: the
-        figure shows that table and nothing else.
+    res : result, dict of results, or DataFrame
+        What `metaan.pool`, `glmm`, `beta_binomial`, `mantel_haenszel`, `subgroups`, `multilevel`, `bayes`,
+        `leave_one_out`, `cumulative` ... returned; several models of the same studies by name; or a table from
+        `forest_table`, perhaps edited: the figure shows that table and nothing else.
     ax : matplotlib.axes.Axes, optional
         Where to draw: the plot and its text share the room of this Axes, with smaller text if it must be. By
         default a new figure that is as large as its text needs.
     xlim : (float, float), optional
         Ends of the axis, rates as proportions. Intervals that go further are cut and get an arrow. By default
         nothing is cut: 0 to 100 %, or 0 to a round number where no interval reaches beyond 50 %.
-    sort : {"label", "estimate", "weight", "total"}, optional
-        Order of the studies; by default as they were given.
-    interval : str, default "clopper-pearson"
-        Interval of each study's own rate: see `metaan.rate_interval`.
-    prediction : bool, default True
-        Draw the prediction interval, when there is one.
-    footnote : bool, default True
-        Print the notes of the result under the plot.
+    xscale : {"auto", "linear", "log", "logit"}, default "auto"
+        Scale of the axis: log for ratios, linear for all else. On a log or logit axis limits of 0 or 100 % are cut.
     title : str, optional
         Heading over the table.
     xlabel : str, optional
         Label of the axis. By default what was counted, where rows of `metaan.load` were pooled ("Complete
-        response (% of lesions)"), else "Rate (%)" for rates.
+        response (% of lesions)"), else the name of the measure.
+    style : {"default", "jama", "bmj", "lancet", "revman", "minimal", "print"} or Style, optional
+        Colours, shades, columns and punctuation.
+    **options
+        Handed to `forest_table`, which describes them: ``sort``, ``group``, ``interval``, ``prediction`` (bar, band or
+        density), ``footnote``, ``blup``, ``left``, ``right``, ``rob``, ``rob_levels``, ``favours``, ``reference``,
+        ``bands``. Not beside a table.
 
     Returns
     -------
@@ -77,19 +74,22 @@ def forest(
     Raises
     ------
     OptionError
-        Unknown `sort` or `interval`, `xlim` that is no range, an `ax` too small to hold the plot.
+        Unknown options, `xlim` that is no range, an `ax` too small to hold the plot.
 
     See Also
     --------
     forest_table : The table that is drawn.
+    forests : Several outcomes side by side.
+    to_html : The same as a page that sorts and filters.
     save : Write a figure with fonts embedded.
 
     Notes
     -----
     The areas of the squares are in proportion to the weights; the ends of the diamond are the confidence
-    limits of the pooled rate, and the dashed line runs through its middle. Text is 8 point in an Arial-like
-    face, as journals ask, unless rcParams or ``seaborn.set_theme`` say otherwise; no rcParams are changed.
-    Colours are seaborn's "colorblind".
+    limits of the pooled rate, and the dashed line runs through its middle. Hollow marks are shrunken effects.
+    Text is 8 point in an Arial-like face, as journals ask, unless rcParams or ``seaborn.set_theme`` say otherwise; no
+    rcParams are changed.
+    Colours are seaborn's "colorblind" but for a named style.
 
     References
     ----------
@@ -104,8 +104,7 @@ def forest(
     >>> ax.get_xlabel()
     'Complete response (%)'
     """
-    options = {"sort": sort, "interval": interval, "prediction": prediction, "footnote": footnote}
-    table = _table(res, options)
+    table = table_to_draw(res, options)
     axis = make_axis(table, xlim, xscale)
     look = current_style([*map(str, table["study"]), title or "", xlabel or ""], style)
     label = str(table.attrs.get(XLABEL, axis.title)) if xlabel is None else xlabel
@@ -118,20 +117,17 @@ def forest(
         layout = fit(table, axis, look, words, (box.width, box.height))
         take(ax, layout, box)
     draw_panel(ax, table, axis, layout)
-    return describe(ax, str(table.attrs.get("alt", "")))
+    return describe(ax, in_words(table))
 
 
-def _table(res: object, options: dict[str, Any]) -> pd.DataFrame:
+def table_to_draw(res: Any, options: Mapping[str, Any]) -> pd.DataFrame:
     """Table to draw: that of a result, or the one that was given."""
-    if isinstance(res, PoolResult):
-        return forest_table(res, **options)
     import pandas as pd
 
-    if not isinstance(res, pd.DataFrame):
-        raise OptionError(f"res is a {type(res).__name__}. Pass what pool, glmm or forest_table returned.")
-    given = [name for name, value in options.items() if value != _OPTIONS[name]]
-    if given:
-        raise OptionError(f"{', '.join(given)} choose what a table holds: pass them to forest_table.")
+    if not isinstance(res, pd.DataFrame) or not is_table(res):
+        return forest_table(res, **options)
+    if options:
+        raise OptionError(f"{', '.join(options)} choose what a table holds: pass them to forest_table.")
     return check_table(res)
 
 

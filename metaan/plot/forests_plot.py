@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,9 @@ import numpy.typing as npt
 from metaan.errors import OptionError
 from metaan.plot.axis import XLABEL, make_axis
 from metaan.plot.canvas import new_axes
-from metaan.plot.forest_data import check_table, forest_table
-from metaan.plot.forest_plot import draw_panel
+from metaan.plot.forest_alt import in_words
+from metaan.plot.forest_options import TableOptions
+from metaan.plot.forest_plot import draw_panel, table_to_draw
 from metaan.plot.layout import Words, panel, side_by_side
 from metaan.plot.panel import describe
 from metaan.plot.style import Style, current_style
@@ -27,7 +28,7 @@ _PLOT: Final = 15.0  # width of each plot, in multiples of the text size
 _BODY: Final = ("study", "pooled", "prediction")
 
 
-def forests_table(results: Mapping[str, Any], **options: Any) -> dict[str, pd.DataFrame]:
+def forests_table(results: Mapping[str, Any], **options: Unpack[TableOptions]) -> dict[str, pd.DataFrame]:
     """Tables that `forests` draws: one forest table for each outcome, all with the same rows.
 
     Parameters
@@ -58,15 +59,11 @@ def forests_table(results: Mapping[str, Any], **options: Any) -> dict[str, pd.Da
     >>> tables["Objective response"]["study"].tolist()[:4]
     ['Ames', 'Bo', 'Clark', 'Pooled rate (median study)']
     """
-    import pandas as pd
-
     if not isinstance(results, Mapping) or len(results) < 2:
         raise OptionError("results must be two outcomes or more: forests({'Complete response': a, 'Response': b}).")
     tables = {}
     for heading, res in results.items():
-        if isinstance(res, pd.DataFrame) and options:
-            raise OptionError(f"{', '.join(options)} choose what a table holds: pass them to forest_table.")
-        table = check_table(res) if isinstance(res, pd.DataFrame) else forest_table(res, **options)
+        table = table_to_draw(res, options)
         if not set(table["row"]) <= {*_BODY, "statistics", "note"}:
             raise OptionError(f"{heading!r} has subgroups, which cannot stand side by side. Draw it with forest.")
         tables[str(heading)] = table
@@ -80,7 +77,7 @@ def forests(
     title: str | None = None,
     xlim: tuple[float, float] | None = None,
     xscale: str = "auto",
-    **options: Any,
+    **options: Unpack[TableOptions],
 ) -> npt.NDArray[np.object_]:
     """Forest plots of several outcomes of the same studies, side by side, the studies named once.
 
@@ -147,7 +144,7 @@ def forests(
     drawn[:] = new_axes(layouts)
     for ax, (heading, table), layout in zip(drawn, tables.items(), layouts, strict=True):
         draw_panel(ax, table, axes[heading], layout)
-        describe(ax, f"{heading}: {table.attrs.get('alt', '')}")
+        describe(ax, f"{heading}: {in_words(table)}")
     return drawn
 
 

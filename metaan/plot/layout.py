@@ -12,30 +12,25 @@ import numpy.typing as npt
 from metaan.errors import OptionError
 from metaan.plot.axis import Axis
 from metaan.plot.columns import HEADING_LINE, LIGHT, Block, Light, Text, blocks, place, total_width
-from metaan.plot.measure import text_width, wrap
+from metaan.plot.measure import wrap
 from metaan.plot.style import Style
+from metaan.plot.under import LINE, Words, below_axis, favours_reach, lines_of, pointed
 from metaan.validate import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TICK_LENGTH", "TICK_PAD", "Layout", "Words", "arrange", "fit", "panel", "side_by_side"]
+__all__ = ["Layout", "Words", "arrange", "fit", "panel", "side_by_side"]
 
 # Distances in multiples of the text size.
 _MARGIN: Final = 0.8  # around the figure
 _PLOT_GAP: Final = 1.7  # between text and plot: a square at 0 % or an arrow reaches into it
 _PLOT: Final = 25.0  # the plot itself
 _LEAST_PLOT: Final = 10.0
-_LINE: Final = 1.35  # from line to line of running text
-_STATISTICS_GAP: Final = 0.9
 _NOTES_GAP: Final = 1.5
 _TITLE_GAP: Final = 0.5
 _BESIDE: Final = 2.0  # from one plot with its columns to the next
 _OVER: Final = 0.8  # from the rule to the heading of one of several plots
-_FAVOURS_GAP: Final = 0.7  # from the null to the words on either side
-TICK_LENGTH: Final = 0.4
-TICK_PAD: Final = 0.3
-_LABEL_PAD: Final = 0.4
 # Distances in rows.
 _HEAD: Final = 0.62  # from the header to the rules above and below it
 _FIRST: Final = 1.2
@@ -48,20 +43,6 @@ _FOOT: Final = 0.65
 
 _LEAST_SIZE: Final = 4.0  # points; smaller text is not read
 _NUMBERED: Final = ("group", "study", "pooled", "prediction")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Words:
-    """What the caller says over and under a plot; empty for nothing.
-
-    `heading` stands over one of several plots; `labels` is False where the plot beside it names the studies.
-    """
-
-    title: str
-    xlabel: str
-    favours: tuple[str, str] = ("", "")
-    heading: str = ""
-    labels: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +125,7 @@ def side_by_side(layouts: Sequence[Layout], tables: Sequence[pd.DataFrame], titl
     start = first.margin - first.left
     top, bottom = min(layout.top for layout in layouts), max(layout.bottom for layout in layouts)
     low = max(layout.below for layout in layouts)
-    said = [line for table in tables for line in (*_said(table, "note"), *_bands(table))]
+    said = [line for table in tables for line in (*lines_of(table, "note"), *_bands(table))]
     if len(tables) > 1:
         said = list(dict.fromkeys(said))
     notes = _notes(said, start, low, running, style)
@@ -184,31 +165,35 @@ def panel(
     lines = table["row"].to_numpy(dtype=str)
     numbered = np.isin(lines, _NUMBERED)
     names = _columns(table, style)
-    shown = table[numbered]
-    on_left = blocks(shown, [n for n in names[0] if words.labels or n != "study"], axis, style, table.attrs)
-    on_right = blocks(shown, names[1], axis, style, table.attrs)
+    shown, attrs = table[numbered], dict[Any, Any](table.attrs)
+    on_left = blocks(shown, [n for n in names[0] if words.labels or n != "study"], axis, style, attrs)
+    on_right = blocks(shown, names[1], axis, style, attrs)
     bold = np.isin(lines[numbered], ["pooled", "group"]).tolist()
     margin, gap = _MARGIN * style.size, _PLOT_GAP * style.size
     edge = margin if words.labels else _BESIDE * style.size
     left = edge + (total_width(on_left, bold, style) if on_left else 0.0) + gap
     right = gap + (total_width(on_right, bold, style) + margin if on_right else 0.0)
-    wide = plot * style.size if width is None else width - left - right
+    for _ in range(2):  # words that reach out of the plot make it narrower, and then reach out farther
+        wide = plot * style.size if width is None else width - left - right
+        reach = favours_reach(words.favours, axis, wide, style)
+        left, right = max(left, reach[0] + margin), max(right, reach[1] + margin)
     start = edge - left
 
-    inner = {i: wrap(text, max(left - margin - gap, 1.0), style, small=True) for i, text in _inner_texts(table)}
+    free = left - margin - gap + max(0.0, wide * _first_line(table, axis))
+    inner = {i: wrap(pointed(text, style), max(free, 1.0), style, small=True) for i, text in _inner_texts(table)}
     rows = _rows(table, lines, {i: len(wrapped) for i, wrapped in inner.items()})
     body = rows[numbered].tolist()
     placed = [*place(on_left, start, "left", body, bold, style), *place(on_right, gap, "right", body, bold, style)]
     texts = [*(mark for mark in placed if isinstance(mark, Text)), *_inner(inner, rows, start, style)]
     over = (_heading_lines([*on_left, *on_right]) - 1) * HEADING_LINE * style.size / style.row
-    under = _under(table, axis, style, words, (left, wide, right), start)
+    under = below_axis(table, axis, style, words, (left, wide, right), start)
     return Layout(
         texts=(*_over(words.heading, wide, style), *texts, *under.texts),
         lights=tuple(mark for mark in placed if isinstance(mark, Light)),
         rows=rows,
         shaded=tuple(rows[lines == "study"][1::2].tolist()) if style.zebra is not None else (),
         top=-_HEAD - over,
-        bottom=float(np.nanmax(rows)) + _FOOT + _TEXT_ROW * (max(map(len, inner.values()), default=1) - 1),
+        bottom=_FOOT + max([float(np.nanmax(rows)), *(text.y for text in texts if text.level == "row")]),
         rule=_HEAD,
         left=left,
         plot=wide,
@@ -223,13 +208,13 @@ def panel(
 
 def _over(heading: str, plot: float, style: Style) -> list[Text]:
     """Heading of one of several plots, over its middle."""
-    where = {"x": plot / 2, "y": _OVER * style.size}
-    return [Text(text=heading, **where, level="above", align="center", bold=True)] if heading else []
+    y = _OVER * style.size
+    return [Text(text=heading, x=plot / 2, y=y, level="above", align="center", bold=True)] if heading else []
 
 
 def _columns(table: pd.DataFrame, style: Style) -> tuple[list[str], list[str]]:
     """Names of the columns on either side: what the table says, else the style; traffic lights last."""
-    attrs: Mapping[str, Any] = table.attrs
+    attrs: Any = table.attrs
     left = list(attrs.get("left", style.left))
     if "left" in attrs and "right" not in attrs:
         left += [name for name in style.left if name in ("weight", "estimate") and name not in left]
@@ -242,6 +227,13 @@ def _columns(table: pd.DataFrame, style: Style) -> tuple[list[str], list[str]]:
 
 def _heading_lines(found: Sequence[Block]) -> int:
     return max((len(block.heading) + (1 if block.span else 0) for block in found), default=1)
+
+
+def _first_line(table: pd.DataFrame, axis: Axis) -> float:
+    """Share of the plot left of its first vertical line, which text within the body must not reach."""
+    pooled = table.loc[table["row"] == "pooled", "estimate"].to_numpy(dtype=np.float64)
+    lines = [*pooled[-1:], *([] if axis.null is None else [axis.null])]
+    return min([axis.share(float(x)) for x in lines if axis.low < x < axis.high], default=1.0)
 
 
 def _inner_texts(table: pd.DataFrame) -> list[tuple[int, str]]:
@@ -289,66 +281,9 @@ def _rows(table: pd.DataFrame, lines: npt.NDArray[np.str_], wrapped: Mapping[int
     return rows
 
 
-def _said(table: pd.DataFrame, kind: str) -> list[str]:
-    return [" ".join(str(text).split()) for text in table.loc[table["row"] == kind, "study"]]
-
-
 def _bands(table: pd.DataFrame) -> list[str]:
     """What the shaded bands mean, where it was said."""
     return [f"Shaded: {text}." for _, _, text in table.attrs.get("bands", ()) if text]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Under:
-    """What stands under an axis, and how far down it goes."""
-
-    texts: list[Text]
-    xlabel: str
-    labelpad: float
-    low: float
-
-
-def _under(
-    table: pd.DataFrame, axis: Axis, style: Style, words: Words, widths: tuple[float, float, float], start: float
-) -> _Under:
-    """Words on either side of the null, the label of the axis, and the lines on the model."""
-    left, plot, right = widths
-    margin, gap = _MARGIN * style.size, _PLOT_GAP * style.size
-    outer = 2 * min(left, right) - 2 * margin
-    label = wrap(words.xlabel, max(plot + outer, plot), style)
-    overhang = max(0.0, (max(text_width(line, style) for line in label) - plot) / 2)
-    depth = (TICK_LENGTH + TICK_PAD + _LINE) * style.size
-    sides, reach = _favours(words.favours, axis, plot, depth, style)
-    if sides:
-        depth += _LINE * style.size
-    labelpad = _LABEL_PAD * style.size + (_LINE * style.size if sides else 0.0)
-    under = depth + (_LABEL_PAD + _LINE * len(label)) * style.size
-    beside = left - margin - gap - max(overhang, reach)
-    statistics = _statistics(_said(table, "statistics"), start, beside, under, left + plot + right - 2 * margin, style)
-    low = max(under, statistics[-1].y) if statistics else under
-    return _Under(texts=[*sides, *statistics], xlabel="\n".join(label), labelpad=labelpad, low=low)
-
-
-def _favours(said: tuple[str, str], axis: Axis, plot: float, depth: float, style: Style) -> tuple[list[Text], float]:
-    """Words left and right of the null, and how far the left ones reach out of the plot."""
-    if not any(said):
-        return [], 0.0
-    null = axis.null if axis.null is not None and axis.low < axis.null < axis.high else None
-    middle = plot * (0.5 if null is None else axis.share(null))
-    gap = _FAVOURS_GAP * style.size
-    y = depth + 0.5 * style.size
-    left = Text(text=f"← {said[0]}", x=middle - gap, y=y, level="below", align="right")
-    right = Text(text=f"{said[1]} →", x=middle + gap, y=y, level="below")
-    reach = max(0.0, text_width(left.text, style) + gap - middle)
-    return [text for text, word in ((left, said[0]), (right, said[1])) if word], reach
-
-
-def _statistics(said: list[str], x: float, beside: float, under: float, width: float, style: Style) -> list[Text]:
-    """Lines on the model and its heterogeneity: beside the axis where they fit, else under it."""
-    fits = all(text_width(text, style) <= beside for text in said)
-    first = 0.5 * style.size if fits else under + _STATISTICS_GAP * style.size
-    lines = [line for text in said for line in wrap(text, width, style)]
-    return [Text(text=line, x=x, y=first + _LINE * style.size * i, level="below") for i, line in enumerate(lines)]
 
 
 def _notes(said: list[str], x: float, under: float, width: float, style: Style) -> list[Text]:
@@ -356,7 +291,7 @@ def _notes(said: list[str], x: float, under: float, width: float, style: Style) 
     lines = [line for text in said for line in wrap(text, width, style, small=True)]
     first = under + _NOTES_GAP * style.size
     return [
-        Text(text=line, x=x, y=first + _LINE * style.small * i, level="below", small=True)
+        Text(text=line, x=x, y=first + LINE * style.small * i, level="below", small=True)
         for i, line in enumerate(lines)
     ]
 
@@ -364,7 +299,7 @@ def _notes(said: list[str], x: float, under: float, width: float, style: Style) 
 def _title(title: str, x: float, width: float, style: Style) -> list[Text]:
     """Lines over the header."""
     lines = wrap(title, width, style, bold=True) if title else []
-    step = _LINE * style.size
+    step = LINE * style.size
     return [
         Text(
             text=line, x=x, y=step * (len(lines) - i - 0.5) + _TITLE_GAP * style.size, level="above", bold=True,

@@ -33,7 +33,6 @@ __all__ = [
 ]
 
 _INCH: Final = 72.0
-_LINE: Final = 1.25  # from line to line of text, in multiples of its size
 _HANDLE: Final = 4.0  # mark of an entry of the key and the gaps beside it, in multiples of the size of its text
 _TIGHT: Final = 1.3  # least height of a line of the figure, in multiples of the text size
 _SMALLEST: Final = 2.0  # points

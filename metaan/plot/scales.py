@@ -25,10 +25,9 @@ from metaan.validate import FloatArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["axis_of", "effect_name", "height_of", "key", "label_of", "panels", "scale_of", "set_scale", "value_of"]
+__all__ = ["axis_of", "effect_name", "key", "label_of", "panels", "scale_of", "set_scale", "size_of", "value_of"]
 
 _INCH: Final = 72.0
-_MARGIN: Final = 3.0  # beside a legend, in multiples of the text size
 _HANDLE: Final = 4.0  # mark of an entry and the gaps beside it, in multiples of the size of its text
 _FAR: Final = 3.0  # widths of a typical interval, beyond the estimates, that an axis shows by itself
 
@@ -80,16 +79,20 @@ def set_scale(ax: Axes, axis: Axis, which: str) -> None:
     own.set_ticks(axis.ticks, labels=axis.tick_texts())
 
 
-def height_of(ax: Axes) -> float:
-    """Height of the room of an Axes in points, before it is laid out."""
-    figure: Any = ax.get_figure()
-    return float(ax.get_window_extent().height / figure.figure.dpi * _INCH)
+def size_of(ax: Axes) -> tuple[float, float]:
+    """Width and height of an Axes in points, laid out with what it holds so far."""
+    parent: Any = ax.get_figure()
+    figure = parent.figure
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    box = ax.get_window_extent()
+    return float(box.width / figure.dpi * _INCH), float(box.height / figure.dpi * _INCH)
 
 
 def key(ax: Axes, style: Style, handles: Sequence[Artist], *, most: int = 4) -> None:
     """Legend under the plot in as many columns as have room; long names are broken."""
-    figure: Any = ax.get_figure()
-    room = float(ax.get_window_extent().width / figure.figure.dpi * _INCH) - _MARGIN * style.size
+    room = size_of(ax)[0]
     mark = _HANDLE * style.small
     for handle in handles:
         handle.set_label("\n".join(wrap(str(handle.get_label()), room - mark, style, small=True)))

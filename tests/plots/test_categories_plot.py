@@ -98,7 +98,7 @@ def test_the_pooled_bar_stands_apart_with_its_intervals_in_the_key(ax, res):
     assert [text.get_fontweight() for text in ax.get_yticklabels()][-1] == "bold"
 
 
-@pytest.mark.parametrize("style", ["default", "jama", "lancet", "revman", "print"])
+@pytest.mark.parametrize("style", ["default", "lancet", "print"])
 def test_shades_run_from_dark_to_light_in_every_style(res, style):
     ax = categories(res, style=style)
     shades = [next(bar for bar in ax.patches if bar.get_label() == f"_{code}").get_facecolor() for code in CODES]

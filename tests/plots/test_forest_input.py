@@ -80,5 +80,5 @@ def test_options_of_the_table_do_not_apply_to_a_table():
 
 @pytest.mark.parametrize("res", [None, [1, 2], "res"])
 def test_only_results_and_tables_can_be_drawn(res):
-    with pytest.raises(OptionError, match="Pass what pool, glmm or forest_table returned"):
+    with pytest.raises(OptionError, match="Pass what pool, glmm, beta_binomial"):
         forest(res)
