@@ -57,9 +57,10 @@ def counted_once(trials: pd.DataFrame, number: str = "patients") -> pd.DataFrame
     unit = _UNIT[NUMBER.check(number)]
     key = "study_id" if "study_id" in getattr(trials, "columns", ()) else "study"
     require_columns(trials, ["total", key])
-    rows = trials.reset_index(drop=True).assign(study_id=trials[key].astype(str).to_numpy())
     defaults: dict[str, Any] = {"unit": unit, "role": "single", "arm": "", f"n_{number}": float("nan"), "year": 0}
-    rows = rows.assign(**{name: value for name, value in defaults.items() if name not in rows.columns})
+    columns = {name: trials[name] if name in trials.columns else value for name, value in defaults.items()}
+    rows = pd.DataFrame({"study_id": trials[key].astype(str), "total": trials["total"], **columns}, index=trials.index)
+    rows = rows.reset_index(drop=True)
     for name in ("total", f"n_{number}", "year"):
         rows[name] = pd.to_numeric(rows[name]).astype("Float64")
     known = largest(rows, unit, f"n_{number}", split=number == "lesions").astype("Float64")

@@ -36,6 +36,7 @@ _ZOOM: Final = np.linspace(-1.0, 1.0, 21)
 _ROUNDS: Final = 7  # of zooming in, a factor of ten each
 _BELOW: Final = 1e-6  # depth of the dip that parts two maxima: less is rounding
 _ROOM: Final = 0.3  # beyond the interval, as a share of its width
+_FARTHEST: Final = 20.0  # how far the curve of a pooled effect goes, as a multiple of its standard error
 _OPEN: Final = 4.0  # how far the curve of an open interval goes, as a multiple of a typical step
 
 
@@ -92,7 +93,7 @@ def profile_likelihood(
     >>> from metaan import effects, pool, profile_likelihood
     >>> table = profile_likelihood(pool(effects([0.1, 0.3, 0.5, 0.2], [0.01, 0.02, 0.02, 0.01])), points=11)
     >>> table.columns.tolist(), round(table.attrs["peak"], 4), round(table.attrs["high"], 3)
-    (['tau2', 'loglik', 'estimate'], 0.0139, 0.239)
+    (['tau2', 'loglik', 'estimate'], 0.0125, 0.23)
     """
     name, base = _checked(res, parameter)
     points = whole("points", points, _FEWEST, _MOST)
@@ -236,6 +237,8 @@ def _ends(curve: Curve, limits: tuple[float, float], maxima: list[float], room: 
     low, high = limits
     start = low if np.isfinite(low) else curve.peak - _OPEN * curve.step
     end = high if np.isfinite(high) else curve.peak + max(_OPEN * curve.step, curve.peak if curve.zero else 0.0)
+    if not curve.zero:
+        start, end = max(start, curve.peak - _FARTHEST * curve.step), min(end, curve.peak + _FARTHEST * curve.step)
     start, end = min(start, *maxima), max(end, *maxima)
     pad = room * (end - start)
     return max(start - pad, curve.floor), min(end + pad, curve.ceiling)

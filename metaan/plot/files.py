@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 from pathlib import Path
 from typing import Any, Final
@@ -71,9 +72,19 @@ def save(ax: Axes, *paths: str | os.PathLike[str], dpi: float = 300) -> None:
     for file in files:
         if file.suffix.lower().lstrip(".") not in formats:
             raise OptionError(f"path {file.name!r} has no known suffix. Choose one of {', '.join(sorted(formats))}.")
+    said = alt_text(ax)
     with mpl.rc_context(_RC):
         for file in files:
-            figure.savefig(file, dpi=dpi, metadata=_metadata(file.suffix.lower(), alt_text(ax)))
+            figure.savefig(file, dpi=dpi, metadata=_metadata(file.suffix.lower(), said))
+            if said and file.suffix.lower() == ".svg":
+                _describe(file, said)
+
+
+def _describe(file: Path, said: str) -> None:
+    """Write the whole text beside the title of an SVG, where screen readers look for it."""
+    drawing = file.read_text(encoding="utf-8")
+    drawing = drawing.replace("</title>", f"</title>\n <desc>{html.escape(said, quote=False)}</desc>", 1)
+    file.write_text(drawing.replace("<svg ", '<svg role="img" ', 1), encoding="utf-8")
 
 
 def _metadata(suffix: str, said: str) -> dict[str, Any] | None:

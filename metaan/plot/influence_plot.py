@@ -179,7 +179,7 @@ def influence(
     axes = _axes(look, ax, len(columns), names)
     for place, name in zip(axes, columns, strict=True):
         _diagnostic(place, table, name, look)
-    _studies(axes, names, look, own=ax is None)
+    _frame(axes, columns, names, look, own=ax is None)
     if ax is None:
         _legend(axes, table, look)
     for place, name in zip(axes, columns, strict=True):
@@ -239,7 +239,6 @@ def _diagnostic(ax: Axes, table: pd.DataFrame, name: str, style: Style) -> None:
             ax.plot(x[here], y[here], zorder=4, clip_on=False, label=label, **look)
     ax.set_xlim(0.25, y.size + 0.75)
     inner_ticks(ax, "y", 4)
-    finish(ax, style, title=_title(name))
 
 
 def _lines(table: pd.DataFrame, name: str) -> tuple[list[float], float]:
@@ -270,8 +269,10 @@ def _title(name: str) -> str:
     return _TITLES.get(name, name)
 
 
-def _studies(axes: npt.NDArray[np.object_], names: Sequence[str], style: Style, *, own: bool) -> None:
-    """Names or numbers of the studies under the plots that have none below them."""
+def _frame(
+    axes: npt.NDArray[np.object_], what: Sequence[str], names: Sequence[str], style: Style, *, own: bool
+) -> None:
+    """Titles, and names or numbers of the studies under the plots that have none below them."""
     k = len(names)
     columns = 1 if len(axes) <= 3 else 2
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 500, 10**6) if k <= _NAMES_FIT or k / step <= 12)
@@ -280,7 +281,7 @@ def _studies(axes: npt.NDArray[np.object_], names: Sequence[str], style: Style, 
         lowest = not own or i + columns >= len(axes)
         texts = (list(names) if k <= _NAMES_FIT else [str(t) for t in ticks]) if lowest else []
         ax.set_xticks(ticks, labels=texts, rotation=90 if k <= _NAMES_FIT else 0)
-        finish(ax, style, title=ax.get_title(loc="left"), xlabel="Study" if lowest and k > _NAMES_FIT else "")
+        finish(ax, style, title=_title(what[i]), xlabel="Study" if lowest and k > _NAMES_FIT else "")
 
 
 def _legend(axes: npt.NDArray[np.object_], table: pd.DataFrame, style: Style) -> None:

@@ -19,6 +19,7 @@ from metaan.plot.axis import XLABEL, Axis
 from metaan.plot.panel import describe, finish, table_of
 from metaan.plot.scales import axis_of, key, label_of, panels, scale_of, set_scale
 from metaan.plot.style import Style, current_style
+from metaan.validate import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,7 @@ __all__ = ["prior_posterior", "prior_posterior_table"]
 
 _COLUMNS: Final = ("parameter", "x", "prior", "posterior", "scale")
 _HEIGHT: Final = 26.0
+_MOST: Final = 0.995  # of the posterior of a rate that the axis shows
 _TALLER: Final = 2.5  # how far a prior may rise above the posterior
 _TITLES: Final = {"mu": "Mean effect", "tau": "Between-study SD", "new": "New study"}
 _WORDS: Final = {"mu": "the mean effect", "tau": "tau, the between-study SD", "new": "the effect in a new study"}
@@ -82,7 +84,7 @@ def prior_posterior_table(
     table["scale"] = np.where(table["parameter"] == "tau", "amount", shown)
     named = {XLABEL: _first_upper(KINDS[eff.measure].label)} if on == "analysis" else label_of(eff)
     priors = {"mu": res.mu_prior, "tau": res.tau_prior, "new": f"{res.mu_prior}; {res.tau_prior}"}
-    of = "" if plain else f" on the scale of the {KINDS[eff.measure].label}"
+    of = "" if plain else f" ({KINDS[eff.measure].label})"
     what = "effect" if on == "analysis" else true_word(eff.measure)
     table.attrs |= {"level": res.spec.level, "priors": priors, "tau_label": f"τ{of}", "what": what, "k": res.k, **named}
     return table
@@ -144,7 +146,7 @@ def prior_posterior(
     >>> res = metaan.bayes(events=[0, 3, 1, 4], total=[20, 44, 28, 30], mu_prior=metaan.NormalPrior(0, 1.5))
     >>> axes = metaan.plot.prior_posterior(res, parameter=["mu", "tau"])
     >>> [ax.get_xlabel() for ax in axes]
-    ['Rate (%)', 'τ on the scale of the logit of a proportion']
+    ['Rate (%)', 'τ (logit of a proportion)']
     """
     options = {"parameter": parameter, "scale": scale, "tau_prior": tau_prior}
     table = table_of(res, prior_posterior_table, _COLUMNS, options)
@@ -166,7 +168,7 @@ def _draw(
     x, prior, after = (part[column].to_numpy(dtype=np.float64) for column in ("x", "prior", "posterior"))
     median, low, high = part.attrs.get("summary", {}).get(name, [np.nan] * 3)
     scale = str(part["scale"].iloc[0])
-    axis = axis_of(scale, np.array([x[0], x[-1]]), np.array([x[0]] * 2), np.array([x[-1]] * 2), xlim)
+    axis = _axis(scale, x, after, xlim)
     inside = (x >= low) & (x <= high)
     shade = np.concatenate([[low], x[inside], [high]])
     ax.fill_between(shade, np.interp(shade, x, after), color=style.pooled, alpha=0.25, lw=0, label="_interval", zorder=1)
@@ -189,7 +191,17 @@ def _draw(
     describe(ax, _words(part, name, known, said))
 
 
-def _top(x: Any, prior: Any, after: Any, ends: tuple[float, float]) -> float:
+def _axis(scale: str, x: FloatArray, after: FloatArray, xlim: tuple[float, float] | None) -> Axis:
+    """Axis that ends where the curves do; for rates where the posterior dies out, or at 100 %."""
+    if xlim is None and scale != "rate":
+        xlim = float(x[0]), float(x[-1])
+    mass = np.cumsum(after * np.gradient(x))
+    end = x[np.searchsorted(mass, _MOST * mass[-1])] if scale == "rate" else x[-1]
+    ends = np.array([x[0], end])
+    return axis_of(scale, ends, ends, ends, xlim)
+
+
+def _top(x: FloatArray, prior: FloatArray, after: FloatArray, ends: tuple[float, float]) -> float:
     """Height to show: the posterior, and the prior where it does not dwarf it."""
     inside = (x >= ends[0]) & (x <= ends[1])
     peak = float(after[inside].max()) if inside.any() else float(after.max())
@@ -200,7 +212,7 @@ def _said(axis: Axis, median: float, low: float, high: float, level: float) -> t
     """Median and interval as text."""
     unit = "%" if axis.factor != 1 else ""
     interval = f"{axis.number(low)}{unit} to {axis.number(high)}{unit}"
-    return f"{axis.number(median)}{unit}", f"{100 * level:g}% credible interval {interval}"
+    return f"{axis.number(median)}{unit}", f"{100 * level:g}% CrI {interval}"
 
 
 def _handles(part: pd.DataFrame, name: str, known: bool, said: tuple[str, str], style: Style) -> list[Any]:
@@ -222,7 +234,7 @@ def _words(part: pd.DataFrame, name: str, known: bool, said: tuple[str, str]) ->
     prior = f"The prior is {part.attrs.get('priors', {}).get(name, 'not known')}"
     which = "prior and posterior" if known else "posterior"
     return (
-        f"Density curves ({which}) of {_WORDS[name]}{of}. The posterior median is {said[0]}, {said[1]}. "
+        f"Density curves ({which}) of {_WORDS[name]}{of}. The posterior median is {said[0]}, {said[1].replace('CrI', 'credible interval')}. "
         f"{prior}{'' if known else ', which has no curve'}."
     )
 

@@ -76,7 +76,7 @@ def qq_table(
     >>> names = ["Ames", "Bo", "Clark", "Di"]
     >>> eff = metaan.effect_size("PLO", events=[3, 4, 30, 4], total=[44, 30, 40, 38], study=names)
     >>> metaan.plot.qq_table(metaan.pool(eff, method="CE"))[["study", "outside"]].values.tolist()
-    [['Ames', True], ['Di', True], ['Bo', False], ['Clark', True]]
+    [['Ames', False], ['Di', False], ['Bo', True], ['Clark', True]]
     """
     given = {"kind": kind, "envelope": envelope, "draws": draws, "seed": seed}
     asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.transforms import ScaledTranslation
 
 from metaan.errors import OptionError
 from metaan.measures.kinds import KINDS
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["axis_of", "effect_name", "key", "label_of", "panels", "scale_of", "set_scale", "size_of", "value_of"]
 
 _INCH: Final = 72.0
+_BELOW: Final = 3.4  # from an axis with its numbers and label to the legend, in multiples of the text size
 _HANDLE: Final = 4.0  # mark of an entry and the gaps beside it, in multiples of the size of its text
 _FAR: Final = 3.0  # widths of a typical interval, beyond the estimates, that an axis shows by itself
 
@@ -90,8 +92,8 @@ def size_of(ax: Axes) -> tuple[float, float]:
     return float(box.width / figure.dpi * _INCH), float(box.height / figure.dpi * _INCH)
 
 
-def key(ax: Axes, style: Style, handles: Sequence[Artist], *, most: int = 4) -> None:
-    """Legend under the plot in as many columns as have room; long names are broken."""
+def key(ax: Axes, style: Style, handles: Sequence[Artist], *, most: int = 4, drop: float = 0.0) -> None:
+    """Legend under the plot, `drop` points lower than usual, in as many columns as have room; long names are broken."""
     room = size_of(ax)[0]
     mark = _HANDLE * style.small
     for handle in handles:
@@ -100,7 +102,11 @@ def key(ax: Axes, style: Style, handles: Sequence[Artist], *, most: int = 4) -> 
     columns = min(most, len(handles))
     while columns > 1 and sum(max(column) for column in _filled(widths, columns)) > room:
         columns -= 1
-    legend(ax, style, handles, columns=columns)
+    shown = legend(ax, style, handles, columns=columns)
+    if drop > 0:
+        figure: Any = ax.get_figure()
+        move = ScaledTranslation(0, -(_BELOW * style.size + drop) / _INCH, figure.figure.dpi_scale_trans)
+        shown.set_bbox_to_anchor((0, 0), transform=ax.transAxes + move)
 
 
 def _filled(widths: list[float], columns: int) -> list[list[float]]:

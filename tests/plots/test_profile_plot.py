@@ -51,7 +51,7 @@ def test_the_shade_is_the_interval_of_the_package(res):
 
 def test_a_pooled_rate_has_the_profile_interval_of_its_fit():
     res = metaan.glmm("PLO", events=EVENTS, total=TOTAL, ci="profile")
-    ax = profile(res, parameter="estimate")
+    ax = profile(res, parameter="estimate", points=41)
     (shade,) = only(ax, "_interval").get_paths()
     shown = res.back()
     assert (shade.vertices[:, 0].min(), shade.vertices[:, 0].max()) == (shown.ci_low, shown.ci_high)
@@ -93,11 +93,11 @@ def test_an_interval_without_an_upper_end_says_so():
     arms = {"events_t": [4, 2, 1, 2], "total_t": [5, 4, 2, 3], "events_c": [0, 1, 0, 2], "total_c": [1, 1, 1, 2]}
     res = metaan.glmm("OR", **arms, ci="profile")
     assert metaan.tau2_interval(res)[1] == np.inf
-    ax = profile(res)
+    ax = profile(res, points=21)
     assert words(ax)[0] == "95% interval: 0 to ∞"
     assert not drawn(ax, "_ends")[0].get_segments()
     assert_legible(ax)
-    ax = profile(res, parameter="estimate")
+    ax = profile(res, parameter="estimate", points=21)
     assert words(ax)[0] == "95% interval: 0 to ∞"
     assert_legible(ax)
 
