@@ -28,7 +28,7 @@ LIGHT: Final = "rob: "  # how the columns of traffic lights begin
 # Distances in multiples of the text size.
 COLUMN_GAP: Final = 1.7
 HEADING_LINE: Final = 1.2  # from line to line of a heading
-_INNER_GAP: Final = 0.5  # between an estimate and its interval
+_INNER_GAP: Final = 0.7  # between an estimate and its interval
 _LIGHT_WIDTH: Final = 1.5
 _LIGHT_GAP: Final = 0.35  # traffic lights stand closer than other columns
 _INDENT: Final = 1.0  # of the studies of a subgroup

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from metaan.analysis.sensitivity import cumulative as refits
-from metaan.errors import InputError, OptionError
+from metaan.errors import InputError, OptionError, listed
 from metaan.models.design import group_values, rows_of
 from metaan.models.results import PoolResult
 from metaan.models.text import plural
@@ -45,8 +45,8 @@ _NEEDED: Final = ("study", "estimate", "ci_low", "ci_high", "k", "order", "scale
 _HEIGHT: Final = (26.0, 38.0)
 _SHARES: Final = (1.7, 1.0)
 _LIMITS: Final = {"ci": ("ci_low", "ci_high"), "pi": ("pi_low", "pi_high")}
-_POINTS: Final = 40  # steps up to which each has a point
-_NAMED: Final = 15  # steps on an axis of years up to which the studies are named
+_POINTS: Final = 25  # steps up to which each has a point
+_SLIGHT: Final = 1e-9  # beyond an axis, in its lengths
 _SLOT: Final = 1.25  # room of an upright name, in multiples of the text size
 _LONGEST: Final = 14.0
 
@@ -109,6 +109,7 @@ def cumulative(
     ascending: bool | None = None,
     x: str | None = None,
     below: str | None = None,
+    label: Sequence[str] = (),
     ylim: tuple[float, float] | None = None,
     ax: Axes | Sequence[Axes] | None = None,
     style: str | Style | None = None,
@@ -130,6 +131,8 @@ def cumulative(
         studies, each step named where there is room.
     below : {"tau2", "tau", "I2", "pi"}, optional
         A second panel with the heterogeneity, or with the prediction interval.
+    label : sequence of str, default ()
+        Studies to name beside the result to which they led, where there is room.
     ylim : (float, float), optional
         Ends of the axis of effects, rates as proportions. By default intervals that reach far beyond the others are
         cut, which is marked.
@@ -178,6 +181,7 @@ def cumulative(
     by = _by(table, x)
     if below is not None:
         _check_below(table, BELOW.check(below))
+    named = _named(table, label)
     look = current_style(map(str, table["study"]), style)
     n = 1 if below is None else 2
     axes = panels(look, ax, n, height=_HEIGHT[n - 1], rows=True, ratios=_SHARES[:n])
@@ -191,8 +195,8 @@ def cumulative(
         finish(axes[1], look, xlabel=where, ylabel=_name(table, axis, below))
         axes[0].tick_params(labelbottom=False)
     key(axes[-1], look, _handles(table, below, look), drop=drop)
-    if by == "order" and len(steps) <= _NAMED:
-        _labels(axes[0], table, steps, axis, look)
+    if named:
+        _labels(axes[0], table, named, by, look)
     for one in axes:
         describe(one, _words(table, axis, by))
     return axes[0] if below is None else axes
@@ -218,6 +222,15 @@ def _by(table: pd.DataFrame, x: str | None) -> str:
     return x
 
 
+def _named(table: pd.DataFrame, label: Sequence[str]) -> list[str]:
+    """Studies to name."""
+    wanted = [label] if isinstance(label, str) else [str(one) for one in label]
+    strange = sorted(set(wanted) - set(map(str, table["study"])))
+    if strange:
+        raise OptionError(f"label names {listed(strange)}; the studies are {listed(map(str, table['study']))}.")
+    return list(dict.fromkeys(wanted))
+
+
 def _check_below(table: pd.DataFrame, below: str) -> None:
     needed = _LIMITS["pi"] if below == "pi" else (below,)
     if not set(needed) <= set(table.columns) or not np.isfinite(table[list(needed)].to_numpy(dtype=np.float64)).any():
@@ -226,7 +239,7 @@ def _check_below(table: pd.DataFrame, below: str) -> None:
 
 def _axis(table: pd.DataFrame, kind: str, limits: tuple[float, float] | None) -> Axis:
     values = (table[name].to_numpy(dtype=np.float64) for name in ("estimate", *_LIMITS[kind]))
-    return axis_of(str(table["scale"].iloc[0]), *values, limits)
+    return axis_of(str(table["scale"].iloc[0]), *values, limits, tight=True)
 
 
 def _steps(table: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -265,15 +278,14 @@ def _band(ax: Axes, steps: pd.DataFrame, by: str, axis: Axis, kind: str, style: 
             at, estimate, ls="none", marker="o", ms=0.45 * style.size, color=style.pooled, label="_points", zorder=4,
             clip_on=False,
         )  # fmt: skip
-    cut = [(low < axis.low * (1 - 1e-9), axis.low, "v"), (high > axis.high * (1 + 1e-9), axis.high, "^")]
-    if axis.null is not None and not axis.log:
-        cut = [(low < axis.low - 1e-9, axis.low, "v"), (high > axis.high + 1e-9, axis.high, "^")]
-    for beyond, edge, mark in cut:
-        middle = (x[:-1] + x[1:]) / 2
-        ax.plot(
-            middle[beyond], np.full(int(beyond.sum()), edge), ls="none", marker=mark, ms=0.5 * style.size, color=colour,
-            clip_on=False, label="_cut", zorder=5,
-        )  # fmt: skip
+    middle = (x[:-1] + x[1:]) / 2
+    for inside, values, edge, mark in ((band[0], low, axis.low, "v"), (band[1], high, axis.high, "^")):
+        beyond = np.abs(inside - values) > _SLIGHT * (axis.high - axis.low)
+        if beyond.any():
+            ax.plot(
+                middle[beyond], np.full(int(beyond.sum()), edge), ls="none", marker=mark, ms=0.5 * style.size,
+                color=colour, clip_on=False, label="_cut", zorder=5,
+            )  # fmt: skip
     set_scale(ax, axis, "y")
     ax.set_xlim(x[0], x[-1])
     final = estimate[np.isfinite(estimate)][-1]
@@ -292,7 +304,9 @@ def _second(ax: Axes, table: pd.DataFrame, steps: pd.DataFrame, by: str, below: 
     ax.step(x, _held(value), where="post", color=style.ink, lw=style.line(0.16), label=f"_{below}")
     top = float(np.nanmax(value))
     ax.set(xlim=(x[0], x[-1]), ylim=(0, 1.08 * top if top > 0 else 1.0))
-    ax.yaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]))
+    ticks = MaxNLocator(nbins=3, steps=[1, 2, 5, 10]).tick_values(*ax.get_ylim())
+    ticks = ticks[ticks <= ax.get_ylim()[1]]
+    ax.set_yticks(ticks, labels=[f"{tick:.10g}" for tick in ticks])
 
 
 def _across(axes: npt.NDArray[np.object_], table: pd.DataFrame, by: str, style: Style) -> tuple[str, float]:
@@ -330,14 +344,12 @@ def _handles(table: pd.DataFrame, below: str | None, style: Style) -> list[Any]:
     return [*shown, Line2D([], [], color=style.ink, lw=style.line(0.09), ls="--", label="All studies")]
 
 
-def _labels(ax: Axes, table: pd.DataFrame, steps: pd.DataFrame, axis: Axis, style: Style) -> None:
-    """Name the studies over the steps that they begin."""
-    groups = table.groupby("order", sort=False)["study"].agg(list)
-    names = [str(studies[0]) if len(studies) == 1 else f"{len(studies)} studies" for studies in groups[steps["order"]]]
-    x = steps["order"].to_numpy(dtype=np.float64)
-    y = np.clip(steps["ci_high"].to_numpy(dtype=np.float64), axis.low, axis.high)
-    known = np.isfinite(y)
-    label_points(ax, x[known], y[known], [name for name, here in zip(names, known, strict=True) if here], style)
+def _labels(ax: Axes, table: pd.DataFrame, named: Sequence[str], by: str, style: Style) -> None:
+    """Name the chosen studies beside the results to which they led."""
+    at = table[np.isfinite(table["estimate"].to_numpy(dtype=np.float64))].drop_duplicates("study").set_index("study")
+    known = [name for name in named if name in at.index]
+    x, y = (at.loc[known, name].to_numpy(dtype=np.float64) for name in (by, "estimate"))
+    label_points(ax, x, y, known, style)
 
 
 def _words(table: pd.DataFrame, axis: Axis, by: str) -> str:

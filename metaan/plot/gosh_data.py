@@ -94,7 +94,7 @@ def gosh_table(
     table = pd.DataFrame({"estimate": estimate[usable], name: height[usable], "k": made.k[usable]})
     group = _groups(made, study)
     if group is not None:
-        table["group"] = pd.Categorical(group[usable], categories=list(dict.fromkeys(sorted(set(group[usable])))))
+        table["group"] = pd.Categorical(group[usable], categories=sorted(set(group[usable])))
     attrs: dict[Any, Any] = {
         "y": name, "scale": scale, "studies": made.full.effects.k, "left_out": int((~usable).sum()),
         "possible": made.possible, "full": _full(made, name, column, turned), **_label(made, column),

@@ -163,7 +163,7 @@ def _symbol(name: str) -> str:
 
 
 def _names(table: pd.DataFrame) -> list[str]:
-    return [_ALL] if "group" not in table.columns else list(dict.fromkeys(sorted(map(str, table["group"].unique()))))
+    return [_ALL] if "group" not in table.columns else sorted(set(map(str, table["group"])))
 
 
 def _look(table: pd.DataFrame, style: Style) -> list[_Group]:
@@ -232,8 +232,6 @@ def _medians(ax: Axes, x: FloatArray, groups: list[_Group], axis: Axis, style: S
     """Median of each group, and its entry of the legend."""
     handles: list[Artist] = []
     for group in groups:
-        if not group.here.any():
-            continue
         median = float(np.median(x[group.here]))
         colour = style.ink if group.name == _ALL else group.colour
         line: dict[str, Any] = {"color": colour, "lw": style.line(0.12), "ls": group.dash}
@@ -242,8 +240,8 @@ def _medians(ax: Axes, x: FloatArray, groups: list[_Group], axis: Axis, style: S
             {"marker": group.marker, "ms": 0.55 * style.size, "mec": "none"} if group.name != _ALL else {}
         )
         word = named([group.name], 40)[0]
-        text = f"{word[:1].upper()}{word[1:]}: median {_number(axis, median)}".removeprefix(": ")
-        handles.append(Line2D([], [], label=text[:1].upper() + text[1:], **line, **size))
+        text = f"{word}: median" if word else "median"
+        handles.append(Line2D([], [], label=f"{text[0].upper()}{text[1:]} {_number(axis, median)}", **line, **size))
     return handles
 
 
@@ -305,6 +303,6 @@ def _words(table: pd.DataFrame, x: FloatArray, z: FloatArray, groups: list[_Grou
         f"{_symbol(name)} from {z.min():.3g} to {z.max():.3g}."
     )
     if len(groups) > 1:
-        medians = [f"{g.name} {_number(axis, float(np.median(x[g.here])))}" for g in groups if g.here.any()]
+        medians = [f"{g.name} {_number(axis, float(np.median(x[g.here])))}" for g in groups]
         said.append(f"Medians: {', '.join(medians)}.")
     return " ".join(said)

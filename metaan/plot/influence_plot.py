@@ -31,7 +31,7 @@ __all__ = ["influence", "influence_table"]
 
 _INCH: Final = 72.0
 _HEIGHT: Final = 11.5  # of a plot, in multiples of the text size
-_NAMES_FIT: Final = 15  # studies up to which all are named on the axis, others have numbers
+_NAMES_FIT: Final = 20  # studies up to which all are named on the axis, others have numbers
 _LONGEST: Final = 24  # characters of a name on the axis
 _CHARACTER: Final = 0.55  # width of a character, in multiples of the text size
 _MANY: Final = 60
@@ -155,10 +155,11 @@ def influence(
 
     Notes
     -----
-    Up to 15 studies are named on the axis; more have numbers, those of the rows of the table. Influential studies, by
+    Up to 20 studies are named on the axis; more have numbers, those of the rows of the table. Influential studies, by
     the rule in `metaan.influence`, are diamonds, named where the diagnostic is beyond its dashed limit (where it has
     none, if they are few). Stems start at the value for all studies: 0, equal shares, or the tau2 and Q of the whole
-    fit. Infinite values stand at the edge. A study that is influential is not wrong.
+    fit. The limits of the studentised residuals are normal quantiles, which the rule does not use. Infinite values
+    stand at the edge. A study that is influential is not wrong.
 
     References
     ----------

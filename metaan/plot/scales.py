@@ -31,6 +31,7 @@ __all__ = ["axis_of", "effect_name", "key", "label_of", "panels", "scale_of", "s
 _INCH: Final = 72.0
 _BELOW: Final = 3.4  # from an axis with its numbers and label to the legend, in multiples of the text size
 _HANDLE: Final = 4.0  # mark of an entry and the gaps beside it, in multiples of the size of its text
+_ROOM: Final = 0.04  # at the ends of a tight axis
 _FAR: Final = 3.0  # widths of a typical interval, beyond the estimates, that an axis shows by itself
 
 
@@ -54,9 +55,13 @@ def effect_name(table: pd.DataFrame, axis: Axis) -> str:
 
 
 def axis_of(
-    scale: str, estimate: FloatArray, low: FloatArray, high: FloatArray, limits: tuple[float, float] | None = None
-) -> Axis:
-    """Axis on which all estimates stand, with their intervals but for those that reach far beyond the rest."""
+    scale: str, estimate: FloatArray, low: FloatArray, high: FloatArray, limits: tuple[float, float] | None = None,
+    *, tight: bool = False,
+) -> Axis:  # fmt: skip
+    """Axis on which all estimates stand, with their intervals but for those that reach far beyond the rest.
+
+    It ends at ticks, or, where it is to be tight and the effects are no rates, where they do.
+    """
     import pandas as pd
 
     turn, back = (np.log, np.exp) if scale == "ratio" else (np.asarray, np.asarray)
@@ -67,6 +72,10 @@ def axis_of(
             typical = _FAR * float(np.nanmedian(half)) if np.isfinite(half).any() else 0.0
             below = np.fmax(below, np.nanmin(at) - typical)
             above = np.fmin(above, np.nanmax(at) + typical)
+            ends = float(np.nanmin(np.append(below, at))), float(np.nanmax(np.append(above, at)))
+            if tight and limits is None and ends[1] > ends[0]:
+                room = _ROOM * (ends[1] - ends[0])
+                limits = float(back(ends[0] - room)), float(back(ends[1] + room))
         frame = pd.DataFrame({"estimate": back(at), "low": back(below), "high": back(above), "scale": scale})
     return make_axis(frame, limits)
 

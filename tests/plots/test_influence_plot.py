@@ -129,14 +129,14 @@ def test_it_can_be_read_at_every_size(k):
     axes = influence(metaan.pool(rates(k)), what=["rstudent", "hat"], style="print" if k == 12 else None)
     assert_legible(axes[0])
     names = [text.get_text() for text in axes[-1].get_xticklabels()]
-    assert names[0] == ("Müller 1990" if k <= 15 else "1")
+    assert names[0] == ("Müller 1990" if k <= 20 else "1")
     assert not any(text.get_text() for text in axes[0].get_xticklabels())
 
 
 def test_long_names_are_legible():
-    axes = influence(metaan.pool(rates(15, study=[f"{LONG} $x_{i:02}$" for i in range(15)])), what=["rstudent", "hat"])
+    axes = influence(metaan.pool(rates(20, study=[f"{LONG} $x_{i:02}$" for i in range(20)])), what=["rstudent", "hat"])
     names = [box for text, box in texts(axes[0]) if text.endswith("$") and box.height > box.width]
-    assert len(names) == 15
+    assert len(names) == 20
     assert all(box.x1 < after.x0 for box, after in itertools.pairwise(sorted(names, key=lambda box: box.x0)))
     assert min(box.y0 for box in names) >= 0
 
