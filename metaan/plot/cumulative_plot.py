@@ -132,7 +132,7 @@ def cumulative(
     below : {"tau2", "tau", "I2", "pi"}, optional
         A second panel with the heterogeneity, or with the prediction interval.
     label : sequence of str, default ()
-        Studies to name beside the result to which they led, where there is room.
+        Studies to name by the upper limit to which they led, where there is room.
     ylim : (float, float), optional
         Ends of the axis of effects, rates as proportions. By default intervals that reach far beyond the others are
         cut, which is marked.
@@ -196,7 +196,7 @@ def cumulative(
         axes[0].tick_params(labelbottom=False)
     key(axes[-1], look, _handles(table, below, look), drop=drop)
     if named:
-        _labels(axes[0], table, named, by, look)
+        _labels(axes[0], table, named, (by, axis), look)
     for one in axes:
         describe(one, _words(table, axis, by))
     return axes[0] if below is None else axes
@@ -344,12 +344,12 @@ def _handles(table: pd.DataFrame, below: str | None, style: Style) -> list[Any]:
     return [*shown, Line2D([], [], color=style.ink, lw=style.line(0.09), ls="--", label="All studies")]
 
 
-def _labels(ax: Axes, table: pd.DataFrame, named: Sequence[str], by: str, style: Style) -> None:
-    """Name the chosen studies beside the results to which they led."""
+def _labels(ax: Axes, table: pd.DataFrame, named: Sequence[str], on: tuple[str, Axis], style: Style) -> None:
+    """Name the chosen studies by the upper limits to which they led, off the line of the estimates."""
     at = table[np.isfinite(table["estimate"].to_numpy(dtype=np.float64))].drop_duplicates("study").set_index("study")
     known = [name for name in named if name in at.index]
-    x, y = (at.loc[known, name].to_numpy(dtype=np.float64) for name in (by, "estimate"))
-    label_points(ax, x, y, known, style)
+    x, y = (at.loc[known, name].to_numpy(dtype=np.float64) for name in (on[0], "ci_high"))
+    label_points(ax, x, np.clip(y, on[1].low, on[1].high), known, style)
 
 
 def _words(table: pd.DataFrame, axis: Axis, by: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib.pyplot as plt
@@ -32,6 +33,8 @@ _INCH: Final = 72.0
 _BELOW: Final = 3.4  # from an axis with its numbers and label to the legend, in multiples of the text size
 _HANDLE: Final = 4.0  # mark of an entry and the gaps beside it, in multiples of the size of its text
 _ROOM: Final = 0.04  # at the ends of a tight axis
+_FEWEST: Final = 3  # ticks of a log axis; where decades are fewer, 2 and 5 of each are added
+_DECADES: Final = 9
 _FAR: Final = 3.0  # widths of a typical interval, beyond the estimates, that an axis shows by itself
 
 
@@ -77,7 +80,11 @@ def axis_of(
                 room = _ROOM * (ends[1] - ends[0])
                 limits = float(back(ends[0] - room)), float(back(ends[1] + room))
         frame = pd.DataFrame({"estimate": back(at), "low": back(below), "high": back(above), "scale": scale})
-    return make_axis(frame, limits)
+    axis = make_axis(frame, limits)
+    if axis.log and len(axis.ticks) < _FEWEST:
+        ticks = [m * 10.0**n for n in range(-_DECADES, _DECADES) for m in (1, 2, 5)]
+        axis = replace(axis, ticks=tuple(tick for tick in ticks if axis.low <= tick <= axis.high))
+    return axis
 
 
 def set_scale(ax: Axes, axis: Axis, which: str) -> None:

@@ -1,0 +1,327 @@
+"""The bubble plot of a meta-regression."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from metaan.errors import OptionError, listed
+from metaan.models.text import plural
+from metaan.names import COLUMNS
+from metaan.plot.axis import Axis
+from metaan.plot.bubble_data import LIMITS, Regression, bubble_table
+from metaan.plot.measure import text_width, wrap
+from metaan.plot.panel import MARKERS, colours, describe, finish, label_points, panel, table_of
+from metaan.plot.scales import axis_of, effect_name, key, set_scale, size_of, value_of
+from metaan.plot.style import Style, current_style
+from metaan.validate import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["bubble"]
+
+_NEEDED: Final = ("row", "study", "group", "x", "estimate", *LIMITS, "weight", "scale")
+_LARGEST: Final = 1.4  # diameter of the largest bubble, in multiples of the text size
+_SMALLEST: Final = 0.3
+_DASHES: Final = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1.2, 1, 1.2)))
+_NICE: Final = tuple(m * 10.0**n for n in range(-3, 3) for m in (1, 2, 5))
+_HEIGHT: Final = 28.0
+
+
+class _Look(NamedTuple):
+    """What the parts of the figure have in common."""
+
+    axis: Axis
+    groups: list[str]
+    palette: dict[str, Any]
+    prediction: bool
+    style: Style
+
+    def marker(self, group: str) -> str:
+        """Form of the points of a group."""
+        return MARKERS[self.groups.index(group) % len(MARKERS)]
+
+    def dash(self, group: str) -> Any:
+        """Kind of line of a group."""
+        return _DASHES[self.groups.index(group) % len(_DASHES)]
+
+
+def bubble(
+    fit: Regression | pd.DataFrame,
+    *,
+    x: str | None = None,
+    by: str | None = None,
+    at: Mapping[str, Any] | None = None,
+    prediction: bool | None = None,
+    label: Sequence[str] = (),
+    xlabel: str | None = None,
+    ylim: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+    style: str | Style | None = None,
+) -> Axes:
+    """Bubble plot of a meta-regression: observed effects by moderator, with the regression and its bands.
+
+    Parameters
+    ----------
+    fit : RegressResult, GlmmRegressResult, BetaBinomialRegression, LocationScaleResult, MultilevelResult or DataFrame
+        A meta-regression, or a table from `bubble_table`.
+    x : str, optional
+        Moderator, a number or a category; the only one by default. Only for a result.
+    by : str, optional
+        A second, categorical moderator: a line for each of its levels. Only for a result.
+    at : mapping, optional
+        Where other moderators are held: by default numbers at their mean over the studies, categories at the reference
+        level. Only for a result.
+    prediction : bool, optional
+        Draw the prediction interval too; by default where there is one line.
+    label : sequence of str, default ()
+        Studies to name, where there is room.
+    xlabel : str, optional
+        Label of the moderator.
+    ylim : (float, float), optional
+        Ends of the axis of effects, rates as proportions. By default all observed effects are shown.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+    style : str or Style, optional
+        See `metaan.plot.forest`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    InputError
+        No regression and no table.
+    OptionError
+        As `bubble_table`; an unknown study.
+
+    See Also
+    --------
+    bubble_table : The table that is drawn.
+
+    Notes
+    -----
+    Areas are in proportion to the weights; the key gives some. The dark band is the confidence interval of the expected
+    effect, the light one the prediction interval of the true effect in a new study. With other moderators in the model
+    the line is the expected effect where these are held, and the points need not scatter about it. A relation between
+    studies need not hold for the patients in them.
+
+    References
+    ----------
+    Thompson SG, Higgins JPT (2002). How should meta-regression analyses be undertaken and interpreted? Stat Med
+    21:1559-1573. doi:10.1002/sim.1187
+
+    Examples
+    --------
+    >>> import metaan, pandas as pd
+    >>> rows = pd.DataFrame({"y": [0.1, 0.3, 0.5, 0.2, 0.6], "v": [0.02] * 5, "year": [1990, 2000, 2010, 1995, 2012]})
+    >>> fit = metaan.regress(metaan.effects("y", "v", data=rows, measure="OR"), "~ year", test="z")
+    >>> ax = metaan.plot.bubble(fit, x="year")
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('Year', 'Odds ratio')
+    """
+    table = table_of(fit, bubble_table, _NEEDED, {"x": x, "by": by, "at": at})
+    named = _named(table, label)
+    groups = [str(name) for name in dict.fromkeys(table["group"])]
+    style = current_style([*named, *groups], style)
+    alone = len(groups) == 1
+    palette = {groups[0]: style.square} if alone else colours(groups, style)
+    look = _Look(_axis(table, ylim), groups, palette, alone if prediction is None else prediction, style)
+    ax = panel(style, ax, height=_HEIGHT)
+    points = table[table["row"] == "study"]
+    for group in groups:
+        _lines(ax, table[(table["row"] == "line") & (table["group"] == group)], group, look)
+        _levels(ax, table[(table["row"] == "level") & (table["group"] == group)], group, look)
+        _points(ax, points[points["group"] == group], points["weight"].max(), group, look)
+    set_scale(ax, look.axis, "y")
+    if look.axis.null is not None and look.axis.low < look.axis.null < look.axis.high:
+        ax.axhline(look.axis.null, color=style.muted, lw=style.line(0.08), label="_null", zorder=0.5)
+    drop = _across(ax, table, style)
+    name = str(table.attrs.get("x", "x"))
+    shown = (COLUMNS[name].symbol if name in COLUMNS else name.replace("_", " ")) if xlabel is None else xlabel
+    finish(ax, style, xlabel=shown[:1].upper() + shown[1:], ylabel=effect_name(table, look.axis))
+    key(ax, style, _handles(table, look), most=3, drop=drop)
+    if named:
+        _names(ax, points, named, style)
+    return describe(ax, _words(table, look))
+
+
+def _named(table: pd.DataFrame, label: Sequence[str]) -> list[str]:
+    """Studies to name."""
+    wanted = [label] if isinstance(label, str) else [str(one) for one in label]
+    known = list(map(str, table.loc[table["row"] == "study", "study"]))
+    strange = sorted(set(wanted) - set(known))
+    if strange:
+        raise OptionError(f"label names {listed(strange)}; the studies are {listed(known)}.")
+    return list(dict.fromkeys(wanted))
+
+
+def _axis(table: pd.DataFrame, ylim: tuple[float, float] | None) -> Axis:
+    """Axis on which every study stands, and the bands as far as they do not dwarf them."""
+    numbers = table[["estimate", "ci_low", "ci_high"]].to_numpy(dtype=np.float64)
+    estimate, low, high = numbers.T
+    return axis_of(str(table["scale"].iloc[0]), estimate, low, high, ylim, tight=True)
+
+
+def _lines(ax: Axes, part: pd.DataFrame, group: str, look: _Look) -> None:
+    """Regression line with its bands."""
+    if part.empty:
+        return
+    style, colour = look.style, look.palette[group]
+    x, y, low, high, pi_low, pi_high = (part[name].to_numpy(dtype=np.float64) for name in ("x", "estimate", *LIMITS))
+    if look.prediction and np.isfinite(pi_low).any():
+        ax.fill_between(x, pi_low, pi_high, color=_second(look, colour), alpha=0.16, lw=0, label="_prediction", zorder=1)
+    ax.fill_between(x, low, high, color=colour, alpha=0.25, lw=0, label="_band", zorder=1.2)
+    ax.plot(x, y, color=colour, lw=style.line(0.22), ls=look.dash(group), label="_line", zorder=2)
+
+
+def _second(look: _Look, colour: Any) -> Any:
+    return look.style.prediction if len(look.groups) == 1 else colour
+
+
+def _levels(ax: Axes, part: pd.DataFrame, group: str, look: _Look) -> None:
+    """Expected effect of each category with its intervals, beside the studies."""
+    if part.empty:
+        return
+    style, colour = look.style, look.palette[group]
+    ink = style.pooled if len(look.groups) == 1 else colour
+    x, y, low, high, pi_low, pi_high = (part[name].to_numpy(dtype=np.float64) for name in ("x", "estimate", *LIMITS))
+    half = 0.34 / len(look.groups)
+    if look.prediction and np.isfinite(pi_low).any():
+        for at, a, b in zip(x, pi_low, pi_high, strict=True):
+            if math.isfinite(a):
+                ax.fill_between(
+                    [at - half, at + half], a, b, color=_second(look, colour), alpha=0.16, lw=0, label="_prediction",
+                    zorder=1,
+                )  # fmt: skip
+    for at, a, b in zip(x, low, high, strict=True):
+        ax.fill_between([at - half, at + half], a, b, color=ink, alpha=0.25, lw=0, label="_band", zorder=1.2)
+    ax.hlines(y, x - half, x + half, colors=[ink], lw=style.line(0.26), label="_level", zorder=2)
+
+
+def _points(ax: Axes, part: pd.DataFrame, most: float, group: str, look: _Look) -> None:
+    """Observed effects, area by weight."""
+    style = look.style
+    size = _area(part["weight"].to_numpy(dtype=np.float64), most, style)
+    ax.scatter(
+        part["x"], part["estimate"], s=size, marker=look.marker(group), facecolor=(look.palette[group], 0.45),
+        edgecolor=look.palette[group], linewidths=style.line(0.08), label="_points", zorder=3, clip_on=False,
+    )  # fmt: skip
+
+
+def _area(weight: FloatArray, most: float, style: Style) -> FloatArray:
+    """Areas in proportion to the weights, points squared; the tiniest can still be seen."""
+    return np.maximum(weight / most * (_LARGEST * style.size) ** 2, (_SMALLEST * style.size) ** 2)
+
+
+def _across(ax: Axes, table: pd.DataFrame, style: Style) -> float:
+    """Ticks of the moderator; how far down long names of categories reach, points."""
+    levels = [str(level) for level in table.attrs.get("levels", ())]
+    if levels:
+        ax.set_xlim(-0.5, len(levels) - 0.5)
+        slot = size_of(ax)[0] / len(levels)
+        lines = [wrap(level.replace("_", " "), 0.94 * slot, style) for level in levels]
+        upright = any(text_width(line, style) > 0.97 * slot for one in lines for line in one)
+        if upright:
+            lines = [wrap(level.replace("_", " "), _UPRIGHT * style.size, style) for level in levels]
+        ax.set_xticks(range(len(levels)), labels=["\n".join(one) for one in lines], rotation=90 if upright else 0)
+        if upright:
+            return max(text_width(line, style) for one in lines for line in one) - style.size
+        return 1.2 * style.size * (max(map(len, lines)) - 1)
+    x = table["x"].to_numpy(dtype=np.float64)
+    low, high = float(x.min()), float(x.max())
+    room = 0.04 * (high - low) or 1.0
+    ax.set_xlim(low - room, high + room)
+    studies = table.loc[table["row"] == "study", "x"]
+    ticks = MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=bool((studies % 1 == 0).all())).tick_values(low, high)
+    ticks = ticks[(ticks >= low - room) & (ticks <= high + room)]
+    ax.set_xticks(ticks, labels=[f"{tick:.10g}".replace("-", "−") for tick in ticks])
+    return 0.0
+
+
+_UPRIGHT: Final = 12.0  # longest line of an upright name, in multiples of the text size
+
+
+def _handles(table: pd.DataFrame, look: _Look) -> list[Any]:
+    """Entries of the legend: groups or line, bands, and sizes."""
+    style, level = look.style, f"{100 * float(table.attrs.get('level', 0.95)):g}%"
+    lines, alone = bool((table["row"] == "line").any()), len(look.groups) == 1
+    shown: list[Any] = []
+    for group in look.groups:
+        colour = look.palette[group]
+        shown.append(
+            Line2D(
+                [], [], color=style.pooled if alone and not lines else colour, lw=style.line(0.22), ls=look.dash(group),
+                marker="" if alone else look.marker(group), ms=0.6 * style.size,
+                label=("Regression" if lines else "Expected") if alone else group.replace("_", " "),
+            )
+        )  # fmt: skip
+    band = style.muted if not alone else style.square if lines else style.pooled
+    shown.append(Patch(facecolor=band, alpha=0.35, lw=0, label=f"{level} CI"))
+    if look.prediction and np.isfinite(table["pi_low"].to_numpy(dtype=np.float64)).any():
+        shown.append(Patch(facecolor=style.prediction if alone else style.muted, alpha=0.16, lw=0, label=f"{level} PI"))
+    weight = table.loc[table["row"] == "study", "weight"].to_numpy(dtype=np.float64)
+    for value in _sizes(weight):
+        area = float(_area(np.array([value]), float(weight.max()), style)[0])
+        colour = style.square if alone else style.muted
+        shown.append(
+            Line2D(
+                [], [], ls="none", marker="o", ms=math.sqrt(area), mfc=(colour, 0.45), mec=colour,
+                mew=style.line(0.08), label=f"Weight {value:g}%",
+            )
+        )  # fmt: skip
+    return shown
+
+
+def _sizes(weight: FloatArray) -> list[float]:
+    """Round weights for the key, from small to large, their areas well apart."""
+    most, least = float(weight.max()), float(weight.min())
+    top = [value for value in _NICE if value <= most * 1.0001][-1:]
+    return [value for value in _NICE if top and value >= least and value in (top[0], top[0] / 4, top[0] / 5, top[0] / 20)]
+
+
+def _names(ax: Axes, points: pd.DataFrame, named: Sequence[str], style: Style) -> None:
+    """Name the chosen studies, clear of all other points."""
+    first = points.drop_duplicates("study").set_index("study")
+    rest = points[~points["study"].isin(named)]
+    x, y = (np.append(first.loc[list(named), name], rest[name]).astype(np.float64) for name in ("x", "estimate"))
+    for text in label_points(ax, x, y, [*named, *[""] * len(rest)], style):
+        if not text.get_text():
+            text.remove()
+
+
+def _words(table: pd.DataFrame, look: _Look) -> str:
+    """The figure in words."""
+    name = str(table.attrs.get("x", "the moderator"))
+    k = int((table["row"] == "study").sum())
+    what = effect_name(table, look.axis).lower()
+    of = f", by {table.attrs['by']}" if table.attrs.get("by") else ""
+    said = [f"Bubble plot of {plural(k, 'study')}: {what} by {name}{of}."]
+    ends = []
+    for group in look.groups:
+        part = table[(table["row"] != "study") & (table["group"] == group)]
+        first, last = part.iloc[0], part.iloc[-1]
+        if part["row"].iloc[0] == "line":
+            at = [f"{_said(row, look)} at {row['x']:.6g}" for row in (first, last)]
+            ends.append(f"{group + ': ' if group else ''}{' and '.join(at)}")
+        else:
+            levels = table.attrs.get("levels", [])
+            at = [f"{_said(row, look)} for {levels[round(row['x'])]}" for _, row in part.iterrows()]
+            ends.append(f"{group + ': ' if group else ''}{', '.join(at)}")
+    said.append(f"Expected: {'; '.join(ends)}.")
+    held = [f"{one} at {value:.6g}" if isinstance(value, (int, float)) else f"{one} at {value}"
+            for one, value in dict(table.attrs.get("at", {})).items()]  # fmt: skip
+    return " ".join([*said, *([f"Held: {', '.join(held)}."] if held else [])])
+
+
+def _said(row: Any, look: _Look) -> str:
+    return value_of(look.axis, *(float(row[name]) for name in ("estimate", "ci_low", "ci_high")))
