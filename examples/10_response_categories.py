@@ -9,9 +9,7 @@ lesions: the trials whose four counts are printed or follow from what is printed
 
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 
 import metaan
 
@@ -38,21 +36,6 @@ print("Mean shares over studies, pooled together (95% CI) and one by one\n")
 print(compared.round(3).to_string(), "\n")
 print(compared[["together", "one by one"]].sum().rename("sum").round(3).to_string(), "\n")
 
-bars = res.bars()
-order = list(dict.fromkeys(bars["study"]))
-fig, ax = plt.subplots(figsize=(8, 3.8), layout="constrained")
-for code, colour in zip(NAMES, sns.color_palette("crest", len(NAMES)), strict=True):
-    part = bars[bars["category"] == code].set_index("study").loc[order]
-    ax.barh(order, 100 * (part["end"] - part["start"]), left=100 * part["start"], color=colour, label=NAMES[code])
-    for y, (start, end) in enumerate(zip(part["start"], part["end"], strict=True)):
-        if end - start > 0.06:
-            dark = "white" if code in ("sd", "pd") else "black"
-            ax.text(50 * (start + end), y, f"{100 * (end - start):.0f}", ha="center", va="center", size=8, color=dark)
-for y, total in enumerate(bars.drop_duplicates("study")["total"]):
-    ax.text(101, y, f"n {total:.0f}", va="center", fontsize=8, clip_on=False)
-ax.axhline(len(order) - 1.5, color="0.3", lw=0.8)
-ax.set(xlim=(0, 100), xlabel="Lesions (%)", title="Response of lesions to electrochemotherapy")
-ax.invert_yaxis()
-fig.legend(*ax.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=4)
-sns.despine(fig, left=True)
+ax = metaan.plot.categories(res, xlabel="Lesions (%)")
+print(metaan.plot.alt_text(ax))
 metaan.plot.save(ax, OUTPUT / "10_response_categories.png", OUTPUT / "10_response_categories.svg")

@@ -47,7 +47,7 @@ sns.lineplot(
     table, x="responders", y="probability", hue="prediction", drawstyle="steps-mid", palette=["0.1", "0.6"], ax=ax
 )
 ax.axvline(TARGET * PATIENTS, color="0.7", ls="--", lw=1, zorder=0)
-ax.text(TARGET * PATIENTS + 0.4, 0.001, f"{TARGET:.0%}", color="0.4", va="bottom", fontsize=9)
+ax.text(TARGET * PATIENTS + 0.4, 0.001, f"{TARGET:.0%} of {PATIENTS}", color="0.4", va="bottom", fontsize=9)
 ax.set(
     xlabel=f"Complete responders among {PATIENTS} patients", ylabel="Probability", xlim=(0, PATIENTS), ylim=(0, None)
 )

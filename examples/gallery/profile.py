@@ -17,4 +17,4 @@ res = metaan.glmm("PLO", trials, events="events", total="total", study="study", 
 ax = metaan.plot.profile(res, parameter="tau")
 metaan.plot.save(ax, OUTPUT / "profile.png", dpi=150)
 metaan.plot.save(metaan.plot.profile(res, parameter="estimate"), OUTPUT / "profile_rate.png", dpi=150)
-print(metaan.tau2_interval(res), res.back().ci_low, res.back().ci_high)
+print(metaan.plot.alt_text(ax))

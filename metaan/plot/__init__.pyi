@@ -1,9 +1,13 @@
 from .baujat_plot import baujat as baujat
 from .baujat_plot import baujat_table as baujat_table
+from .bubble_data import bubble_table as bubble_table
+from .bubble_plot import bubble as bubble
 from .categories_plot import categories as categories
 from .categories_plot import categories_table as categories_table
 from .comparison_plot import comparison as comparison
 from .comparison_plot import comparison_table as comparison_table
+from .cumulative_plot import cumulative as cumulative
+from .cumulative_plot import cumulative_table as cumulative_table
 from .doi_plot import doi as doi
 from .doi_plot import doi_table as doi_table
 from .drapery_plot import drapery as drapery
@@ -26,6 +30,8 @@ from .labbe_plot import labbe_table as labbe_table
 from .multiverse_plot import multiverse as multiverse
 from .multiverse_plot import multiverse_table as multiverse_table
 from .panel import alt_text as alt_text
+from .prior_posterior_plot import prior_posterior as prior_posterior
+from .prior_posterior_plot import prior_posterior_table as prior_posterior_table
 from .profile_plot import profile as profile
 from .profile_plot import profile_table as profile_table
 from .qq_plot import qq as qq
@@ -39,10 +45,14 @@ __all__ = [
     "alt_text",
     "baujat",
     "baujat_table",
+    "bubble",
+    "bubble_table",
     "categories",
     "categories_table",
     "comparison",
     "comparison_table",
+    "cumulative",
+    "cumulative_table",
     "doi",
     "doi_table",
     "drapery",
@@ -63,6 +73,8 @@ __all__ = [
     "labbe_table",
     "multiverse",
     "multiverse_table",
+    "prior_posterior",
+    "prior_posterior_table",
     "profile",
     "profile_table",
     "qq",

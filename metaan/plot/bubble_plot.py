@@ -29,10 +29,13 @@ if TYPE_CHECKING:
 __all__ = ["bubble"]
 
 _NEEDED: Final = ("row", "study", "group", "x", "estimate", *LIMITS, "weight", "scale")
-_LARGEST: Final = 1.4  # diameter of the largest bubble, in multiples of the text size
+_LARGEST: Final = 1.2  # diameter of the largest bubble, in multiples of the text size
 _SMALLEST: Final = 0.3
 _DASHES: Final = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1.2, 1, 1.2)))
-_NICE: Final = tuple(m * 10.0**n for n in range(-3, 3) for m in (1, 2, 5))
+_NICE: Final = tuple(round(m * 10.0**n, 4) for n in range(-3, 3) for m in (1, 1.5, 2, 3, 4, 5, 6, 8))
+_APART: Final = 1.5  # from weight to weight in the key
+_MANY: Final = 6.0  # from the smallest weight to the largest, beyond which the key has one between
+_UPRIGHT: Final = 12.0  # longest line of an upright name, in multiples of the text size
 _HEIGHT: Final = 28.0
 
 
@@ -135,7 +138,8 @@ def bubble(
     style = current_style([*named, *groups], style)
     alone = len(groups) == 1
     palette = {groups[0]: style.square} if alone else colours(groups, style)
-    look = _Look(_axis(table, ylim), groups, palette, alone if prediction is None else prediction, style)
+    wide = alone if prediction is None else prediction
+    look = _Look(_axis(table, ylim, wide), groups, palette, wide, style)
     ax = panel(style, ax, height=_HEIGHT)
     points = table[table["row"] == "study"]
     for group in groups:
@@ -165,10 +169,10 @@ def _named(table: pd.DataFrame, label: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(wanted))
 
 
-def _axis(table: pd.DataFrame, ylim: tuple[float, float] | None) -> Axis:
+def _axis(table: pd.DataFrame, ylim: tuple[float, float] | None, prediction: bool) -> Axis:
     """Axis on which every study stands, and the bands as far as they do not dwarf them."""
-    numbers = table[["estimate", "ci_low", "ci_high"]].to_numpy(dtype=np.float64)
-    estimate, low, high = numbers.T
+    estimate, *limits = table[["estimate", *LIMITS]].to_numpy(dtype=np.float64).T
+    low, high = (np.fmin(limits[0], limits[2]), np.fmax(limits[1], limits[3])) if prediction else limits[:2]
     return axis_of(str(table["scale"].iloc[0]), estimate, low, high, ylim, tight=True)
 
 
@@ -248,9 +252,6 @@ def _across(ax: Axes, table: pd.DataFrame, style: Style) -> float:
     return 0.0
 
 
-_UPRIGHT: Final = 12.0  # longest line of an upright name, in multiples of the text size
-
-
 def _handles(table: pd.DataFrame, look: _Look) -> list[Any]:
     """Entries of the legend: groups or line, bands, and sizes."""
     style, level = look.style, f"{100 * float(table.attrs.get('level', 0.95)):g}%"
@@ -283,20 +284,39 @@ def _handles(table: pd.DataFrame, look: _Look) -> list[Any]:
 
 
 def _sizes(weight: FloatArray) -> list[float]:
-    """Round weights for the key, from small to large, their areas well apart."""
+    """Round weights for the key, from small to large."""
     most, least = float(weight.max()), float(weight.min())
-    top = [value for value in _NICE if value <= most * 1.0001][-1:]
-    return [value for value in _NICE if top and value >= least and value in (top[0], top[0] / 4, top[0] / 5, top[0] / 20)]
+    inside = [value for value in _NICE if least <= value <= most]
+    if not inside:
+        return [float(f"{most:.2g}")]
+    low, high = inside[0], inside[-1]
+    middle = [min(inside, key=lambda value: abs(math.log(value * value / (low * high))))] if high > _MANY * low else []
+    return [low, *middle, high] if high >= _APART * low else [high]
 
 
 def _names(ax: Axes, points: pd.DataFrame, named: Sequence[str], style: Style) -> None:
-    """Name the chosen studies, clear of all other points."""
-    first = points.drop_duplicates("study").set_index("study")
+    """Name the chosen studies, clear of all other points and of their rims."""
+    size_of(ax)  # lays the figure out
+    first = points.drop_duplicates("study").set_index("study").loc[list(named)]
     rest = points[~points["study"].isin(named)]
-    x, y = (np.append(first.loc[list(named), name], rest[name]).astype(np.float64) for name in ("x", "estimate"))
-    for text in label_points(ax, x, y, [*named, *[""] * len(rest)], style):
-        if not text.get_text():
+    own, others = (ax.transData.transform(part[["x", "estimate"]].to_numpy(dtype=np.float64)) for part in (first, rest))
+    area = _area(rest["weight"].to_numpy(dtype=np.float64), float(points["weight"].max()), style)
+    reach = (np.sqrt(area) / 2 * _dots(ax))[:, None]
+    rims = [others + reach * np.array(way) for way in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))]
+    x, y = ax.transData.inverted().transform(np.concatenate([own, *rims])).T
+    written = label_points(ax, x, y, [*named, *[""] * (len(x) - len(named))], style)
+    crowded = len([text for text in written if text.get_text()]) < len(named)
+    for text in written:
+        if crowded or not text.get_text():
             text.remove()
+    if crowded:  # no name is left out for the sake of bubbles that it would touch
+        label_points(ax, x[: len(named)], y[: len(named)], named, style)
+
+
+def _dots(ax: Axes) -> float:
+    """Pixels of a point."""
+    figure: Any = ax.get_figure()
+    return float(figure.figure.dpi) / 72
 
 
 def _words(table: pd.DataFrame, look: _Look) -> str:
@@ -311,14 +331,14 @@ def _words(table: pd.DataFrame, look: _Look) -> str:
         part = table[(table["row"] != "study") & (table["group"] == group)]
         first, last = part.iloc[0], part.iloc[-1]
         if part["row"].iloc[0] == "line":
-            at = [f"{_said(row, look)} at {row['x']:.6g}" for row in (first, last)]
+            at = [f"{_said(row, look)} at {row['x']:.4g}" for row in (first, last)]
             ends.append(f"{group + ': ' if group else ''}{' and '.join(at)}")
         else:
             levels = table.attrs.get("levels", [])
             at = [f"{_said(row, look)} for {levels[round(row['x'])]}" for _, row in part.iterrows()]
             ends.append(f"{group + ': ' if group else ''}{', '.join(at)}")
     said.append(f"Expected: {'; '.join(ends)}.")
-    held = [f"{one} at {value:.6g}" if isinstance(value, (int, float)) else f"{one} at {value}"
+    held = [f"{one} at {value:.4g}" if isinstance(value, (int, float)) else f"{one} at {value}"
             for one, value in dict(table.attrs.get("at", {})).items()]  # fmt: skip
     return " ".join([*said, *([f"Held: {', '.join(held)}."] if held else [])])
 

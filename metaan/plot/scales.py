@@ -69,12 +69,14 @@ def axis_of(
 
     turn, back = (np.log, np.exp) if scale == "ratio" else (np.asarray, np.asarray)
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        at, below, above = (np.where(np.isfinite(v := turn(x)), v, np.nan) for x in (estimate, low, high))
+        at, below, above = (np.asarray(turn(x), dtype=np.float64) for x in (estimate, low, high))
+        at = np.where(np.isfinite(at), at, np.nan)
         if scale != "rate":
             half = np.concatenate([at - below, above - at])
-            typical = _FAR * float(np.nanmedian(half)) if np.isfinite(half).any() else 0.0
-            below = np.fmax(below, np.nanmin(at) - typical)
-            above = np.fmin(above, np.nanmax(at) + typical)
+            known = half[np.isfinite(half)]
+            typical = _FAR * float(np.median(known)) if known.size else 0.0
+            below = np.maximum(below, np.nanmin(at) - typical)
+            above = np.minimum(above, np.nanmax(at) + typical)
             ends = float(np.nanmin(np.append(below, at))), float(np.nanmax(np.append(above, at)))
             if tight and limits is None and ends[1] > ends[0]:
                 room = _ROOM * (ends[1] - ends[0])
