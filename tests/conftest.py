@@ -1,8 +1,10 @@
 """Settings for the whole suite."""
 
 import os
+import sys
 
 import matplotlib
+import pytest
 from hypothesis import settings
 
 matplotlib.use("Agg")
@@ -12,3 +14,11 @@ settings.register_profile("suite", deadline=None, derandomize=True)
 # HYPOTHESIS_PROFILE=search looks for new examples.
 settings.register_profile("search", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    """Close what a test drew; one that draws nothing does not load pyplot for it."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")

@@ -5,19 +5,12 @@ import runpy
 import shutil
 import warnings
 
-import matplotlib.pyplot as plt
 import pytest
 from helpers.examples import ROOT
 
 import metaan.plot
 
 GALLERY = sorted((ROOT / "examples" / "gallery").glob("*.py"))
-
-
-@pytest.fixture(autouse=True)
-def _closed():
-    yield
-    plt.close("all")
 
 
 @pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
