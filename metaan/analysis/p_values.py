@@ -43,9 +43,9 @@ def p_value_functions(res: PoolResult, *, levels: Sequence[float] = (0.05, 0.1))
     Returns
     -------
     pandas.DataFrame
-        Columns line (number of the function), row ("study", "pooled" or "prediction"), study, x (the hypothetical effect on the display scale: rates
-        as proportions), p, and z, the quantile of the normal distribution with the same two-sided p. Each function
-        starts at its lower end and has its largest value, p = 1, at the estimate.
+        Columns line (number of the function), row ("study", "pooled" or "prediction"), study, x (the hypothetical
+        effect on the display scale: rates as proportions), p, and z, the quantile of the normal distribution with the
+        same two-sided p. Each function starts at its lower end and has its largest value, p = 1, at the estimate.
 
     Raises
     ------
@@ -79,8 +79,9 @@ def p_value_functions(res: PoolResult, *, levels: Sequence[float] = (0.05, 0.1))
     import pandas as pd
 
     if not isinstance(res, PoolResult):
-        kind = type(res).__name__
-        raise InputError(f"res is a {kind}. Pass what pool, glmm, beta_binomial, mantel_haenszel or peto returned.")
+        raise InputError(
+            f"res is a {type(res).__name__}. Pass what pool, glmm, beta_binomial, mantel_haenszel or peto returned."
+        )
     own = res.analysis or res
     _check(own)
     p, z = _grid(levels)
@@ -101,8 +102,8 @@ def p_value_functions(res: PoolResult, *, levels: Sequence[float] = (0.05, 0.1))
 def _check(res: PoolResult) -> None:
     if res.spec.ci != "wald":
         raise OptionError(
-            f"The interval of this result is a {res.spec.ci} one, whose p-values are not those of estimate and standard "
-            "error. Fit with ci='wald'; where all counts are at one end there is no such interval."
+            f"The interval of this result is a {res.spec.ci} one, whose p-values are not those of estimate and "
+            "standard error. Fit with ci='wald'; where all counts are at one end there is no such interval."
         )
     if not (math.isfinite(res.estimate) and math.isfinite(res.se)):
         raise OptionError("The pooled effect has no finite standard error: it has no p-value function. See res.notes.")

@@ -97,8 +97,9 @@ def bubble_table(
     import pandas as pd
 
     if not isinstance(fit, (RegressResult, LocationScaleResult, BetaBinomialRegression)):
-        kind = type(fit).__name__
-        raise InputError(f"fit is a {kind}. Pass what regress returned, or glmm or beta_binomial with a formula.")
+        raise InputError(
+            f"fit is a {type(fit).__name__}. Pass what regress returned, or glmm or beta_binomial with a formula."
+        )
     found = _moderators(fit)
     along = _chosen(found, x)
     group = None if by is None else _group(found, along, by)
@@ -115,8 +116,8 @@ def bubble_table(
         "x": along.name, "levels": [str(level) for level in along.levels], "by": by or "",
         "groups": [str(level) for level in groups if level is not None], "level": fit.spec.level,
         "at": {name: value if isinstance(value, (int, float)) else str(value) for name, value in held.items()},
-        **label_of(fit.effects),
     }  # fmt: skip
+    table.attrs |= label_of(fit.effects)
     return table
 
 
@@ -168,9 +169,13 @@ def _chosen(found: Mapping[str, _Moderator], x: str | None) -> _Moderator:
 def _group(found: Mapping[str, _Moderator], along: _Moderator, by: str) -> _Moderator:
     if by not in found or by == along.name:
         rest = [name for name, one in found.items() if one is not along and one.levels]
-        raise OptionError(f"by={by!r} is not a second moderator of the formula. Categories: {', '.join(rest) or 'none'}.")
+        raise OptionError(
+            f"by={by!r} is not a second moderator of the formula. Categories: {', '.join(rest) or 'none'}."
+        )
     if not found[by].levels:
-        raise OptionError(f"by={by!r} is a number: a line for each value needs a category. Hold it with at={{{by!r}: ...}}.")
+        raise OptionError(
+            f"by={by!r} is a number: a line for each value needs a category. Hold it with at={{{by!r}: ...}}."
+        )
     return found[by]
 
 
@@ -192,7 +197,13 @@ def _studies(fit: Regression, along: _Moderator, group: _Moderator | None) -> pd
     observed = eff.events / eff.total if counted else display_scale(eff).inverse(eff.yi)  # type: ignore[operator]
     x = np.asarray(along.values) if not along.levels else _beside(along, group, np.asarray(observed))
     label = np.full(fit.k, "") if group is None else np.array([str(value) for value in group.values])
-    columns = {"row": "study", "study": list(eff.study), "group": label, "x": x.astype(np.float64), "estimate": observed}
+    columns = {
+        "row": "study",
+        "study": list(eff.study),
+        "group": label,
+        "x": x.astype(np.float64),
+        "estimate": observed,
+    }
     return pd.DataFrame(columns | dict.fromkeys(LIMITS, np.nan) | {"weight": fit.weights})
 
 
@@ -205,7 +216,11 @@ def _beside(along: _Moderator, group: _Moderator | None, observed: FloatArray) -
             here = np.asarray(along.values == level)
             here &= True if group is None else np.asarray(group.values == name)
             rows = np.flatnonzero(here)[np.argsort(observed[here], kind="stable")]
-            shift = _SPREAD * _APART * 2 / len(groups) * (_corput(rows.size) - 0.5) if rows.size > 1 else np.zeros(rows.size)
+            shift = (
+                _SPREAD * _APART * 2 / len(groups) * (_corput(rows.size) - 0.5)
+                if rows.size > 1
+                else np.zeros(rows.size)
+            )
             x[rows] = place + _slot(i, len(groups)) + shift
     return x
 

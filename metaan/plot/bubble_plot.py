@@ -183,7 +183,9 @@ def _lines(ax: Axes, part: pd.DataFrame, group: str, look: _Look) -> None:
     style, colour = look.style, look.palette[group]
     x, y, low, high, pi_low, pi_high = (part[name].to_numpy(dtype=np.float64) for name in ("x", "estimate", *LIMITS))
     if look.prediction and np.isfinite(pi_low).any():
-        ax.fill_between(x, pi_low, pi_high, color=_second(look, colour), alpha=0.16, lw=0, label="_prediction", zorder=1)
+        ax.fill_between(
+            x, pi_low, pi_high, color=_second(look, colour), alpha=0.16, lw=0, label="_prediction", zorder=1
+        )
     ax.fill_between(x, low, high, color=colour, alpha=0.25, lw=0, label="_band", zorder=1.2)
     ax.plot(x, y, color=colour, lw=style.line(0.22), ls=look.dash(group), label="_line", zorder=2)
 
@@ -246,7 +248,8 @@ def _across(ax: Axes, table: pd.DataFrame, style: Style) -> float:
     room = 0.04 * (high - low) or 1.0
     ax.set_xlim(low - room, high + room)
     studies = table.loc[table["row"] == "study", "x"]
-    ticks = MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=bool((studies % 1 == 0).all())).tick_values(low, high)
+    whole = bool((studies % 1 == 0).all())
+    ticks = np.asarray(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=whole).tick_values(low, high))
     ticks = ticks[(ticks >= low - room) & (ticks <= high + room)]
     ax.set_xticks(ticks, labels=[f"{tick:.10g}".replace("-", "−") for tick in ticks])
     return 0.0

@@ -5,29 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import matplotlib as mpl
 import numpy as np
-import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
-from matplotlib.typing import ColorType
 
 from metaan.errors import InputError, listed
 from metaan.measures.intervals import INTERVAL, limits
 from metaan.models.categories_result import CategoriesResult
 from metaan.models.text import plural
-from metaan.plot.measure import text_width
-from metaan.plot.panel import COLUMN, describe, finish, panel, table_of, write
+from metaan.plot.panel import COLUMN, describe, finish, panel, table_of
+from metaan.plot.pieces import category_names, draw_pieces, in_full, looks, write_percentages
 from metaan.plot.rows import column_of_text, columns_of_key, key_under, named, settle, to_room, wrapped
 from metaan.plot.style import Style, current_style
-from metaan.validate import FloatArray, Option, labels, numbers, require_columns
+from metaan.validate import Option, labels, numbers, require_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["categories", "categories_table"]
+__all__ = ["PIECES", "categories", "categories_table", "in_pieces"]
 
 SORT: Final = Option(
     "sort",
@@ -37,18 +33,12 @@ SORT: Final = Option(
     },
     "share",
 )  # fmt: skip
-_COLUMNS: Final = ("row", "study", "category", "share", "low", "high", "start", "end", "total")
-_WORDS: Final = {
-    "cr": "Complete response", "pr": "Partial response", "sd": "Stable disease", "pd": "Progressive disease",
-    "nr": "No response",
-}  # fmt: skip
+PIECES: Final = ("row", "study", "category", "share", "low", "high", "start", "end", "total")
 _KNOWN: Final = (("cr", "pr", "sd", "pd"), ("cr", "pr", "nr"))
 _ROW: Final = 1.75  # height of a line, in multiples of the text size
 _BAR: Final = 0.76  # of the line
 _APART: Final = 0.55  # from the studies to the pooled bar, in lines
 _NAMES: Final = 0.4  # of the width of the figure that names may take
-_HATCH: Final = "//////"
-_DARK, _LIGHT = 0.32, 0.93  # cube roots of the luminance of the darkest piece and the lightest
 
 
 def categories_table(
@@ -171,7 +161,7 @@ def categories(
     under = 4.2 + 1.3 * (-(-len(handles) // columns) + 1)
     ax = panel(look, ax, height=bottom + 2.0 + under)
     y = np.array(at)[(table["category"] == table["category"].iloc[0]).cumsum() - 1]
-    _pieces(ax, table, y, look)
+    draw_pieces(ax, table, y, _BAR * _ROW, look)
     _rule(ax, rows, at, look)
     ax.set(xlim=(0, 1), ylim=(bottom, 0), xticks=np.linspace(0, 1, 6))
     ax.set_xticklabels([f"{tick:g}" for tick in np.linspace(0, 100, 6)])
@@ -182,8 +172,8 @@ def categories(
     title = f"Pooled share ({100 * float(table.attrs.get('level', 0.95)):g}% CI)" if any(bold) else ""
     key_under(ax, handles, look, columns=columns, title=title, left=left)
     if percent:
-        _percentages(ax, table, y, look)
-    return describe(ax, _words(table))
+        write_percentages(ax, table, y, settle(ax)[0], look)
+    return describe(ax, in_pieces(table))
 
 
 def _given(res: object, sort: str | None, interval: str | None) -> pd.DataFrame:
@@ -192,7 +182,7 @@ def _given(res: object, sort: str | None, interval: str | None) -> pd.DataFrame:
     counts = isinstance(res, pd.DataFrame) and not {"share", "category"} & set(res.columns)
     if counts:
         return categories_table(res, sort=sort or SORT.default, interval=interval or INTERVAL.default)  # type: ignore[arg-type]
-    return table_of(res, categories_table, _COLUMNS, {"sort": sort, "interval": interval})
+    return table_of(res, categories_table, PIECES, {"sort": sort, "interval": interval})
 
 
 def _unit_noted(res: CategoriesResult) -> str:
@@ -260,41 +250,6 @@ def _places(rows: Sequence[str], lines: Sequence[int]) -> tuple[list[float], flo
     return at, edge
 
 
-def _shades(names: Sequence[str], style: Style) -> dict[str, ColorType]:
-    """Shades of one colour from dark to light, in steps that look equal and stay so in grey."""
-    ramp = sns.blend_palette(["0", style.square, "1"], 201)
-    lightness = np.cbrt([_luminance(shade) for shade in ramp])
-    wanted = np.linspace(_DARK, _LIGHT, max(len(names), 2))
-    return {name: ramp[int(np.abs(lightness - at).argmin())] for name, at in zip(names, wanted, strict=False)}
-
-
-def _look(names: Sequence[str], style: Style) -> dict[str, dict[str, Any]]:
-    """How the pieces of each category are filled."""
-    shades = _shades(names, style)
-    looks: dict[str, dict[str, Any]] = {}
-    for name in names:
-        hatched = name == names[-1] and len(names) > 1
-        line = sns.blend_palette([shades[name], "0"], 5)[2] if hatched else "none"
-        looks[name] = {"facecolor": shades[name], "edgecolor": line, "linewidth": 0, "hatch": _HATCH if hatched else ""}
-    return looks
-
-
-def _pieces(ax: Axes, table: pd.DataFrame, y: FloatArray, style: Style) -> None:
-    """Pieces of the bars, and the seams between them."""
-    category = table["category"].astype(str).to_numpy()
-    start, end = (table[name].to_numpy(dtype=np.float64) for name in ("start", "end"))
-    names = list(dict.fromkeys(category))
-    with mpl.rc_context({"hatch.linewidth": style.line(0.06)}):
-        for name, look in _look(names, style).items():
-            own = category == name
-            bars = ax.barh(y[own], (end - start)[own], height=_BAR * _ROW, left=start[own], zorder=2, **look)
-            for bar in bars:
-                bar.set_label(f"_{name}")
-    inner, half = category != names[0], _BAR * _ROW / 2
-    seam: dict[str, Any] = {"colors": [ax.get_facecolor()], "lw": style.line(0.08), "label": "_seams", "zorder": 3}
-    ax.vlines(start[inner], y[inner] - half, y[inner] + half, **seam)
-
-
 def _rule(ax: Axes, rows: Sequence[str], at: Sequence[float], style: Style) -> None:
     """Line between the studies and the pooled bar."""
     if "pooled" in rows and "study" in rows:
@@ -303,48 +258,15 @@ def _rule(ax: Axes, rows: Sequence[str], at: Sequence[float], style: Style) -> N
         ax.hlines(middle, 0, 1, colors=[style.ink], lw=style.line(0.08), label="_rule", zorder=1)
 
 
-def _percentages(ax: Axes, table: pd.DataFrame, y: FloatArray, style: Style) -> None:
-    """Write per cent into each piece that is wide enough."""
-    width, _ = settle(ax)
-    shades = _shades(list(dict.fromkeys(table["category"].astype(str))), style)
-    last = list(shades)[-1] if len(shades) > 1 else None
-    for piece, height in zip(table.to_dict("records"), y.tolist(), strict=True):
-        name, text, bold = str(piece["category"]), f"{100 * piece['share']:.0f}", piece["row"] == "pooled"
-        if text_width(text, style, small=True, bold=bold) + 0.6 * style.size > (piece["end"] - piece["start"]) * width:
-            continue
-        said = write(
-            ax, (piece["start"] + piece["end"]) / 2, height, text, style, bold=bold, color=_on(shades[name]),
-            horizontalalignment="center", verticalalignment="center_baseline", label="_percent", zorder=5,
-        )  # fmt: skip
-        if name == last:  # numbers on a hatch cannot be read
-            said.set_bbox({"facecolor": shades[name], "edgecolor": "none", "pad": 0.12 * style.size})
-
-
-def _on(shade: ColorType) -> str:
-    """Black or white, whichever has more contrast."""
-    luminance = _luminance(shade)
-    return "0" if (luminance + 0.05) / 0.05 >= 1.05 / (luminance + 0.05) else "1"
-
-
-def _luminance(shade: ColorType) -> float:
-    """Relative luminance of a colour, 0 to 1 (Web Content Accessibility Guidelines 2.2)."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(shade)]
-    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
-
-
 def _key(table: pd.DataFrame, style: Style) -> list[Artist]:
     """Entries of the key: what each shade is, with its pooled share where there is one."""
-    names = list(dict.fromkeys(table["category"].astype(str)))
+    names = category_names(table)
     pooled = table[table["row"] == "pooled"]
     said = {
-        str(piece["category"]): f"{_word(str(piece['category']))} {_share(piece)}"
+        str(piece["category"]): f"{in_full(str(piece['category']))} {_share(piece)}"
         for piece in pooled.to_dict("records")
     }
-    return [Patch(label=said.get(name, _word(name)), **look) for name, look in _look(names, style).items()]
-
-
-def _word(name: str) -> str:
-    return _WORDS.get(name, name)
+    return [Patch(label=said.get(name, in_full(name)), **look) for name, look in looks(names, style).items()]
 
 
 def _share(piece: Mapping[Any, Any]) -> str:
@@ -353,7 +275,7 @@ def _share(piece: Mapping[Any, Any]) -> str:
     return f"{100 * piece['share']:.0f}%{interval}"
 
 
-def _words(table: pd.DataFrame) -> str:
+def in_pieces(table: pd.DataFrame) -> str:
     """The figure in words."""
     first = str(table["category"].iloc[0])
     study = table[(table["row"] == "study") & (table["category"] == first)]
@@ -364,11 +286,11 @@ def _words(table: pd.DataFrame) -> str:
             study.iloc[int(which)] for which in (study["share"].to_numpy().argmin(), study["share"].to_numpy().argmax())
         )
         said.append(
-            f"{_word(first)} ranges from {100 * low['share']:.0f}% ({low['study']}) to {100 * high['share']:.0f}% "
+            f"{in_full(first)} ranges from {100 * low['share']:.0f}% ({low['study']}) to {100 * high['share']:.0f}% "
             f"({high['study']})."
         )  # fmt: skip
     pooled = table[table["row"] == "pooled"].to_dict("records")
     if pooled:
-        shares = ", ".join(f"{_word(str(piece['category'])).lower()} {_share(piece)}" for piece in pooled)
+        shares = ", ".join(f"{in_full(str(piece['category'])).lower()} {_share(piece)}" for piece in pooled)
         said.append(f"Pooled shares, {100 * float(table.attrs.get('level', 0.95)):g}% interval in brackets: {shares}.")
     return " ".join(said)

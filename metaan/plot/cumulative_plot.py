@@ -96,8 +96,10 @@ def cumulative_table(
         place = sorted(range(res.k), key=lambda i: values[i], reverse=not up)
         table["order"] = [values[i] for i in place]
     table["scale"] = scale_of(eff)
-    named: dict[str, str] = {} if order is None else {"order": order if isinstance(order, str) else _called(values)}
-    table.attrs = {"level": res.spec.level, **named, **label_of(eff)}
+    table.attrs["level"] = res.spec.level
+    if order is not None:
+        table.attrs["order"] = order if isinstance(order, str) else _called(values)
+    table.attrs |= label_of(eff)
     return table
 
 
@@ -214,7 +216,9 @@ def _by(table: pd.DataFrame, x: str | None) -> str:
 
     numeric = pd.api.types.is_numeric_dtype(table["order"]) and not pd.api.types.is_bool_dtype(table["order"])
     values = table["order"].to_numpy()
-    fit = bool(numeric and np.isfinite(values.astype(np.float64)).all() and (np.diff(values.astype(np.float64)) >= 0).all())
+    fit = bool(
+        numeric and np.isfinite(values.astype(np.float64)).all() and (np.diff(values.astype(np.float64)) >= 0).all()
+    )
     if x is None:
         return "order" if fit and "order" in table.attrs else "k"
     if X.check(x) == "order" and not fit:
@@ -238,8 +242,8 @@ def _check_below(table: pd.DataFrame, below: str) -> None:
 
 
 def _axis(table: pd.DataFrame, kind: str, limits: tuple[float, float] | None) -> Axis:
-    values = (table[name].to_numpy(dtype=np.float64) for name in ("estimate", *_LIMITS[kind]))
-    return axis_of(str(table["scale"].iloc[0]), *values, limits, tight=True)
+    estimate, low, high = (table[name].to_numpy(dtype=np.float64) for name in ("estimate", *_LIMITS[kind]))
+    return axis_of(str(table["scale"].iloc[0]), estimate, low, high, limits, tight=True)
 
 
 def _steps(table: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -263,14 +267,11 @@ def _held(values: FloatArray) -> FloatArray:
 def _band(ax: Axes, steps: pd.DataFrame, by: str, axis: Axis, kind: str, style: Style) -> None:
     """Estimate as steps with the band of its interval, and the last estimate as a line."""
     x = _places(steps, by)
-    estimate, low, high = (
-        steps[name].to_numpy(dtype=np.float64) for name in ("estimate", *_LIMITS[kind])
-    )  # fmt: skip
+    estimate, low, high = (steps[name].to_numpy(dtype=np.float64) for name in ("estimate", *_LIMITS[kind]))
     colour = style.pooled if kind == "ci" else style.prediction
     band = np.clip(low, axis.low, axis.high), np.clip(high, axis.low, axis.high)
-    ax.fill_between(
-        x, *map(_held, band), step="post", color=colour, alpha=0.25, lw=0, label="_band", zorder=1,
-    )  # fmt: skip
+    ends = _held(band[0]), _held(band[1])
+    ax.fill_between(x, ends[0], ends[1], step="post", color=colour, alpha=0.25, lw=0, label="_band", zorder=1)
     ax.step(x, _held(estimate), where="post", color=style.pooled, lw=style.line(0.2), label="_estimate", zorder=3)
     if len(steps) <= _POINTS:
         at = steps[by].to_numpy(dtype=np.float64)
@@ -304,7 +305,7 @@ def _second(ax: Axes, table: pd.DataFrame, steps: pd.DataFrame, by: str, below: 
     ax.step(x, _held(value), where="post", color=style.ink, lw=style.line(0.16), label=f"_{below}")
     top = float(np.nanmax(value))
     ax.set(xlim=(x[0], x[-1]), ylim=(0, 1.08 * top if top > 0 else 1.0))
-    ticks = MaxNLocator(nbins=3, steps=[1, 2, 5, 10]).tick_values(*ax.get_ylim())
+    ticks = np.asarray(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]).tick_values(*ax.get_ylim()))
     ticks = ticks[ticks <= ax.get_ylim()[1]]
     ax.set_yticks(ticks, labels=[f"{tick:.10g}" for tick in ticks])
 
@@ -319,7 +320,7 @@ def _across(axes: npt.NDArray[np.object_], table: pd.DataFrame, by: str, style: 
         return "Study added", widest - style.size
     low, high = ax.get_xlim()
     whole = bool((table[by].to_numpy(dtype=np.float64) % 1 == 0).all())
-    ticks = MaxNLocator(nbins=6, integer=whole, steps=[1, 2, 5, 10]).tick_values(low, high)
+    ticks = np.asarray(MaxNLocator(nbins=6, integer=whole, steps=[1, 2, 5, 10]).tick_values(low, high))
     ticks = ticks[(ticks >= max(low, 1.0 if by == "k" else low)) & (ticks <= high)]
     ax.set_xticks(ticks, labels=[f"{tick:.10g}" for tick in ticks])
     if by == "k":

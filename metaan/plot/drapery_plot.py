@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy.special import ndtri
@@ -56,8 +57,8 @@ def drapery_table(
     -------
     pandas.DataFrame
         Columns line (number of the curve), row ("study", "pooled", "prediction"), study, x (hypothetical effect: rates
-        as proportions), p, z (normal quantile of p) and scale ("rate", "ratio", "amount", "effect"). ``attrs`` hold the levels and the label
-        of the axis.
+        as proportions), p, z (normal quantile of p) and scale ("rate", "ratio", "amount", "effect"). ``attrs`` hold the
+        levels and the label of the axis.
 
     Raises
     ------
@@ -85,7 +86,8 @@ def drapery_table(
         table = table[table["row"] != "prediction"].reset_index(drop=True)
     table = table.assign(scale=scale_of(res.effects))
     test = "normal" if math.isinf(res.df) else f"t, {res.df:.4g} df"
-    table.attrs = {"levels": [float(level) for level in asked], "test": test, **label_of(res.effects)}
+    table.attrs = {"levels": [float(level) for level in asked], "test": test}
+    table.attrs |= label_of(res.effects)
     return table
 
 
@@ -211,11 +213,15 @@ def _curves(ax: Axes, table: pd.DataFrame, y: str, named: Sequence[str], style: 
     new = table[table["row"] == "prediction"]
     if len(new):
         floor = 0.0 if y == "p" else -float(table["z"].max())
-        ax.fill_between(new["x"], _up(new, y), floor, color=style.prediction, alpha=0.18, lw=0, label="_range", zorder=1)
-        ax.plot(new["x"], _up(new, y), color=style.prediction, lw=style.line(0.18), ls="--", label="_prediction", zorder=3)
+        ax.fill_between(
+            new["x"], _up(new, y), floor, color=style.prediction, alpha=0.18, lw=0, label="_range", zorder=1
+        )
+        ax.plot(
+            new["x"], _up(new, y), color=style.prediction, lw=style.line(0.18), ls="--", label="_prediction", zorder=3
+        )
         handles.append(
             Patch(
-                facecolor=(style.prediction, 0.18), edgecolor=style.prediction, ls="--", lw=style.line(0.12),
+                facecolor=to_rgba(style.prediction, 0.18), edgecolor=style.prediction, ls="--", lw=style.line(0.12),
                 label="New study",
             )
         )  # fmt: skip
@@ -270,7 +276,7 @@ def _words(table: pd.DataFrame, axis: Axis) -> str:
         part = table[table["row"] == row]
         inner = part[part["z"] <= _SHOWN * (1 + 1e-9)]["x"]
         if len(part):
-            top = float(part.loc[part["z"].idxmin(), "x"])
+            top = float(part["x"].to_numpy()[part["z"].argmin()])
             said.append(f"{text} {value_of(axis, top, float(inner.min()), float(inner.max()))}.")
     levels = ", ".join(f"{level:g}" for level in table.attrs.get("levels", ()))
     return " ".join([*said, *([f"Dashed lines mark p = {levels}."] if levels else [])])

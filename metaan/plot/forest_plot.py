@@ -16,9 +16,10 @@ from metaan.plot.canvas import new_axes, room, set_axis, take, write, write_ligh
 from metaan.plot.forest_alt import in_words
 from metaan.plot.forest_data import check_table, forest_table, is_table
 from metaan.plot.forest_options import TableOptions
-from metaan.plot.layout import Layout, Words, arrange, fit
+from metaan.plot.layout import Layout, arrange, fit
 from metaan.plot.panel import describe
 from metaan.plot.style import Style, current_style
+from metaan.plot.under import Words
 from metaan.validate import FloatArray
 
 if TYPE_CHECKING:

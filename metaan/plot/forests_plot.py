@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+from matplotlib.transforms import ScaledTranslation
 
 from metaan.errors import OptionError
-from metaan.plot.axis import XLABEL, make_axis
-from metaan.plot.canvas import new_axes
+from metaan.models.categories_result import CategoriesResult
+from metaan.plot.aligned import BODY, Key, aligned, is_bars, keys_of
+from metaan.plot.axis import XLABEL, Axis, make_axis
+from metaan.plot.canvas import new_axes, set_axis, write
+from metaan.plot.categories_plot import PIECES, categories_table, in_pieces
+from metaan.plot.columns import Block, Text, total_width
+from metaan.plot.columns import place as columns
 from metaan.plot.forest_alt import in_words
 from metaan.plot.forest_options import TableOptions
 from metaan.plot.forest_plot import draw_panel, table_to_draw
-from metaan.plot.layout import Words, panel, side_by_side
-from metaan.plot.panel import describe
+from metaan.plot.layout import OVER, Layout, panel, side_by_side
+from metaan.plot.panel import describe, legend, table_of
+from metaan.plot.pieces import category_names, draw_pieces, in_full, looks, write_percentages
 from metaan.plot.style import Style, current_style
+from metaan.plot.under import Words
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["forests", "forests_table"]
 
-_PLOT: Final = 15.0  # width of each plot, in multiples of the text size
-_BODY: Final = ("study", "pooled", "prediction")
+# In multiples of the text size.
+_PLOT: Final = 15.0  # width of each plot
+_GAP: Final = 1.2
+_UNDER: Final = 4.6  # from a plot of bars to its key
+_BAR: Final = 0.66  # height of a bar, in rows
+_BARS: Final = Axis(
+    low=0.0, high=1.0, ticks=(0.0, 0.25, 0.5, 0.75, 1.0), factor=100.0, decimals=1, title="Share (%)", short="Share, %",
+    null=None,
+)  # fmt: skip
 
 
 def forests_table(results: Mapping[str, Any], **options: Unpack[TableOptions]) -> dict[str, pd.DataFrame]:
@@ -34,7 +51,8 @@ def forests_table(results: Mapping[str, Any], **options: Unpack[TableOptions]) -
     Parameters
     ----------
     results : mapping of str to result or DataFrame
-        Heading of each plot, and what `metaan.pool`, `metaan.glmm` ... returned, or a table of `forest_table`.
+        Heading of each plot, and what `metaan.pool`, `metaan.glmm` ... returned, or a table of `forest_table`. What
+        `metaan.categories` returned, or a table of `categories_table`, gives stacked bars; the first is a forest plot.
     **options
         Handed to `forest_table` for each result.
 
@@ -42,12 +60,12 @@ def forests_table(results: Mapping[str, Any], **options: Unpack[TableOptions]) -
     -------
     dict of str to pandas.DataFrame
         Studies in the order of the first outcome, then those that only later ones have; a study without an outcome
-        has a row without numbers.
+        has a row without numbers. Bars are the table of `categories_table`.
 
     Raises
     ------
     OptionError
-        Fewer than two outcomes, a table with subgroups, or options beside a table.
+        Fewer than two outcomes, bars in the first place, a table with subgroups, or options beside a table.
 
     Examples
     --------
@@ -61,13 +79,24 @@ def forests_table(results: Mapping[str, Any], **options: Unpack[TableOptions]) -
     """
     if not isinstance(results, Mapping) or len(results) < 2:
         raise OptionError("results must be two outcomes or more: forests({'Complete response': a, 'Response': b}).")
-    tables = {}
-    for heading, res in results.items():
-        table = table_to_draw(res, options)
-        if not set(table["row"]) <= {*_BODY, "statistics", "note"}:
-            raise OptionError(f"{heading!r} has subgroups, which cannot stand side by side. Draw it with forest.")
-        tables[str(heading)] = table
-    return _aligned(tables)
+    tables = {str(heading): _table(str(heading), res, options) for heading, res in results.items()}
+    if is_bars(next(iter(tables.values()))):
+        raise OptionError("The first of several plots names the studies: put a forest plot before the bars.")
+    return aligned(tables)
+
+
+def _table(heading: str, res: Any, options: TableOptions) -> pd.DataFrame:
+    """Table of one plot."""
+    import pandas as pd
+
+    if isinstance(res, CategoriesResult):
+        return categories_table(res, sort="given")
+    if isinstance(res, pd.DataFrame) and is_bars(res):
+        return table_of(res, categories_table, PIECES)
+    table = table_to_draw(res, options)
+    if not set(table["row"]) <= {*BODY, "statistics", "note"}:
+        raise OptionError(f"{heading!r} has subgroups, which cannot stand side by side. Draw it with forest.")
+    return table
 
 
 def forests(
@@ -128,64 +157,64 @@ def forests(
     tables = forests_table(results, **options)
     said = [str(text) for table in tables.values() for text in table["study"]]
     look = current_style([*said, title or "", *tables], style)
-    axes = {heading: make_axis(table, xlim, xscale) for heading, table in tables.items()}
-    layouts = [
-        panel(
-            table, axes[heading], look, plot=_PLOT,
-            words=Words(
-                title="", xlabel=str(table.attrs.get(XLABEL, axes[heading].title)), heading=heading, labels=i == 0,
-                favours=tuple(table.attrs.get("favours", ("", ""))),
-            ),
+    axes = {name: _BARS if is_bars(table) else make_axis(table, xlim, xscale) for name, table in tables.items()}
+    first = next(iter(tables))
+    place: dict[Key, float] = {}
+    layouts: list[Layout] = []
+    for name, table in tables.items():
+        label = str(table.attrs.get(XLABEL, axes[name].title))
+        words = Words(
+            title="",
+            xlabel=label,
+            heading=name,
+            labels=name == first,
+            favours=tuple(table.attrs.get("favours", ("", ""))),
         )
-        for i, (heading, table) in enumerate(tables.items())
-    ]  # fmt: skip
+        if is_bars(table):
+            layouts.append(_bars(table, layouts[0], words, place))
+        else:
+            layouts.append(panel(table, axes[name], look, words, plot=_PLOT))
+            place = place or dict(zip(keys_of(table), layouts[0].rows.tolist(), strict=True))
     layouts = side_by_side(layouts, list(tables.values()), title or "")
     drawn = np.empty(len(layouts), dtype=object)
     drawn[:] = new_axes(layouts)
-    for ax, (heading, table), layout in zip(drawn, tables.items(), layouts, strict=True):
-        draw_panel(ax, table, axes[heading], layout)
-        describe(ax, f"{heading}: {in_words(table)}")
+    for ax, (name, table), layout in zip(drawn, tables.items(), layouts, strict=True):
+        if is_bars(table):
+            _draw_bars(ax, table, layout, place)
+        else:
+            draw_panel(ax, table, axes[name], layout)
+        describe(ax, f"{name}: {in_pieces(table) if is_bars(table) else in_words(table)}")
     return drawn
 
 
-def _aligned(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The same rows in every table: all studies, then as many summaries as the table with most of them has."""
-    keys = {heading: _keys(table) for heading, table in tables.items()}
-    order = list(dict.fromkeys(key for kind in _BODY for own in keys.values() for key in own if key[0] == kind))
-    labels: dict[tuple[str, str, int], str] = {}
-    for heading, table in tables.items():
-        for key, label in zip(keys[heading], table["study"], strict=True):
-            labels.setdefault(key, str(label))
-    return {heading: _spread(table, keys[heading], order, labels) for heading, table in tables.items()}
+def _bars(table: pd.DataFrame, first: Layout, words: Words, place: Mapping[Key, float]) -> Layout:
+    """Layout of stacked bars beside a forest plot: totals, bars, and the key under the axis."""
+    style = first.style
+    totals = table.drop_duplicates(["row", "study"])["total"]
+    block = Block(heading=("Total",), columns=(tuple(f"{total:.0f}" for total in totals),))
+    rows, bold = [place[key] for key in keys_of(table)], [key[0] == "pooled" for key in keys_of(table)]
+    width = total_width([block], bold, style)
+    gap = _GAP * style.size
+    texts = (text for text in columns([block], -gap - width, "left", rows, bold, style) if isinstance(text, Text))
+    heading = Text(
+        text=words.heading, x=_PLOT * style.size / 2, y=OVER * style.size, level="above", align="center", bold=True
+    )
+    return replace(
+        first, texts=(heading, *texts), lights=(), left=2 * gap + width, plot=_PLOT * style.size, right=gap,
+        below=(_UNDER + 1.35 * len(category_names(table))) * style.size, xlabel=words.xlabel,
+        labelpad=0.4 * style.size,
+    )  # fmt: skip
 
 
-def _keys(table: pd.DataFrame) -> list[tuple[str, str, int]]:
-    """What tells the rows of a table apart: the kind, the label of a study, and which of that kind and label it is."""
-    seen: Counter[tuple[str, str]] = Counter()
-    keys = []
-    for kind, label in zip(table["row"].astype(str), table["study"].astype(str), strict=True):
-        name = (kind, label if kind == "study" else "")
-        keys.append((*name, seen[name]))
-        seen[name] += 1
-    return keys
-
-
-def _spread(
-    table: pd.DataFrame,
-    keys: list[tuple[str, str, int]],
-    order: list[tuple[str, str, int]],
-    labels: Mapping[tuple[str, str, int], str],
-) -> pd.DataFrame:
-    """A table with the rows of all, its own lines of text after them."""
-    import pandas as pd
-
-    where = {key: i for i, key in enumerate(keys)}
-    body = table.iloc[[where[key] for key in order if key in where]]
-    body = body.set_index(pd.Index([i for i, key in enumerate(order) if key in where])).reindex(range(len(order)))
-    body["row"] = [key[0] for key in order]
-    body["study"] = [labels[key] for key in order]
-    body[["level", "scale"]] = table[["level", "scale"]].iloc[0].to_numpy()
-    text = table[~table["row"].isin(_BODY)]
-    joined = pd.concat([body.astype(table.dtypes), text], ignore_index=True)
-    joined.attrs = dict(table.attrs)
-    return joined
+def _draw_bars(ax: Axes, table: pd.DataFrame, layout: Layout, place: Mapping[Key, float]) -> None:
+    """Draw stacked bars into an Axes that has its place."""
+    style = layout.style
+    set_axis(ax, _BARS, layout)
+    write(ax, layout)
+    heights = dict(zip(table.drop_duplicates(["row", "study"])["study"], keys_of(table), strict=True))
+    y = np.array([place[heights[study]] for study in table["study"]])
+    draw_pieces(ax, table, y, _BAR, style)
+    write_percentages(ax, table, y, layout.plot, style)
+    handles = [Patch(label=in_full(name), **fill) for name, fill in looks(category_names(table), style).items()]
+    below = ScaledTranslation(0, -_UNDER * style.size / 72, ax.figure.dpi_scale_trans)
+    legend(ax, style, handles).set_bbox_to_anchor((0, 0), transform=ax.transAxes + below)

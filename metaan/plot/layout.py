@@ -20,7 +20,7 @@ from metaan.validate import FloatArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Layout", "Words", "arrange", "fit", "panel", "side_by_side"]
+__all__ = ["OVER", "Layout", "arrange", "fit", "panel", "side_by_side"]
 
 # Distances in multiples of the text size.
 _MARGIN: Final = 0.8  # around the figure
@@ -30,7 +30,7 @@ _LEAST_PLOT: Final = 10.0
 _NOTES_GAP: Final = 1.5
 _TITLE_GAP: Final = 0.5
 _BESIDE: Final = 2.0  # from one plot with its columns to the next
-_OVER: Final = 0.8  # from the rule to the heading of one of several plots
+OVER: Final = 0.8  # from the rule to the heading of one of several plots
 # Distances in rows.
 _HEAD: Final = 0.62  # from the header to the rules above and below it
 _FIRST: Final = 1.2
@@ -198,7 +198,7 @@ def panel(
         left=left,
         plot=wide,
         right=right,
-        above=(_OVER + 0.5) * style.size if words.heading else 0.0,
+        above=(OVER + 0.5) * style.size if words.heading else 0.0,
         below=under.low,
         xlabel=under.xlabel,
         labelpad=under.labelpad,
@@ -208,7 +208,7 @@ def panel(
 
 def _over(heading: str, plot: float, style: Style) -> list[Text]:
     """Heading of one of several plots, over its middle."""
-    y = _OVER * style.size
+    y = OVER * style.size
     return [Text(text=heading, x=plot / 2, y=y, level="above", align="center", bold=True)] if heading else []
 
 

@@ -171,7 +171,9 @@ def _draw(
     axis = _axis(scale, x, after, xlim)
     inside = (x >= low) & (x <= high)
     shade = np.concatenate([[low], x[inside], [high]])
-    ax.fill_between(shade, np.interp(shade, x, after), color=style.pooled, alpha=0.25, lw=0, label="_interval", zorder=1)
+    ax.fill_between(
+        shade, np.interp(shade, x, after), color=style.pooled, alpha=0.25, lw=0, label="_interval", zorder=1
+    )
     ax.plot(x, after, color=style.pooled, lw=style.line(0.2), label="_posterior", zorder=3)
     ax.vlines(
         median, 0, np.interp(median, x, after), colors=[style.pooled], lw=style.line(0.12), label="_median", zorder=2
@@ -233,8 +235,9 @@ def _words(part: pd.DataFrame, name: str, known: bool, said: tuple[str, str]) ->
     of = f" of a meta-analysis of {k} studies" if k else ""
     prior = f"The prior is {part.attrs.get('priors', {}).get(name, 'not known')}"
     which = "prior and posterior" if known else "posterior"
+    interval = said[1].replace("CrI", "credible interval")
     return (
-        f"Density curves ({which}) of {_WORDS[name]}{of}. The posterior median is {said[0]}, {said[1].replace('CrI', 'credible interval')}. "
+        f"Density curves ({which}) of {_WORDS[name]}{of}. The posterior median is {said[0]}, {interval}. "
         f"{prior}{'' if known else ', which has no curve'}."
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from metaan.errors import OptionError
@@ -95,7 +96,7 @@ def set_scale(ax: Axes, axis: Axis, which: str) -> None:
         getattr(ax, f"set_{which}scale")("log")
     own = getattr(ax, f"{which}axis")
     getattr(ax, f"set_{which}lim")(axis.low, axis.high)
-    own.set_minor_locator(plt.NullLocator())
+    own.set_minor_locator(NullLocator())
     own.set_ticks(axis.ticks, labels=axis.tick_texts())
 
 
@@ -156,6 +157,8 @@ def panels(
         return np.array([panel(style, one) for one in given], dtype=object)
     width = COLUMN if rows or n == 1 else min(2.05 * COLUMN, 0.95 * COLUMN * n)
     figure = plt.figure(figsize=(width * style.size / _INCH, height * style.size / _INCH), layout="constrained")
-    shape: dict[str, Any] = {"nrows": n, "sharex": True} if rows else {"ncols": n}
-    made = figure.subplots(**shape, squeeze=False, **({"height_ratios": ratios} if rows and ratios else {}))
+    if rows:
+        made = figure.subplots(n, 1, sharex=True, squeeze=False, height_ratios=ratios)
+    else:
+        made = figure.subplots(1, n, squeeze=False)
     return np.asarray(made.ravel(), dtype=object)
