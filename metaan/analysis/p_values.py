@@ -74,7 +74,7 @@ def p_value_functions(res: PoolResult, *, levels: Sequence[float] = (0.05, 0.1))
     >>> curves = p_value_functions(pool(effects([0.1, 0.3, 0.2, 1.1], [0.01, 0.02, 0.02, 0.01]), test="z"))
     >>> pooled = curves[curves["row"] == "pooled"]
     >>> pooled.loc[pooled["p"] == 0.05, "x"].round(3).tolist()  # the limits of the confidence interval
-    [-0.013, 0.872]
+    [-0.027, 0.885]
     """
     import pandas as pd
 

@@ -23,6 +23,7 @@ from .funnel_data import funnel_table as funnel_table
 from .funnel_plot import funnel as funnel
 from .gosh_data import gosh_table as gosh_table
 from .gosh_plot import gosh as gosh
+from .html import to_html as to_html
 from .influence_plot import influence as influence
 from .influence_plot import influence_table as influence_table
 from .labbe_plot import labbe as labbe
@@ -84,4 +85,5 @@ __all__ = [
     "save",
     "timeline",
     "timeline_table",
+    "to_html",
 ]

@@ -10,16 +10,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
-from metaan.errors import OptionError, listed
 from metaan.models.text import plural
 from metaan.names import COLUMNS
 from metaan.plot.axis import Axis
 from metaan.plot.bubble_data import LIMITS, Regression, bubble_table
 from metaan.plot.measure import text_width, wrap
 from metaan.plot.panel import MARKERS, colours, describe, finish, label_points, panel, table_of
-from metaan.plot.scales import axis_of, effect_name, key, set_scale, size_of, value_of
+from metaan.plot.scales import axis_of, chosen, effect_name, even_ticks, key, set_scale, size_of, value_of
 from metaan.plot.style import Style, current_style
 from metaan.validate import FloatArray
 
@@ -47,6 +45,8 @@ class _Look(NamedTuple):
     palette: dict[str, Any]
     prediction: bool
     style: Style
+    level: float
+    """Of the intervals."""
 
     def marker(self, group: str) -> str:
         """Form of the points of a group."""
@@ -133,13 +133,14 @@ def bubble(
     ('Year', 'Odds ratio')
     """
     table = table_of(fit, bubble_table, _NEEDED, {"x": x, "by": by, "at": at})
-    named = _named(table, label)
+    named = chosen(label, table.loc[table["row"] == "study", "study"])
     groups = [str(name) for name in dict.fromkeys(table["group"])]
     style = current_style([*named, *groups], style)
     alone = len(groups) == 1
     palette = {groups[0]: style.square} if alone else colours(groups, style)
     wide = alone if prediction is None else prediction
-    look = _Look(_axis(table, ylim, wide), groups, palette, wide, style)
+    level = float(table.attrs.get("level", 0.95))
+    look = _Look(_axis(table, ylim, wide), groups, palette, wide, style, level)
     ax = panel(style, ax, height=_HEIGHT)
     points = table[table["row"] == "study"]
     for group in groups:
@@ -157,16 +158,6 @@ def bubble(
     if named:
         _names(ax, points, named, style)
     return describe(ax, _words(table, look))
-
-
-def _named(table: pd.DataFrame, label: Sequence[str]) -> list[str]:
-    """Studies to name."""
-    wanted = [label] if isinstance(label, str) else [str(one) for one in label]
-    known = list(map(str, table.loc[table["row"] == "study", "study"]))
-    strange = sorted(set(wanted) - set(known))
-    if strange:
-        raise OptionError(f"label names {listed(strange)}; the studies are {listed(known)}.")
-    return list(dict.fromkeys(wanted))
 
 
 def _axis(table: pd.DataFrame, ylim: tuple[float, float] | None, prediction: bool) -> Axis:
@@ -249,15 +240,13 @@ def _across(ax: Axes, table: pd.DataFrame, style: Style) -> float:
     ax.set_xlim(low - room, high + room)
     studies = table.loc[table["row"] == "study", "x"]
     whole = bool((studies % 1 == 0).all())
-    ticks = np.asarray(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=whole).tick_values(low, high))
-    ticks = ticks[(ticks >= low - room) & (ticks <= high + room)]
-    ax.set_xticks(ticks, labels=[f"{tick:.10g}".replace("-", "−") for tick in ticks])
+    ax.xaxis.set_ticks(*even_ticks(low - room, high + room, whole=whole))
     return 0.0
 
 
 def _handles(table: pd.DataFrame, look: _Look) -> list[Any]:
     """Entries of the legend: groups or line, bands, and sizes."""
-    style, level = look.style, f"{100 * float(table.attrs.get('level', 0.95)):g}%"
+    style, level = look.style, f"{100 * look.level:g}%"
     lines, alone = bool((table["row"] == "line").any()), len(look.groups) == 1
     shown: list[Any] = []
     for group in look.groups:
@@ -347,4 +336,4 @@ def _words(table: pd.DataFrame, look: _Look) -> str:
 
 
 def _said(row: Any, look: _Look) -> str:
-    return value_of(look.axis, *(float(row[name]) for name in ("estimate", "ci_low", "ci_high")))
+    return value_of(look.axis, row["estimate"], row["ci_low"], row["ci_high"], look.level)

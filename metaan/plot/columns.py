@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -82,7 +82,8 @@ class Light:
 class Block:
     """Columns under one heading, each with a cell for every row of the figure that carries numbers.
 
-    `span` is what stands over this and the neighbouring blocks of the same span; `indent` moves single cells.
+    `span` is what stands over this and the neighbouring blocks of the same span; `indent` moves single cells; `name` is
+    that of the column of the table.
     """
 
     heading: tuple[str, ...]
@@ -91,6 +92,7 @@ class Block:
     span: str = ""
     lights: bool = False
     indent: tuple[bool, ...] = ()
+    name: str = ""
 
 
 def blocks(rows: pd.DataFrame, names: Sequence[str], axis: Axis, style: Style, attrs: Mapping[str, Any]) -> list[Block]:
@@ -109,7 +111,8 @@ def blocks(rows: pd.DataFrame, names: Sequence[str], axis: Axis, style: Style, a
     for name in names:
         if name in ("events", "total", "weight") and not rows[name].notna().any():
             continue
-        found.append(_block(rows, name, axis, style, _heading(rows, name, axis, style, attrs), spans.get(name, "")))
+        block = _block(rows, name, axis, style, _heading(rows, name, axis, style, attrs), spans.get(name, ""))
+        found.append(replace(block, name=name))
     return found
 
 

@@ -10,10 +10,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from metaan.analysis.sensitivity import cumulative as refits
-from metaan.errors import InputError, OptionError, listed
+from metaan.errors import InputError, OptionError
 from metaan.models.design import group_values, rows_of
 from metaan.models.results import PoolResult
 from metaan.models.text import plural
@@ -21,7 +20,19 @@ from metaan.names import COLUMNS
 from metaan.plot.axis import Axis
 from metaan.plot.measure import text_width
 from metaan.plot.panel import describe, finish, label_points, table_of
-from metaan.plot.scales import axis_of, effect_name, key, label_of, panels, scale_of, set_scale, size_of
+from metaan.plot.scales import (
+    axis_of,
+    chosen,
+    effect_name,
+    even_ticks,
+    key,
+    label_of,
+    panels,
+    scale_of,
+    set_scale,
+    size_of,
+    value_of,
+)
 from metaan.plot.style import Style, current_style
 from metaan.validate import FloatArray, Option
 
@@ -49,6 +60,7 @@ _POINTS: Final = 25  # steps up to which each has a point
 _SLIGHT: Final = 1e-9  # beyond an axis, in its lengths
 _SLOT: Final = 1.25  # room of an upright name, in multiples of the text size
 _LONGEST: Final = 14.0
+_PLOT: Final = 26.0  # width of the plot in a new figure, about
 
 
 def cumulative_table(
@@ -96,7 +108,7 @@ def cumulative_table(
         place = sorted(range(res.k), key=lambda i: values[i], reverse=not up)
         table["order"] = [values[i] for i in place]
     table["scale"] = scale_of(eff)
-    table.attrs["level"] = res.spec.level
+    table.attrs = {"level": res.spec.level, "notes": [str(note) for note in table.attrs["notes"]]}
     if order is not None:
         table.attrs["order"] = order if isinstance(order, str) else _called(values)
     table.attrs |= label_of(eff)
@@ -183,10 +195,10 @@ def cumulative(
     by = _by(table, x)
     if below is not None:
         _check_below(table, BELOW.check(below))
-    named = _named(table, label)
+    named = chosen(label, table["study"])
     look = current_style(map(str, table["study"]), style)
     n = 1 if below is None else 2
-    axes = panels(look, ax, n, height=_HEIGHT[n - 1], rows=True, ratios=_SHARES[:n])
+    axes = panels(look, ax, n, height=_HEIGHT[n - 1] + _taller(table, by, look), rows=True, ratios=_SHARES[:n])
     steps = _steps(table, by)
     axis = _axis(table, "ci", ylim)
     _band(axes[0], steps, by, axis, "ci", look)
@@ -224,15 +236,6 @@ def _by(table: pd.DataFrame, x: str | None) -> str:
     if X.check(x) == "order" and not fit:
         raise OptionError("x='order' needs numbers in ascending order, such as years. Use x='k'.")
     return x
-
-
-def _named(table: pd.DataFrame, label: Sequence[str]) -> list[str]:
-    """Studies to name."""
-    wanted = [label] if isinstance(label, str) else [str(one) for one in label]
-    strange = sorted(set(wanted) - set(map(str, table["study"])))
-    if strange:
-        raise OptionError(f"label names {listed(strange)}; the studies are {listed(map(str, table['study']))}.")
-    return list(dict.fromkeys(wanted))
 
 
 def _check_below(table: pd.DataFrame, below: str) -> None:
@@ -305,9 +308,14 @@ def _second(ax: Axes, table: pd.DataFrame, steps: pd.DataFrame, by: str, below: 
     ax.step(x, _held(value), where="post", color=style.ink, lw=style.line(0.16), label=f"_{below}")
     top = float(np.nanmax(value))
     ax.set(xlim=(x[0], x[-1]), ylim=(0, 1.08 * top if top > 0 else 1.0))
-    ticks = np.asarray(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]).tick_values(*ax.get_ylim()))
-    ticks = ticks[ticks <= ax.get_ylim()[1]]
-    ax.set_yticks(ticks, labels=[f"{tick:.10g}" for tick in ticks])
+    ax.yaxis.set_ticks(*even_ticks(*ax.get_ylim(), most=3))
+
+
+def _taller(table: pd.DataFrame, by: str, style: Style) -> float:
+    """What upright names of studies add to the height of a new figure, in multiples of the text size."""
+    widest = max(text_width(str(name), style) for name in table["study"]) / style.size
+    fit = by == "k" and _PLOT / len(table) >= _SLOT and widest + 1 <= _LONGEST
+    return widest if fit else 0.0
 
 
 def _across(axes: npt.NDArray[np.object_], table: pd.DataFrame, by: str, style: Style) -> tuple[str, float]:
@@ -320,9 +328,7 @@ def _across(axes: npt.NDArray[np.object_], table: pd.DataFrame, by: str, style: 
         return "Study added", widest - style.size
     low, high = ax.get_xlim()
     whole = bool((table[by].to_numpy(dtype=np.float64) % 1 == 0).all())
-    ticks = np.asarray(MaxNLocator(nbins=6, integer=whole, steps=[1, 2, 5, 10]).tick_values(low, high))
-    ticks = ticks[(ticks >= max(low, 1.0 if by == "k" else low)) & (ticks <= high)]
-    ax.set_xticks(ticks, labels=[f"{tick:.10g}" for tick in ticks])
+    ax.xaxis.set_ticks(*even_ticks(max(low, 1.0) if by == "k" else low, high, whole=whole))
     if by == "k":
         return "Number of studies", 0.0
     name = str(table.attrs.get("order", "order"))
@@ -357,12 +363,10 @@ def _words(table: pd.DataFrame, axis: Axis, by: str) -> str:
     """The figure in words."""
     known = table[np.isfinite(table["estimate"].to_numpy(dtype=np.float64))]
     first, last = known.iloc[0], known.iloc[-1]
-    unit = "%" if axis.factor != 1 else ""
-    level = f"{100 * float(table.attrs.get('level', 0.95)):g}%"
+    level = float(table.attrs.get("level", 0.95))
 
     def said(row: Any) -> str:
-        limits = f"{axis.number(row['ci_low'])}{unit} to {axis.number(row['ci_high'])}{unit}"
-        return f"{axis.number(row['estimate'])}{unit} ({level} interval {limits})"
+        return value_of(axis, row["estimate"], row["ci_low"], row["ci_high"], level)
 
     how = f", by {table.attrs['order']} from {first['order']} to {last['order']}" if by == "order" else ""
     return (

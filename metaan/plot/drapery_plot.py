@@ -16,12 +16,11 @@ from matplotlib.patches import Patch
 from scipy.special import ndtri
 
 from metaan.analysis.p_values import p_value_functions
-from metaan.errors import OptionError, listed
 from metaan.models.results import PoolResult
 from metaan.models.text import plural
 from metaan.plot.axis import Axis
 from metaan.plot.panel import describe, finish, panel, table_of
-from metaan.plot.scales import axis_of, effect_name, key, label_of, scale_of, set_scale, size_of, value_of
+from metaan.plot.scales import axis_of, chosen, effect_name, key, label_of, scale_of, set_scale, size_of, value_of
 from metaan.plot.style import Style, current_style
 from metaan.validate import FloatArray, Option
 
@@ -78,7 +77,7 @@ def drapery_table(
     >>> eff = metaan.effect_size("PLO", events=[3, 4, 9], total=[44, 30, 40], study=["Ames", "Bo", "Clark"])
     >>> table = metaan.plot.drapery_table(metaan.pool(eff))
     >>> table.query("row == 'pooled' and p == 0.05")["x"].round(3).tolist()
-    [0.026, 0.428]
+    [0.029, 0.476]
     """
     asked = (0.05, 0.1) if levels is None else tuple(levels)
     table = p_value_functions(res, levels=asked)
@@ -159,7 +158,7 @@ def drapery(
     """
     Y.check(y)
     table = table_of(res, drapery_table, _COLUMNS, {"levels": levels, "prediction": prediction})
-    named = _named(table, label)
+    named = chosen(label, table.loc[table["row"] == "study", "study"])
     look = current_style(named, style)
     axis = _axis(table, xlim)
     ax = panel(look, ax, height=_HEIGHT)
@@ -171,15 +170,6 @@ def drapery(
     _ticks(ax, table, y, look)
     finish(ax, look, **names)
     return describe(ax, _words(table, axis))
-
-
-def _named(table: pd.DataFrame, label: Sequence[str]) -> list[str]:
-    wanted = [label] if isinstance(label, str) else [str(one) for one in label]
-    known = set(table.loc[table["row"] == "study", "study"])
-    strange = [name for name in wanted if name not in known]
-    if strange:
-        raise OptionError(f"label names {listed(strange)}; the studies are {listed(sorted(known))}.")
-    return list(dict.fromkeys(wanted))
 
 
 def _axis(table: pd.DataFrame, xlim: tuple[float, float] | None) -> Axis:

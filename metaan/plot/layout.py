@@ -20,7 +20,7 @@ from metaan.validate import FloatArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OVER", "Layout", "arrange", "fit", "panel", "side_by_side"]
+__all__ = ["OVER", "Layout", "arrange", "band_notes", "column_names", "fit", "panel", "side_by_side"]
 
 # Distances in multiples of the text size.
 _MARGIN: Final = 0.8  # around the figure
@@ -125,7 +125,7 @@ def side_by_side(layouts: Sequence[Layout], tables: Sequence[pd.DataFrame], titl
     start = first.margin - first.left
     top, bottom = min(layout.top for layout in layouts), max(layout.bottom for layout in layouts)
     low = max(layout.below for layout in layouts)
-    said = [line for table in tables for line in (*lines_of(table, "note"), *_bands(table))]
+    said = [line for table in tables for line in (*lines_of(table, "note"), *band_notes(table))]
     if len(tables) > 1:
         said = list(dict.fromkeys(said))
     notes = _notes(said, start, low, running, style)
@@ -164,7 +164,7 @@ def panel(
     """
     lines = table["row"].to_numpy(dtype=str)
     numbered = np.isin(lines, _NUMBERED)
-    names = _columns(table, style)
+    names = column_names(table, style)
     shown, attrs = table[numbered], dict[Any, Any](table.attrs)
     on_left = blocks(shown, [n for n in names[0] if words.labels or n != "study"], axis, style, attrs)
     on_right = blocks(shown, names[1], axis, style, attrs)
@@ -212,7 +212,7 @@ def _over(heading: str, plot: float, style: Style) -> list[Text]:
     return [Text(text=heading, x=plot / 2, y=y, level="above", align="center", bold=True)] if heading else []
 
 
-def _columns(table: pd.DataFrame, style: Style) -> tuple[list[str], list[str]]:
+def column_names(table: pd.DataFrame, style: Style) -> tuple[list[str], list[str]]:
     """Names of the columns on either side: what the table says, else the style; traffic lights last."""
     attrs: Any = table.attrs
     left = list(attrs.get("left", style.left))
@@ -281,7 +281,7 @@ def _rows(table: pd.DataFrame, lines: npt.NDArray[np.str_], wrapped: Mapping[int
     return rows
 
 
-def _bands(table: pd.DataFrame) -> list[str]:
+def band_notes(table: pd.DataFrame) -> list[str]:
     """What the shaded bands mean, where it was said."""
     return [f"Shaded: {text}." for _, _, text in table.attrs.get("bands", ()) if text]
 

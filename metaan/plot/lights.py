@@ -15,7 +15,7 @@ from matplotlib.typing import ColorType
 from metaan.plot.columns import Light
 from metaan.plot.style import Style
 
-__all__ = ["JUDGEMENTS", "draw_lights"]
+__all__ = ["JUDGEMENTS", "draw_lights", "look"]
 
 # Colour and sign of each judgement of RoB 2 and ROBINS-I (Okabe & Ito's palette, which the colour-blind can read).
 JUDGEMENTS: Final[Mapping[str, tuple[ColorType, str]]] = {
@@ -34,7 +34,7 @@ def draw_lights(ax: Axes, lights: Iterable[Light], levels: Mapping[str, ColorTyp
     for light in lights:
         alike[light.judgement.casefold(), light.side, light.x].append(light)
     for (judgement, side, _), members in alike.items():
-        colour, sign = _look(judgement, levels)
+        colour, sign = look(judgement, levels)
         edge = 0.0 if side == "left" else 1.0
         place: Transform = anchor(members[0])
         rows = [light.y for light in members]
@@ -53,7 +53,7 @@ def draw_lights(ax: Axes, lights: Iterable[Light], levels: Mapping[str, ColorTyp
             ax.add_line(artist)
 
 
-def _look(judgement: str, levels: Mapping[str, ColorType]) -> tuple[ColorType, str]:
+def look(judgement: str, levels: Mapping[str, ColorType]) -> tuple[ColorType, str]:
     """Colour and sign; of a judgement of the caller's own, the first letter."""
     own = {name.casefold(): colour for name, colour in levels.items()}
     if judgement in JUDGEMENTS:

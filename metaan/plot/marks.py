@@ -15,6 +15,7 @@ from metaan.plot.style import Style
 from metaan.validate import FloatArray
 
 __all__ = [
+    "cut",
     "draw_arrows",
     "draw_band",
     "draw_blups",
@@ -93,7 +94,7 @@ def draw_blups(
 
 def draw_diamond(ax: Axes, estimate: float, low: float, high: float, y: float, axis: Axis, style: Style) -> None:
     """Diamond whose ends are the limits and whose middle is the estimate, cut at the edges of the plot."""
-    corners = _cut([(low, y), (estimate, y - _DIAMOND), (high, y), (estimate, y + _DIAMOND)], axis)
+    corners = cut([(low, y), (estimate, y - _DIAMOND), (high, y), (estimate, y + _DIAMOND)], axis)
     if not corners:
         return
     # A line of the same colour keeps a diamond without width in sight.
@@ -105,7 +106,7 @@ def draw_diamond(ax: Axes, estimate: float, low: float, high: float, y: float, a
     )  # fmt: skip
 
 
-def _cut(corners: list[tuple[float, float]], axis: Axis) -> list[tuple[float, float]]:
+def cut(corners: list[tuple[float, float]], axis: Axis) -> list[tuple[float, float]]:
     """Part of a polygon between the limits of the axis; its edges are straight on the scale of the axis."""
     for limit, inside in ((axis.low, lambda x: x >= axis.low), (axis.high, lambda x: x <= axis.high)):
         kept: list[tuple[float, float]] = []

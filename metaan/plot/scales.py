@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from metaan.errors import OptionError
+from metaan.errors import OptionError, listed
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.plot.axis import XLABEL, Axis, make_axis
@@ -28,7 +28,19 @@ from metaan.validate import FloatArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["axis_of", "effect_name", "key", "label_of", "panels", "scale_of", "set_scale", "size_of", "value_of"]
+__all__ = [
+    "axis_of",
+    "chosen",
+    "effect_name",
+    "even_ticks",
+    "key",
+    "label_of",
+    "panels",
+    "scale_of",
+    "set_scale",
+    "size_of",
+    "value_of",
+]
 
 _INCH: Final = 72.0
 _BELOW: Final = 3.4  # from an axis with its numbers and label to the legend, in multiples of the text size
@@ -47,7 +59,7 @@ def scale_of(eff: Effects) -> str:
     return "amount" if kind.null is None else "effect"
 
 
-def label_of(eff: Effects) -> dict[str, str]:
+def label_of(eff: Effects) -> dict[Any, str]:
     """Attributes of a table of effects: the label of their axis, where one is known."""
     label = axis_label(eff)
     return {} if label is None else {XLABEL: label}
@@ -98,6 +110,24 @@ def set_scale(ax: Axes, axis: Axis, which: str) -> None:
     getattr(ax, f"set_{which}lim")(axis.low, axis.high)
     own.set_minor_locator(NullLocator())
     own.set_ticks(axis.ticks, labels=axis.tick_texts())
+
+
+def even_ticks(low: float, high: float, *, most: int = 6, whole: bool = False) -> tuple[FloatArray, list[str]]:
+    """Round numbers within two limits, and their texts."""
+    locator = MaxNLocator(nbins=most, integer=whole, steps=[1, 2, 5, 10])
+    ticks = np.asarray(locator.tick_values(low, high), dtype=np.float64)
+    ticks = ticks[(ticks >= low) & (ticks <= high)]
+    return ticks, [f"{tick:.10g}".replace("-", "−") for tick in ticks]
+
+
+def chosen(label: str | Sequence[str], studies: Iterable[object]) -> list[str]:
+    """Studies that the caller names, each among those that are drawn."""
+    wanted = [label] if isinstance(label, str) else [str(one) for one in label]
+    known = [str(study) for study in studies]
+    strange = [name for name in wanted if name not in known]
+    if strange:
+        raise OptionError(f"label names {listed(strange)}; the studies are {listed(dict.fromkeys(known))}.")
+    return list(dict.fromkeys(wanted))
 
 
 def size_of(ax: Axes) -> tuple[float, float]:
