@@ -3,9 +3,9 @@
 dat.bangertdrowns2004 of R's metadat, REML, pooled beforehand: what is timed is the figure, from the result to the
 bytes of a PNG at 100 dots per inch. metaan has every column on: label, two columns of the data, estimate with interval,
 weight, pooled effect, prediction interval, heterogeneity, model and notes. metafor: label, two columns by ilab,
-annotation, pooled effect, prediction interval, to a PNG device of about the same size. The Python packages draw what they
-can: label and weight (PyMetaAnalysis), label, two columns and estimates (forestplot), label (pimeta), label and estimates
-(zepid). Install them in an environment of their own:
+annotation, pooled effect, prediction interval, to a PNG device of about the same size. The Python packages draw what
+they can: label and weight (PyMetaAnalysis), label, two columns and estimates (forestplot), label (pimeta), label and
+estimates (zepid). Install them in an environment of their own:
 
     python -m venv rivals && rivals/bin/pip install PyMetaAnalysis forestplot pimeta zepid
     .venv/bin/python benchmarks/bench_forest.py --rivals rivals/bin/python

@@ -108,7 +108,7 @@ def _tools(sheet: Sheet) -> str:
 
 
 def _table(sheet: Sheet, shared: Look) -> str:
-    label = f'<caption id="caption">{escape(sheet.alt)}</caption>'
+    label = f'<caption id="caption" class="away">{escape(sheet.alt)}</caption>'
     wide = " few" if len(sheet.columns) <= 5 else ""
     return (
         f'<div class="window" role="region" aria-labelledby="caption" tabindex="0">\n<table class="forest{wide}">\n{label}\n'

@@ -30,12 +30,17 @@ def with_sources(table: pd.DataFrame, res: Any, options: Mapping[str, Any]) -> p
     eff = getattr(getattr(res, "overall", res), "effects", None)
     if eff is None:
         return table
-    marked = _again(res, options, eff.k)
-    position = marked[_POSITION].tolist()
-    told: dict[str, list[Any]] = {name: marked[name].tolist() for name in _BLUP if name in marked}
-    for name, values in _origin(eff).items():
-        told[name] = ["" if math.isnan(place) else values[int(place)] for place in position]
-    return table.assign(**{name: values for name, values in told.items() if name not in table.columns})
+    again = _again(res, options, eff.k)
+    again = again[again["row"] == "study"]  # with shrunken effects there may be more notes
+    places = again[_POSITION].astype(int).tolist()
+    known: dict[str, list[Any]] = {name: again[name].tolist() for name in _BLUP if name in again}
+    known |= {name: [values[place] for place in places] for name, values in _origin(eff).items()}
+    study = (table["row"] == "study").to_numpy()
+    told = table.copy()
+    for name in [name for name in known if name not in table.columns]:
+        told[name] = math.nan if name in _BLUP else ""
+        told.loc[study, name] = known[name]
+    return told
 
 
 def _again(res: Any, options: Mapping[str, Any], k: int) -> pd.DataFrame:

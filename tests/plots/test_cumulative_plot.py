@@ -63,8 +63,7 @@ def test_studies_of_one_year_come_in_together(res):
     assert cumulative(res, order=list("abcdefghijkl")).get_xlabel() == "Study added"
 
 
-@pytest.mark.parametrize("below", ["tau2", "tau", "I2", "pi"])
-@pytest.mark.parametrize("k", [3, 12, 60, 150])
+@pytest.mark.parametrize(("k", "below"), [(3, "tau2"), (12, "tau"), (60, "I2"), (150, "pi")])
 def test_it_can_be_read(k, below):
     axes = cumulative(metaan.pool(rates(k)), order=years(k), below=below)
     assert axes.shape == (2,)
@@ -138,12 +137,11 @@ def test_odd_names_and_ends():
     assert_legible(cumulative(metaan.glmm("PLO", events=[0, 0, 0], total=[10, 20, 30])))
 
 
-@pytest.mark.parametrize("style", ["print", "lancet"])
-def test_styles_and_themes(res, style):
-    assert_legible(cumulative(res, style=style))
+def test_styles_and_themes(res):
+    style = "print"
     before = dict(mpl.rcParams)
     with plt.style.context("dark_background"):
-        cumulative(res, style=style)
+        assert cumulative(res, x="k").xaxis.label.get_color() == "white"
     assert dict(mpl.rcParams) == before
     with mpl.rc_context():
         sns.set_theme("talk", "darkgrid")

@@ -105,8 +105,7 @@ def test_the_table_gives_the_same_figure(res):
         drapery(drapery_table(res), levels=[0.01])
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 12, 60, 150])
-@pytest.mark.parametrize("y", ["p", "z"])
+@pytest.mark.parametrize(("k", "y"), [(1, "p"), (2, "z"), (3, "p"), (12, "z"), (60, "p"), (150, "z")])
 def test_it_can_be_read(k, y):
     ax = drapery(metaan.pool(rates(k)), y=y)
     assert_legible(ax)
@@ -135,9 +134,8 @@ def test_ratios_stand_on_a_log_axis_with_the_null():
     assert_legible(ax)
 
 
-@pytest.mark.parametrize("style", ["print", "lancet", "jama"])
+@pytest.mark.parametrize("style", ["print", "jama"])
 def test_styles_and_themes(res, style):
-    assert_legible(drapery(res, style=style))
     before = dict(mpl.rcParams)
     with plt.style.context("dark_background"):
         assert drapery(res, style=style).xaxis.label.get_color() in ("white", "0")
