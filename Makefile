@@ -1,6 +1,6 @@
 PY ?= .venv/bin/python
 
-.PHONY: install test slow lint types examples figure reference bench
+.PHONY: install test slow lint types examples figure figures reference bench
 
 install:            ## a virtual environment with everything a contributor needs
 	python3 -m venv .venv
@@ -26,6 +26,9 @@ examples:           ## every example, figures into examples/output
 figure:             ## the figure of the README, from example 01
 	$(PY) examples/01_response_rates.py
 	cp examples/output/01_electrochemotherapy_lesion_complete.svg docs/forest_electrochemotherapy.svg
+
+figures:            ## the pictures of docs/, from examples/gallery
+	$(PY) docs/make_figures.py
 
 reference:          ## reference values again from R (packages: tests/reference/README.md)
 	for f in tests/reference/*_grid.R; do Rscript $$f || exit 1; done
