@@ -23,7 +23,7 @@ from metaan.plot.columns import place as columns
 from metaan.plot.forest_alt import in_words
 from metaan.plot.forest_options import TableOptions
 from metaan.plot.forest_plot import draw_panel, table_to_draw
-from metaan.plot.layout import OVER, Layout, panel, side_by_side
+from metaan.plot.layout import Layout, over, panel, side_by_side
 from metaan.plot.panel import describe, legend, table_of
 from metaan.plot.pieces import category_names, draw_pieces, in_full, looks, write_percentages
 from metaan.plot.style import Style, current_style
@@ -196,13 +196,12 @@ def _bars(table: pd.DataFrame, first: Layout, words: Words, place: Mapping[Key, 
     width = total_width([block], bold, style)
     gap = _GAP * style.size
     texts = (text for text in columns([block], -gap - width, "left", rows, bold, style) if isinstance(text, Text))
-    heading = Text(
-        text=words.heading, x=_PLOT * style.size / 2, y=OVER * style.size, level="above", align="center", bold=True
-    )
+    plot = _PLOT * style.size
+    heading = over(words.heading, plot, gap, style)
     return replace(
-        first, texts=(heading, *texts), lights=(), left=2 * gap + width, plot=_PLOT * style.size, right=gap,
+        first, texts=(*heading, *texts), lights=(), left=2 * gap + width, plot=plot, right=gap,
         below=(_UNDER + 1.35 * len(category_names(table))) * style.size, xlabel=words.xlabel,
-        labelpad=0.4 * style.size,
+        labelpad=0.4 * style.size, above=heading[0].y + 0.5 * style.size,
     )  # fmt: skip
 
 

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Page", "to_html"]
 
-_LANG: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+_LANG: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z]{4})?(-([A-Za-z]{2}|\d{3}))?")
 _IN_NOTEBOOK: Final = 34  # pixels for each row of a table
+_LARGER: Final = 1.4  # than in print: 8 point text becomes that of the page
 _MOST: Final = 800  # pixels that a page takes in a notebook
 
 
@@ -186,7 +187,13 @@ def _drawing(ax: Axes, alt: str) -> str:
     drawing = re.sub(r"\s*<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
     if "<title>" not in drawing:
         drawing = re.sub(r"(<svg [^>]*>)", lambda found: f"{found[1]}<title>{escape(alt)}</title>", drawing, count=1)
+    drawing = re.sub(r' width="([\d.]+)pt" height="[\d.]+pt"', _widened, drawing, count=1)
     return drawing if drawing.startswith('<svg role="img"') else drawing.replace("<svg ", '<svg role="img" ', 1)
+
+
+def _widened(size: re.Match[str]) -> str:
+    """Width of a drawing on a screen; its height follows."""
+    return f' width="{_LARGER * float(size[1]):.2f}pt"'
 
 
 def _write(page: str, path: str | os.PathLike[str]) -> None:

@@ -43,7 +43,8 @@ def readable(colour: ColorType, grounds: Sequence[ColorType], end: ColorType, ra
 
 
 def _blend(colour: ColorType, other: ColorType, share: float) -> str:
-    return to_hex([(1 - share) * a + share * b for a, b in zip(to_rgb(colour), to_rgb(other), strict=True)])
+    red, green, blue = ((1 - share) * a + share * b for a, b in zip(to_rgb(colour), to_rgb(other), strict=True))
+    return to_hex((red, green, blue))
 
 
 def properties(style: Style, theme: str) -> str:

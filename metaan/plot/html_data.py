@@ -132,9 +132,7 @@ def make_sheet(
     lines = _lines(table, numbered, cells, found[0][1].indent, style)
     hover = _Hover(axis, style, columns, _level(table))
     said = told.to_dict("records")
-    body = [
-        _with_details(line, hover, said[i]) if line.kind == "study" else line for i, line in lines
-    ]
+    body = [_with_details(line, hover, said[i]) if line.kind == "study" else line for i, line in lines]
     overall = [line for line in body if line.kind == "prediction" and not line.group and line.marked]
     return Sheet(
         axis=axis, style=style, columns=columns, lines=tuple(body),
@@ -161,10 +159,11 @@ def _level(table: pd.DataFrame) -> str:
 
 def _blocks(rows: pd.DataFrame, table: pd.DataFrame, axis: Axis, style: Style) -> Iterator[tuple[Column, Block]]:
     """Columns of the figure on either side of the plot; the label of the study is always the first."""
+    attrs: Any = table.attrs
     left, right = column_names(table, style)
     left = ["study", *(name for name in left if name != "study")]
     for names in (left, [name for name in right if name != "study"]):
-        for block in blocks(rows, names, axis, style, dict(table.attrs)):
+        for block in blocks(rows, names, axis, style, attrs):
             heading = " ".join(line for line in block.heading if line)
             column = Column(
                 name=block.name, heading=_line(heading), span=_line(block.span), on_left=names is left,
@@ -192,7 +191,9 @@ def _cells(block: Block, column: Column, rows: pd.DataFrame, attrs: Mapping[Any,
 def _number(value: Any) -> float | None:
     """Number that a cell sorts by, None where it is missing."""
     try:
-        number = float(re.sub(r"%$", "", value).replace("−", "-").replace("·", ".") if isinstance(value, str) else value)
+        number = float(
+            re.sub(r"%$", "", value).replace("−", "-").replace("·", ".") if isinstance(value, str) else value
+        )
     except (TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None

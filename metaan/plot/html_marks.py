@@ -105,9 +105,8 @@ def _interval(name: str, low: float, high: float, look: Look, drop: float = 0.0)
     if not (math.isfinite(low) and math.isfinite(high)) or high < axis.low or low > axis.high:
         return
     ends = [_percent(value, look) for value in (low, high)]
-    yield (
-        f'<svg class="at" y="50%"><line class="{name}" x1="{ends[0]}" x2="{ends[1]}" y1="{drop:g}" y2="{drop:g}"/></svg>'
-    )
+    across = f'x1="{ends[0]}" x2="{ends[1]}" y1="{drop:g}" y2="{drop:g}"'
+    yield f'<svg class="at" y="50%"><line class="{name}" {across}/></svg>'
     if look.sheet.style.caps and not drop:
         for value in (low, high):
             if axis.low <= value <= axis.high:

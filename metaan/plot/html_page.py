@@ -12,6 +12,8 @@ from itertools import groupby
 from string import Template
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from metaan.plot.html_colours import contrast, font_family, properties
 from metaan.plot.html_data import Cell, Column, Detail, Line, Sheet
 from metaan.plot.html_marks import Look, axis_svg, look_of, row_svg
@@ -43,6 +45,7 @@ $script</body>
 """)
 _CLOSED: Final = "default-src 'none'; base-uri 'none'; form-action 'none'"
 _SIGNS: Final = {"_": "−", "x": "×"}  # markers of matplotlib as text
+_CHARACTER: Final = 0.5  # mean width of the characters of an interval, in multiples of the text size
 _OF_ALL: Final = "The pooled effect is of all studies."
 
 
@@ -56,7 +59,8 @@ class Head:
 
 def forest_page(sheet: Sheet, head: Head) -> str:
     """Page of a forest table that sorts and filters."""
-    style, script = _style(sheet.style), _resource("page.js")
+    widest = max(len(cell.apart) for line in sheet.lines for cell in (*line.cells, Cell(text="")))
+    style, script = _style(sheet.style, widest), _resource("page.js")
     shared = look_of(sheet)
     body = [_tools(sheet), _table(sheet, shared), *_under(sheet)]
     return _PAGE.substitute(
@@ -80,10 +84,11 @@ def _resource(name: str) -> str:
     return files("metaan.plot").joinpath(name).read_text(encoding="utf-8")
 
 
-def _style(style: Style) -> str:
+def _style(style: Style, widest: int = 0) -> str:
+    """Style sheet of a page; `widest` is how many characters the intervals have, so that estimates stand in line."""
     return Template(_resource("page.css")).substitute(
         light=properties(style, "light"), dark=properties(style, "dark"), family=font_family(style),
-        line=f"{1.2 * style.weight:g}px", rule=f"{1 if style.rules else 0}px",
+        line=f"{1.2 * style.weight:g}px", rule=f"{1 if style.rules else 0}px", apart=f"{_CHARACTER * widest:.2f}em",
     )  # fmt: skip
 
 
@@ -102,16 +107,15 @@ def _tools(sheet: Sheet) -> str:
     return (
         '<form class="tools" role="search" aria-label="Studies">\n'
         '<label>Study <input id="search" type="search" autocomplete="off" spellcheck="false"></label>\n'
-        f'{choice}<button type="reset">Reset</button>\n</form>\n'
+        f'{choice}<button type="button">Reset</button>\n</form>\n'
         f'<p class="status"><span id="status" role="status">{k} of {k} studies shown.</span>{pooled}</p>'
     )
 
 
 def _table(sheet: Sheet, shared: Look) -> str:
-    label = f'<caption id="caption" class="away">{escape(sheet.alt)}</caption>'
-    wide = " few" if len(sheet.columns) <= 5 else ""
+    label = f'<caption class="away">{escape(sheet.alt)}</caption>'
     return (
-        f'<div class="window" role="region" aria-labelledby="caption" tabindex="0">\n<table class="forest{wide}">\n{label}\n'
+        f'<div class="window" role="region" aria-label="Forest plot" tabindex="0">\n<table class="forest">\n{label}\n'
         f"<thead>\n{_headings(sheet)}</thead>\n{''.join(_bodies(sheet, shared))}"
         f"<tfoot>\n{_foot(sheet, shared)}</tfoot>\n</table>\n</div>"
     )
@@ -126,7 +130,8 @@ def _sides(sheet: Sheet) -> tuple[list[int], list[int]]:
 def _headings(sheet: Sheet) -> str:
     """One row of headings, or two where some stand over several columns."""
     deep = any(column.span for column in sheet.columns)
-    upper, lower = [], []
+    upper: list[str] = []
+    lower: list[str] = []
     for side in _sides(sheet):
         for span, members in groupby(side, key=lambda i: sheet.columns[i].span):
             mine = list(members)
@@ -135,8 +140,10 @@ def _headings(sheet: Sheet) -> str:
             target = lower if span else upper
             target += [_heading(sheet.columns[i], 2 if deep and not span else 1) for i in mine]
         if side and sheet.columns[side[0]].on_left:
-            rows = ' rowspan="2"' if deep else ""
-            upper.append(f'<th class="plot" scope="col"{rows}><span class="away">Plot: {escape(sheet.xlabel)}</span></th>')
+            over = ' rowspan="2"' if deep else ""
+            upper.append(
+                f'<th class="plot" scope="col"{over}><span class="away">Plot: {escape(sheet.xlabel)}</span></th>'
+            )
     rows = [upper, *([lower] if deep else [])]
     return "".join(f"<tr>{''.join(cells)}</tr>\n" for cells in rows)
 
@@ -226,7 +233,10 @@ def _foot(sheet: Sheet, shared: Look) -> str:
     left, right = _sides(sheet)
     sides = ""
     if any(sheet.favours):
-        said = [f"← {sheet.favours[0]}" if sheet.favours[0] else "", f"{sheet.favours[1]} →" if sheet.favours[1] else ""]
+        said = [
+            f"← {sheet.favours[0]}" if sheet.favours[0] else "",
+            f"{sheet.favours[1]} →" if sheet.favours[1] else "",
+        ]
         sides = "".join(f"<span>{escape(text)}</span>" for text in said)
         sides = f'<div class="favours">{sides}</div>'
     rest = f'<td colspan="{len(right)}"></td>' if right else ""
@@ -243,16 +253,14 @@ def _under(sheet: Sheet) -> Iterator[str]:
 
 def _data(table: pd.DataFrame) -> str:
     """Any table, its numbers to six digits."""
-    number = [table[name].dtype.kind in "iuf" for name in table.columns]
-    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in table.columns)
+    kinds = ["number" if dtype.kind in "iuf" else "text" for dtype in table.dtypes]
+    pairs = zip(table.columns, kinds, strict=True)
+    head = "".join(f'<th class="{kind}" scope="col">{escape(str(name))}</th>' for name, kind in pairs)
     rows = []
     for values in table.itertuples(index=False):
-        cells = (
-            f'<td class="{"number" if is_number else "text"}">{escape(_plain(value))}</td>'
-            for value, is_number in zip(values, number, strict=True)
-        )
+        cells = (f'<td class="{kind}">{escape(_plain(value))}</td>' for value, kind in zip(values, kinds, strict=True))
         rows.append(f"<tr>{''.join(cells)}</tr>\n")
-    caption = "<caption>Data of the figure</caption>"
+    caption = '<caption class="away">Data of the figure</caption>'
     return (
         '<div class="window" role="region" aria-label="Data of the figure" tabindex="0">'
         f'<table class="data">{caption}\n<thead><tr>{head}</tr></thead>\n<tbody>\n{"".join(rows)}</tbody></table></div>'
@@ -263,4 +271,6 @@ def _plain(value: object) -> str:
     """A value as text: blank where missing, numbers to six digits."""
     if value is None or value != value:
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    return f"{value:.6g}".replace("-", "−") if isinstance(value, float) else " ".join(str(value).split())

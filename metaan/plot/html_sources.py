@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from metaan.errors import OptionError
 from metaan.evidence.citations import cite
 from metaan.evidence.store import table as stored
+from metaan.measures.record import Effects
 from metaan.names import RECORD
 from metaan.plot.forest_data import forest_table
 
@@ -28,7 +29,7 @@ def with_sources(table: pd.DataFrame, res: Any, options: Mapping[str, Any]) -> p
     Columns `source`, `url`, `citation` and `doi` come from rows of `metaan.load`, `blup` and its limits from the model.
     """
     eff = getattr(getattr(res, "overall", res), "effects", None)
-    if eff is None:
+    if not isinstance(eff, Effects):
         return table
     again = _again(res, options, eff.k)
     again = again[again["row"] == "study"]  # with shrunken effects there may be more notes
@@ -52,7 +53,7 @@ def _again(res: Any, options: Mapping[str, Any], k: int) -> pd.DataFrame:
         return forest_table(res, **asked)
 
 
-def _origin(eff: Any) -> dict[str, list[str]]:
+def _origin(eff: Effects) -> dict[str, list[str]]:
     """Sources of the rows that were pooled, and the citations of their studies."""
     data = eff.data
     if data is None or RECORD not in data.attrs or "study_id" not in data or len(data) != eff.k:

@@ -20,7 +20,7 @@ from metaan.validate import FloatArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OVER", "Layout", "arrange", "band_notes", "column_names", "fit", "panel", "side_by_side"]
+__all__ = ["Layout", "arrange", "band_notes", "column_names", "fit", "over", "panel", "side_by_side"]
 
 # Distances in multiples of the text size.
 _MARGIN: Final = 0.8  # around the figure
@@ -30,7 +30,7 @@ _LEAST_PLOT: Final = 10.0
 _NOTES_GAP: Final = 1.5
 _TITLE_GAP: Final = 0.5
 _BESIDE: Final = 2.0  # from one plot with its columns to the next
-OVER: Final = 0.8  # from the rule to the heading of one of several plots
+_OVER: Final = 0.8  # from the rule to the heading of one of several plots
 # Distances in rows.
 _HEAD: Final = 0.62  # from the header to the rules above and below it
 _FIRST: Final = 1.2
@@ -130,9 +130,9 @@ def side_by_side(layouts: Sequence[Layout], tables: Sequence[pd.DataFrame], titl
         said = list(dict.fromkeys(said))
     notes = _notes(said, start, low, running, style)
     heading = _title(title, start, running, style)
-    over = max(layout.above for layout in layouts)
-    heading = [replace(text, y=text.y + over) for text in heading]
-    above = first.margin + (heading[0].y + 0.5 * style.size if heading else over)
+    highest = max(layout.above for layout in layouts)
+    heading = [replace(text, y=text.y + highest) for text in heading]
+    above = first.margin + (heading[0].y + 0.5 * style.size if heading else highest)
     below = (notes[-1].y if notes else low) + first.margin
     shared = [replace(layout, top=top, bottom=bottom, above=above, below=below) for layout in layouts]
     shared[0] = replace(shared[0], texts=(*heading, *shared[0].texts, *notes))
@@ -185,20 +185,21 @@ def panel(
     body = rows[numbered].tolist()
     placed = [*place(on_left, start, "left", body, bold, style), *place(on_right, gap, "right", body, bold, style)]
     texts = [*(mark for mark in placed if isinstance(mark, Text)), *_inner(inner, rows, start, style)]
-    over = (_heading_lines([*on_left, *on_right]) - 1) * HEADING_LINE * style.size / style.row
+    high = (_heading_lines([*on_left, *on_right]) - 1) * HEADING_LINE * style.size / style.row
+    heading = over(words.heading, wide, min(left, right), style)
     under = below_axis(table, axis, style, words, (left, wide, right), start)
     return Layout(
-        texts=(*_over(words.heading, wide, style), *texts, *under.texts),
+        texts=(*heading, *texts, *under.texts),
         lights=tuple(mark for mark in placed if isinstance(mark, Light)),
         rows=rows,
         shaded=tuple(rows[lines == "study"][1::2].tolist()) if style.zebra is not None else (),
-        top=-_HEAD - over,
+        top=-_HEAD - high,
         bottom=_FOOT + max([float(np.nanmax(rows)), *(text.y for text in texts if text.level == "row")]),
         rule=_HEAD,
         left=left,
         plot=wide,
         right=right,
-        above=(OVER + 0.5) * style.size if words.heading else 0.0,
+        above=heading[0].y + 0.5 * style.size if heading else 0.0,
         below=under.low,
         xlabel=under.xlabel,
         labelpad=under.labelpad,
@@ -206,10 +207,16 @@ def panel(
     )
 
 
-def _over(heading: str, plot: float, style: Style) -> list[Text]:
-    """Heading of one of several plots, over its middle."""
-    y = OVER * style.size
-    return [Text(text=heading, x=plot / 2, y=y, level="above", align="center", bold=True)] if heading else []
+def over(heading: str, plot: float, beside: float, style: Style) -> list[Text]:
+    """Heading of one of several plots, over its middle, no farther out than `beside` points on either side."""
+    lines = wrap(heading, plot + 2 * max(beside - style.size, 0.0), style, bold=True) if heading else []
+    return [
+        Text(
+            text=line, x=plot / 2, y=(_OVER + LINE * (len(lines) - 1 - i)) * style.size, level="above", align="center",
+            bold=True,
+        )
+        for i, line in enumerate(lines)
+    ]  # fmt: skip
 
 
 def column_names(table: pd.DataFrame, style: Style) -> tuple[list[str], list[str]]:

@@ -94,12 +94,11 @@
   search.addEventListener("input", filter);
   group?.addEventListener("change", filter);
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => {
-    setTimeout(() => {
-      sort(null);
-      mark(null);
-      filter();
-    });
+  form.querySelector("button").addEventListener("click", () => {
+    form.reset();
+    sort(null);
+    mark(null);
+    filter();
   });
 
   // Details: shown while the pointer or the focus is on a study, kept by a click, closed by Escape.
@@ -156,9 +155,9 @@
     row.addEventListener("focusout", (event) => {
       if (open === row && !row.contains(event.relatedTarget)) close();
     });
-    button.addEventListener("click", () => {
-      const again = open === row && kept;
-      if (again) return close();
+    button.addEventListener("click", (event) => {
+      const byKey = event.detail === 0;
+      if (open === row && (kept || byKey)) return close();
       show(row, null);
       kept = true;
     });
@@ -172,7 +171,9 @@
   }
 
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") close();
+    if (event.key !== "Escape" || !open) return;
+    if (open.contains(document.activeElement)) open.querySelector("button").focus();
+    close();
   });
   document.addEventListener("pointerdown", (event) => {
     if (open && !open.contains(event.target)) close();
