@@ -29,6 +29,9 @@ Numbers = tuple[float, float, float]
 
 _NUMBERED: Final = ("group", "study", "pooled", "prediction")
 _WORDS: Final = {"rate": "Rate", "ratio": "Ratio", "amount": "Estimate", "effect": "Effect"}
+_COUNTS: Final = {
+    "Counts": ("events", "total"), "Treatment": ("events_t", "total_t"), "Control": ("events_c", "total_c"),
+}  # fmt: skip
 _BLUP: Final = ("blup", "blup_low", "blup_high")
 _ADDRESS: Final = re.compile(r"https?://[^\s/]+\.\S+")
 _DOI: Final = re.compile(r"10\.\d{4,9}/\S+")
@@ -250,16 +253,17 @@ def _with_details(line: Line, hover: _Hover, row: Mapping[Any, Any]) -> Line:
 
 def _details(line: Line, hover: _Hover, row: Mapping[Any, Any]) -> Iterator[Detail]:
     """What a study tells on hover: counts, estimate, weight, shrunken estimate, further columns, source, citation."""
-    counts = [_number(row.get(name)) for name in ("events", "total")]
-    if counts[0] is not None and counts[1] is not None:
-        yield Detail(name="Counts", text=f"{counts[0]:.10g} of {counts[1]:.10g}")
+    for name, names in _COUNTS.items():
+        events, total = (_number(row.get(each)) for each in names)
+        if events is not None and total is not None:
+            yield Detail(name=name, text=f"{events:.10g} of {total:.10g}")
     if shown := hover.shown(line.estimate, line.low, line.high):
         yield Detail(name=_WORDS[str(row["scale"])], text=shown)
     if math.isfinite(line.weight):
         yield Detail(name="Weight", text=f"{line.weight:.1f}%".replace(".", hover.style.decimal))
     if shown := hover.shown(*_blup(row)):
         yield Detail(name="Shrunken estimate", text=shown)
-    told = {"study", "events", "total", "estimate", "weight", *_BLUP, *SOURCES}
+    told = {"study", "estimate", "weight", *_BLUP, *SOURCES, *(each for names in _COUNTS.values() for each in names)}
     for column, cell in zip(hover.columns, line.cells, strict=True):
         if column.name not in told and cell.text:
             over = f"{column.span}: " if column.span else ""

@@ -61,11 +61,11 @@ class MeasuredText(Text):
 
     def draw(self, renderer: RendererBase) -> None:
         """Draw the text."""
+        if self._is_plain():
+            self._draw_at_once(renderer)
+            return
         with _unhinted():
-            if self._is_plain():
-                self._draw_at_once(renderer)
-            else:
-                super().draw(renderer)
+            super().draw(renderer)
 
     def get_window_extent(self, renderer: RendererBase | None = None, dpi: float | None = None) -> Bbox:
         """Return the box that the drawn text takes, pixels."""
@@ -109,7 +109,8 @@ class MeasuredText(Text):
         x -= _SHARE[self.get_horizontalalignment()] * self._pixels(renderer, em)
         if renderer.flipy():
             y = renderer.get_canvas_width_height()[1] - y
-        renderer.draw_text(gc, x, y, text, self.get_fontproperties(), 0, ismath=False, mtext=self)
+        with _unhinted():
+            renderer.draw_text(gc, x, y, text, self.get_fontproperties(), 0, ismath=False, mtext=self)
 
     def _fill(self, renderer: RendererBase, gc: GraphicsContextBase, text: str) -> None:
         """Fill the outlines of the characters: in pixels as good as text, and several times as fast."""

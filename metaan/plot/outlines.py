@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -40,26 +41,39 @@ def advance(char: str, family: tuple[str, ...], bold: bool) -> float:
 
 def outline(text: str, family: tuple[str, ...], bold: bool) -> tuple[Path, float]:
     """Outline of a simple text, not blank, that begins at (0, 0), and its width, both in multiples of the text size."""
-    vertices, codes, x, before = [], [], 0.0, ""
-    for char in text:
-        x += _kerning(before, char, family, bold) if before else 0.0
-        if not char.isspace():
-            corners, kinds = _shape(char, family, bold)
-            vertices.append(corners + np.array([x, 0.0]))
+    vertices, codes, starts, sizes, x = [], [], [], [], 0.0
+    for before, char in pairwise(f"\0{text}"):
+        apart, corners, kinds, wide = _step(before, char, family, bold)
+        x += apart
+        if len(kinds):
+            vertices.append(corners)
             codes.append(kinds)
-        x += advance(char, family, bold)
-        before = char
-    return Path(np.concatenate(vertices), np.concatenate(codes)), x
+            starts.append(x)
+            sizes.append(len(kinds))
+        x += wide
+    placed = np.concatenate(vertices)
+    placed[:, 0] += np.repeat(starts, sizes)
+    return Path(placed, np.concatenate(codes)), x
+
+
+@lru_cache(maxsize=8192)
+def _step(
+    before: str, char: str, family: tuple[str, ...], bold: bool
+) -> tuple[float, FloatArray, npt.NDArray[np.uint8], float]:
+    """From a character to the next: kerning, corners, what each corner is, advance; in multiples of the text size."""
+    apart = _kerning(before, char, family, bold) if before != "\0" else 0.0
+    return apart, *_shape(char, family, bold), advance(char, family, bold)
 
 
 @lru_cache(maxsize=4096)
 def _shape(char: str, family: tuple[str, ...], bold: bool) -> tuple[FloatArray, npt.NDArray[np.uint8]]:
-    """Corners of a character, in multiples of the text size, and what each is."""
+    """Corners of a character, in multiples of the text size, and what each is; none of a blank."""
+    if char.isspace():
+        return np.empty((0, 2)), np.empty(0, dtype=np.uint8)
     corners, kinds = text_to_path.get_text_path(_font(family, bold), char)
     return np.asarray(corners, dtype=np.float64) / text_to_path.FONT_SCALE, np.asarray(kinds, dtype=np.uint8)
 
 
-@lru_cache(maxsize=8192)
 def _kerning(first: str, second: str, family: tuple[str, ...], bold: bool) -> float:
     """By how much two characters stand farther apart than their advances say."""
     if first.isdigit() and second.isdigit():
