@@ -108,7 +108,7 @@ def _tools(sheet: Sheet) -> str:
         '<form class="tools" role="search" aria-label="Studies">\n'
         '<label>Study <input id="search" type="search" autocomplete="off" spellcheck="false"></label>\n'
         f'{choice}<button type="button">Reset</button>\n</form>\n'
-        f'<p class="status"><span id="status" role="status">{k} of {k} studies shown.</span>{pooled}</p>'
+        f'<p class="status"><span id="status" role="status">{k} of {k} {"study" if k == 1 else "studies"} shown.</span>{pooled}</p>'
     )
 
 

@@ -88,7 +88,8 @@
 
   function say(more = "") {
     const shown = studies.filter((row) => !row.hidden).length;
-    status.textContent = `${shown} of ${studies.length} studies shown. ${more}`.trim();
+    const named = studies.length === 1 ? "study" : "studies";
+    status.textContent = `${shown} of ${studies.length} ${named} shown. ${more}`.trim();
   }
 
   search.addEventListener("input", filter);

@@ -64,7 +64,7 @@ _CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
     "minimal": {"mark": "o", "rules": False, "weight": 0.7, "largest": 0.5},
     "print": {
         "ink": "0", "muted": "0.35", "square": "0.45", "pooled": "0.1", "prediction": "0.65", "palette": _GREYS,
-        "caps": True,
+        "caps": True, "grey": True,
     },
 }  # fmt: skip
 
@@ -99,6 +99,8 @@ class Style:
         Factor on the widths of lines.
     caps : bool
         Strokes at the ends of the studies' intervals.
+    grey : bool
+        Traffic lights without colour, too.
     between, brackets, decimal : str, (str, str), str
         How intervals are written: what stands between the limits and around them, and the decimal point.
     left, right : tuple of str
@@ -123,6 +125,7 @@ class Style:
     largest: float = 0.68
     weight: float = 1.0
     caps: bool = False
+    grey: bool = False
     between: str = "–"
     brackets: tuple[str, str] = ("(", ")")
     decimal: str = "."

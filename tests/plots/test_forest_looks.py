@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers.figures import effects, rates, texts
 from matplotlib.colors import to_rgb
@@ -76,7 +77,12 @@ def test_text_is_read_on_every_shade(name):
 
 def test_print_has_no_colour():
     style = current_style(style="print")
-    for colour in (style.ink, style.muted, style.square, style.pooled, style.prediction, *style.palette):
+    eff = rates(4)
+    rob = pd.DataFrame({"D": ["low", "some concerns", "high", "no information"]}, index=eff.study)
+    ax = forest(metaan.pool(eff), rob=rob, style="print")
+    lights = [light.get_markerfacecolor() for light in ax.lines if light.get_label().startswith("_rob ")]
+    assert len(lights) == 8
+    for colour in (style.ink, style.muted, style.square, style.pooled, style.prediction, *style.palette, *lights):
         assert len(set(to_rgb(colour))) == 1
 
 

@@ -231,7 +231,7 @@ def test_every_colour_can_be_read(style, theme):
 def test_pages_of_any_number_of_studies(k):
     page = tree(to_html(metaan.pool(rates(k)), style="lancet"))
     assert len(page.all("tr", class_="study")) == k
-    assert page.one(id="status").text == f"{k} of {k} studies shown."
+    assert page.one(id="status").text == f"{k} of {k} {'study' if k == 1 else 'studies'} shown."
 
 
 def test_the_page_is_a_string_and_a_frame_and_a_file(tmp_path):
