@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import matplotlib.pyplot as plt
@@ -103,13 +104,14 @@ def write(ax: Axes, layout: Layout) -> None:
     """Write every text; shade rows and heading, and draw the rules over and under the heading."""
     style = layout.style
     fonts = {(bold, small): style.font(bold=bold, small=small) for bold in (False, True) for small in (False, True)}
+    anchor = lru_cache(maxsize=None)(lambda x, rise, in_row: _anchor(ax, x, rise, in_row))  # texts of a column share one
     for text in layout.texts:
         ax.add_artist(
             MeasuredText(
                 0 if text.side == "left" else 1,
                 {"row": text.y, "above": 1, "below": 0}[text.level],
                 text.text,
-                transform=_anchor(ax, text, style.size),
+                transform=anchor(text.x, _rise(text, style.size), text.level == "row"),
                 fontproperties=fonts[text.bold, text.small],
                 color=style.muted if text.small else style.ink,
                 horizontalalignment=text.align,
@@ -163,8 +165,12 @@ def _ends(layout: Layout, margin: float) -> list[float]:
     return [-left / layout.plot, 1 + right / layout.plot]
 
 
-def _anchor(ax: Axes, text: Text, size: float) -> Transform:
-    """Where a text stands: rows follow the data, distances stay points when the figure is resized."""
-    rise = {"row": 0.0, "above": text.y, "below": -text.y}[text.level] + text.rise - _HALF_CAPITAL * size
-    base = blended_transform_factory(ax.transAxes, ax.transData if text.level == "row" else ax.transAxes)
-    return base + ScaledTranslation(text.x / _INCH, rise / _INCH, _parent(ax).dpi_scale_trans)
+def _rise(text: Text, size: float) -> float:
+    """From the place of a text to its baseline, points."""
+    return {"row": 0.0, "above": text.y, "below": -text.y}[text.level] + text.rise - _HALF_CAPITAL * size
+
+
+def _anchor(ax: Axes, x: float, rise: float, in_row: bool) -> Transform:
+    """Where texts stand: rows follow the data, distances stay points when the figure is resized."""
+    base = blended_transform_factory(ax.transAxes, ax.transData if in_row else ax.transAxes)
+    return base + ScaledTranslation(x / _INCH, rise / _INCH, _parent(ax).dpi_scale_trans)

@@ -28,7 +28,6 @@ __all__ = ["Cell", "Column", "Detail", "Line", "Sheet", "make_sheet"]
 Numbers = tuple[float, float, float]
 
 _NUMBERED: Final = ("group", "study", "pooled", "prediction")
-_WORDS: Final = {"rate": "Rate", "ratio": "Ratio", "amount": "Estimate", "effect": "Effect"}
 _COUNTS: Final = {
     "Counts": ("events", "total"), "Treatment": ("events_t", "total_t"), "Control": ("events_c", "total_c"),
 }  # fmt: skip
@@ -258,7 +257,7 @@ def _details(line: Line, hover: _Hover, row: Mapping[Any, Any]) -> Iterator[Deta
         if events is not None and total is not None:
             yield Detail(name=name, text=f"{events:.10g} of {total:.10g}")
     if shown := hover.shown(line.estimate, line.low, line.high):
-        yield Detail(name=_WORDS[str(row["scale"])], text=shown)
+        yield Detail(name="Rate" if row["scale"] == "rate" else hover.axis.short, text=shown)
     if math.isfinite(line.weight):
         yield Detail(name="Weight", text=f"{line.weight:.1f}%".replace(".", hover.style.decimal))
     if shown := hover.shown(*_blup(row)):

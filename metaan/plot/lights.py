@@ -35,6 +35,8 @@ def draw_lights(ax: Axes, lights: Iterable[Light], levels: Mapping[str, ColorTyp
         alike[light.judgement.casefold(), light.side, light.x].append(light)
     for (judgement, side, _), members in alike.items():
         colour, sign = look(judgement, levels)
+        if style.grey:
+            colour = f"{_luminance(colour):.3f}"
         edge = 0.0 if side == "left" else 1.0
         place: Transform = anchor(members[0])
         rows = [light.y for light in members]
