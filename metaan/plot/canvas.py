@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, cast
 
 import matplotlib.pyplot as plt
@@ -13,7 +13,16 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import TightLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.transforms import Affine2D, Bbox, ScaledTranslation, Transform, blended_transform_factory
+from matplotlib.transforms import (
+    Affine2D,
+    Affine2DBase,
+    Bbox,
+    BlendedAffine2D,
+    CompositeAffine2D,
+    ScaledTranslation,
+    Transform,
+    blended_transform_factory,
+)
 from matplotlib.typing import ColorType
 
 from metaan.errors import OptionError
@@ -104,7 +113,7 @@ def write(ax: Axes, layout: Layout) -> None:
     """Write every text; shade rows and heading, and draw the rules over and under the heading."""
     style = layout.style
     fonts = {(bold, small): style.font(bold=bold, small=small) for bold in (False, True) for small in (False, True)}
-    anchor = lru_cache(maxsize=None)(lambda x, rise, in_row: _anchor(ax, x, rise, in_row))  # texts of a column share one
+    anchor = lru_cache(maxsize=None)(partial(_anchor, ax))  # the texts of a column share one
     for text in layout.texts:
         ax.add_artist(
             MeasuredText(
@@ -172,5 +181,8 @@ def _rise(text: Text, size: float) -> float:
 
 def _anchor(ax: Axes, x: float, rise: float, in_row: bool) -> Transform:
     """Where texts stand: rows follow the data, distances stay points when the figure is resized."""
-    base = blended_transform_factory(ax.transAxes, ax.transData if in_row else ax.transAxes)
-    return base + ScaledTranslation(x / _INCH, rise / _INCH, _parent(ax).dpi_scale_trans)
+    # Rows are linear whatever the scale of the axis. Affine transforms keep their matrix, which transData does not.
+    edges, limits = cast("Affine2DBase", ax.transAxes), cast("Affine2DBase", ax.transLimits)
+    rows = CompositeAffine2D(limits, edges) if in_row else edges
+    move = ScaledTranslation(x / _INCH, rise / _INCH, _parent(ax).dpi_scale_trans)
+    return CompositeAffine2D(BlendedAffine2D(edges, rows), move)

@@ -103,12 +103,13 @@ def _tools(sheet: Sheet) -> str:
     if sheet.groups:
         entries = "".join(f'<option value="{i}">{escape(name)}</option>' for i, name in enumerate(sheet.groups))
         choice = f'<label>Group <select id="group"><option value="">All groups</option>{entries}</select></label>\n'
+    shown = f"{k} of {k} {'study' if k == 1 else 'studies'} shown."
     pooled = f" {_OF_ALL}" if any(line.kind == "pooled" for line in sheet.lines) else ""
     return (
         '<form class="tools" role="search" aria-label="Studies">\n'
         '<label>Study <input id="search" type="search" autocomplete="off" spellcheck="false"></label>\n'
         f'{choice}<button type="button">Reset</button>\n</form>\n'
-        f'<p class="status"><span id="status" role="status">{k} of {k} {"study" if k == 1 else "studies"} shown.</span>{pooled}</p>'
+        f'<p class="status"><span id="status" role="status">{shown}</span>{pooled}</p>'
     )
 
 

@@ -29,15 +29,29 @@ def text_width(text: str, style: Style, *, bold: bool = False, small: bool = Fal
     The sum of the advances of its characters, each measured once: faster than laying out every string, and
     the same for every backend and resolution.
     """
-    em = sum(_advance(char, style.family, bold) for char in text)
-    return em * (style.small if small else style.size)
+    return _width(text, style.family, bold) * (style.small if small else style.size)
 
 
-@lru_cache(maxsize=4096)
-def _advance(char: str, family: tuple[str, ...], bold: bool) -> float:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a missing glyph is said once, when it is drawn
-        return advance(char, family, bold)
+def _width(text: str, family: tuple[str, ...], bold: bool) -> float:
+    """Width of a text in multiples of its size."""
+    return sum(map(_advances(family, bold).__getitem__, text))
+
+
+class _Advances(dict[str, float]):
+    """Widths of the characters of a face, each measured when it is first asked for."""
+
+    def __init__(self, family: tuple[str, ...], bold: bool) -> None:
+        super().__init__()
+        self._face = (family, bold)
+
+    def __missing__(self, char: str) -> float:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a missing glyph is said once, when it is drawn
+            self[char] = advance(char, *self._face)
+        return self[char]
+
+
+_advances = lru_cache(maxsize=64)(_Advances)
 
 
 def wrap(text: str, width: float, style: Style, *, bold: bool = False, small: bool = False) -> list[str]:
@@ -105,8 +119,7 @@ class MeasuredText(Text):
     def _write(self, renderer: RendererBase, gc: GraphicsContextBase, text: str) -> None:
         """Have the backend write the text: real text in SVG and PDF."""
         x, y = self._place()
-        em = sum(_advance(char, *self._face()) for char in text)
-        x -= _SHARE[self.get_horizontalalignment()] * self._pixels(renderer, em)
+        x -= _SHARE[self.get_horizontalalignment()] * self._pixels(renderer, _width(text, *self._face()))
         if renderer.flipy():
             y = renderer.get_canvas_width_height()[1] - y
         with _unhinted():

@@ -52,7 +52,7 @@ def outline(text: str, family: tuple[str, ...], bold: bool) -> tuple[Path, float
             sizes.append(len(kinds))
         x += wide
     placed = np.concatenate(vertices)
-    placed[:, 0] += np.repeat(starts, sizes)
+    placed[:, 0] += np.repeat(np.array(starts), sizes)
     return Path(placed, np.concatenate(codes)), x
 
 
