@@ -2,9 +2,9 @@
 What share of patients responds completely, by treatment?
 =========================================================
 
-Every trial with counts of patients, by therapy: squares with exact intervals, a diamond and a prediction interval for each
-therapy with three trials or more, and the test between therapies. The shaded curve is the distribution of true rates that
-a new trial would come from. Single arms of different trials: the therapies are not compared within patients.
+Every trial with counts of patients, by therapy: squares with exact intervals, a diamond for each therapy, a prediction
+interval where there are three trials or more, and the test between therapies. The shaded curve is the distribution of
+true rates that a new trial would come from. Single arms of different trials: no trial compares them.
 """
 
 from pathlib import Path

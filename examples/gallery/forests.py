@@ -2,9 +2,9 @@
 Complete response beside any response, and beside all categories
 ================================================================
 
-The trials of electrochemotherapy that count patients, complete response on the left and complete or partial response on the
-right, each pooled by itself; then lesions, with the shares of all four categories. A trial that reports only one of two
-outcomes has no mark in the other plot, so that two diamonds are not of the same trials.
+The trials of electrochemotherapy that count patients, complete response on the left and complete or partial response
+on the right, each pooled by itself; then lesions, with the shares of all four categories. A trial that reports only one
+of two outcomes has no mark in the other plot, so that two diamonds are not of the same trials.
 """
 
 from pathlib import Path

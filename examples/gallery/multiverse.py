@@ -2,9 +2,9 @@
 How far do defensible choices move the answer?
 ==============================================
 
-Complete response of lesions to electrochemotherapy by every combination of model, transformation, estimator and interval that a
-reviewer might ask for, lowest estimate first; below, the choices that each analysis made. The spread is that of the
-choices, not of chance: each estimate has its own interval, the thin line.
+Complete response of lesions to electrochemotherapy by every combination of model, transformation, estimator and
+interval that a reviewer might ask for, lowest estimate first; below, the choices that each analysis made. The spread is
+that of the choices, not of chance: each estimate has its own interval, the thin line.
 """
 
 from pathlib import Path

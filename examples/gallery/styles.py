@@ -2,8 +2,8 @@
 One forest plot in the style of each journal
 ============================================
 
-The same table, sixty-odd trials, seven styles: colours, shades, order of the columns, brackets and decimal points change, the
-numbers do not. All palettes can be read by the colour-blind, and "print" needs no colour.
+The same table of 49 trials in seven styles: colours, shades, order of the columns, brackets and decimal points change,
+the numbers do not. All palettes can be read by the colour-blind, and "print" needs no colour.
 """
 
 from pathlib import Path

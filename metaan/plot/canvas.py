@@ -43,7 +43,8 @@ def new_axes(layouts: Sequence[Layout]) -> list[Axes]:
     """Axes side by side in a new figure that is as large as the layouts."""
     width, height = sum(layout.width for layout in layouts), layouts[0].height
     figure = plt.figure(figsize=(width / _INCH, height / _INCH), layout="none")
-    axes, x = [], 0.0
+    axes: list[Axes] = []
+    x = 0.0
     for layout in layouts:
         axes.append(figure.add_subplot(label=f"panel {len(axes)}"))
         take(axes[-1], layout, Bbox.from_bounds(x, 0, layout.width, layout.height))

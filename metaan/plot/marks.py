@@ -108,12 +108,13 @@ def draw_diamond(ax: Axes, estimate: float, low: float, high: float, y: float, a
 
 def cut(corners: list[tuple[float, float]], axis: Axis) -> list[tuple[float, float]]:
     """Part of a polygon between the limits of the axis; its edges are straight on the scale of the axis."""
-    for limit, inside in ((axis.low, lambda x: x >= axis.low), (axis.high, lambda x: x <= axis.high)):
+    for limit, sign in ((axis.low, 1), (axis.high, -1)):
         kept: list[tuple[float, float]] = []
         for (x0, y0), (x1, y1) in zip(corners, [*corners[1:], *corners[:1]], strict=True):
-            if inside(x0):
+            inside = sign * x0 >= sign * limit
+            if inside:
                 kept.append((x0, y0))
-            if inside(x0) != inside(x1):
+            if inside != (sign * x1 >= sign * limit):
                 share = axis.between(x0, limit, x1)
                 kept.append((limit, y0 + share * (y1 - y0)))
         corners = kept
