@@ -13,11 +13,12 @@ from metaan.errors import InputError, listed
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
 from metaan.models.text import plural
+from metaan.plot.checked import checked
 from metaan.plot.clouds import cloud, inner_ticks, named
 from metaan.plot.panel import describe, finish, panel, table_of
 from metaan.plot.points import name_points
 from metaan.plot.style import Style, current_style
-from metaan.validate import FloatArray, whole
+from metaan.validate import FloatArray, forbid, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,8 +125,9 @@ def baujat(
     ['Di']
     """
     label = None if label is None else whole("label", label, 0)
-    table = table_of(res, baujat_table, _COLUMNS)
+    table = checked(table_of(res, baujat_table, _COLUMNS), {}, free=("x", "y"))
     x, y = (table[name].to_numpy(dtype=np.float64) for name in ("x", "y"))
+    forbid((x < 0) | (y < 0), [*map(str, table["study"])], "x and y of the table must be 0 or more")
     known = np.isfinite(x) & np.isfinite(y)
     if not known.any():
         raise InputError("No study has a finite contribution and influence: there is nothing to draw.")

@@ -14,6 +14,7 @@ from metaan.errors import InputError, listed
 from metaan.measures.intervals import INTERVAL, limits
 from metaan.models.categories_result import CategoriesResult
 from metaan.models.text import plural
+from metaan.plot.checked import SHARE, checked
 from metaan.plot.panel import COLUMN, describe, finish, panel, table_of
 from metaan.plot.pieces import category_names, draw_pieces, in_full, looks, write_percentages
 from metaan.plot.rows import column_of_text, columns_of_key, key_under, named, settle, to_room, wrapped
@@ -182,7 +183,15 @@ def _given(res: object, sort: str | None, interval: str | None) -> pd.DataFrame:
     counts = isinstance(res, pd.DataFrame) and not {"share", "category"} & set(res.columns)
     if counts:
         return categories_table(res, sort=sort or SORT.default, interval=interval or INTERVAL.default)  # type: ignore[arg-type]
-    return table_of(res, categories_table, PIECES, {"sort": sort, "interval": interval})
+    table = table_of(res, categories_table, PIECES, {"sort": sort, "interval": interval})
+    sizes = {"share": SHARE, "start": SHARE, "end": SHARE, "total": (0.0, 1e100)}
+    table = checked(table, sizes, free=("low", "high"), attrs=("level",))
+    pieces = table["category"].astype("string").fillna("")
+    size = pieces.nunique()
+    first = [*pieces[:size]]
+    if len(set(first)) < size or len(table) % size or [*pieces] != first * (len(table) // size):
+        raise InputError("Each bar of the table needs one piece for each category, in one order for all bars.")
+    return table.assign(category=pieces.astype(str), row=table["row"].astype(str))
 
 
 def _unit_noted(res: CategoriesResult) -> str:

@@ -297,7 +297,7 @@ def _fractions(column: Sequence[str], bold: Sequence[bool], style: Style) -> lis
     """Width of what stands behind the point of each number, so that numbers stand point under point."""
     if not all(_NUMBER.fullmatch(cell) for cell in column if cell):
         return [0.0] * len(column)
-    tails = [re.sub(r"^[^.·]*", "", cell) for cell in column]
+    tails = [cell[len(cell.partition("." if "." in cell else "·")[0]) :] for cell in column]
     if len({len(tail) for tail, cell in zip(tails, column, strict=True) if cell}) < 2:
         return [0.0] * len(column)
     return [text_width(tail, style, bold=heavy) for tail, heavy in zip(tails, bold, strict=True)]

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from metaan.errors import OptionError, listed
 from metaan.models.text import plural
 from metaan.plot.comparison_data import COLUMNS, comparison_table
-from metaan.plot.comparison_view import Lane, View, axis_for, lanes_of, names_in, weights_of
+from metaan.plot.comparison_view import Lane, View, axis_for, drawable, lanes_of, names_in, weights_of
 from metaan.plot.measure import text_width
 from metaan.plot.panel import COLUMN, describe, finish, panel, table_of, write
 from metaan.plot.rows import (
@@ -124,6 +124,7 @@ def comparison(
     ['Drug', 'Heat']
     """
     table = table_of(res, comparison_table, COLUMNS, {"least": least, "sort": sort}).reset_index(drop=True)
+    table = drawable(table)
     side = ARRANGE.check(arrange) == "side"
     names, groups = names_in(table, "panels", "panel"), names_in(table, "groups", "group")
     kept = [[name] for name in names] if side else [names]
@@ -132,7 +133,7 @@ def comparison(
     shown = wrapped([spoken(group) for group in groups], wide * look.size * _NAMES, look)
     lanes = [lanes_of(table, groups, some, shown, look, named=label > 0) for some in kept]
     bottom = max(some[-1].bottom for some in lanes)
-    given = None if ax is None else np.atleast_1d(np.asarray(ax, dtype=object))[0]
+    given = None if ax is None else next(iter(np.atleast_1d(np.asarray(ax, dtype=object)).ravel()), None)
     look = to_room(look, given if isinstance(given, Axes) else None, bottom / _SHRINKS)
     weight, of = weights_of(table, size)
     view = View(table, axis_for(table), weight, look)

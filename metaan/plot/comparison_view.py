@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from matplotlib.typing import ColorType
 
-from metaan.errors import OptionError
+from metaan.errors import InputError, OptionError, listed
 from metaan.plot.axis import Axis
+from metaan.plot.checked import ANY, POSITIVE, SCALES, SHARE, checked
 from metaan.plot.panel import MARKERS, colours
 from metaan.plot.scales import axis_of
 from metaan.plot.style import Style
-from metaan.validate import FloatArray, Option
+from metaan.validate import FloatArray, Option, forbid
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Lane", "View", "axis_for", "lanes_of", "names_in", "weights_of"]
+__all__ = ["Lane", "View", "axis_for", "drawable", "lanes_of", "names_in", "weights_of"]
 
 SIZE: Final = Option("size", {"total": "patients or lesions", "precision": "inverse sampling variance"}, "total")
 _LANE: Final = 3.1  # height of a line of the figure, in multiples of the text size
@@ -70,6 +71,25 @@ class View(NamedTuple):
         """Confidence level of the pooled effects, in per cent."""
         pooled = self.table[self.table["row"] == "pooled"]
         return f"{100 * float((pooled if len(pooled) else self.table)['level'].iloc[0]):g}%"
+
+
+def drawable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table, refused where it was changed so that no comparison can be drawn from it."""
+    scale = sorted(set(map(str, table["scale"])))
+    if len(scale) > 1 or scale[0] not in SCALES:
+        raise InputError(f"scale of the table holds {listed(scale)}: one of {', '.join(SCALES)} for all rows.")
+    shown = table["row"].isin(["study", "pooled"])
+    if not (table["row"] == "study").any():
+        raise InputError("The table has no row of kind 'study': there is nothing to draw.")
+    checked(table[shown], {"estimate": {"ratio": POSITIVE, "rate": SHARE}.get(scale[0], ANY)})
+    table = checked(table, {"level": SHARE}, free=("estimate", "low", "high", "total", "vi", "k"), attrs=("least",))
+    for name in ("total", "vi"):
+        wrong = (table[name] <= 0) | np.isinf(table[name])
+        forbid((wrong & shown).to_numpy(), [*map(str, table["study"])], f"{name} must be a number above 0")
+    for name, kind in (("groups", list), ("panels", list), ("xlabels", dict)):
+        if not isinstance(table.attrs.get(name, kind()), kind):
+            raise InputError(f"attrs[{name!r}] of the table must be a {kind.__name__}, as comparison_table makes it.")
+    return table.assign(**{name: table[name].astype("string").fillna("").astype(str) for name in ("panel", "group")})
 
 
 def names_in(table: pd.DataFrame, attribute: str, column: str) -> list[str]:

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from metaan.analysis.lfk import lfk_index
 from metaan.models.results import PoolResult
 from metaan.models.text import plural
+from metaan.plot.checked import ANY, checked
 from metaan.plot.effect_axis import axis_attrs, of_attrs, xlabel_of
 from metaan.plot.measure import wrap
 from metaan.plot.panel import describe, finish, legend, panel, table_of
@@ -121,7 +122,9 @@ def doi(
     >>> ax.get_ylabel(), ax.get_title(loc="left")
     ('|z| of the weighted rank', 'LFK index 3.87: major asymmetry')
     """
-    table = table_of(res, doi_table, _COLUMNS)
+    table = checked(
+        table_of(res, doi_table, _COLUMNS), {"x": ANY, "y": (0.0, ANY[1])}, free=("z",), attrs=("lfk", "tip"),
+    )  # fmt: skip
     look = current_style([*map(str, table["study"]), xlabel_of(table)], style)
     height = _HEIGHT if ax is None else None
     ax = panel(look, ax, height=_HEIGHT)
@@ -129,7 +132,8 @@ def doi(
     shown = of_attrs(table.attrs)
     places, texts = shown.ticks(*ax.get_xlim())
     ax.set_xticks(places, labels=texts)
-    title = f"LFK index {_number(table.attrs['lfk'])}: {table.attrs['says']}" if "lfk" in table.attrs else ""
+    told = {"lfk", "says"} <= table.attrs.keys()
+    title = f"LFK index {_number(table.attrs['lfk'])}: {table.attrs['says']}" if told else ""
     finish(
         ax,
         look,
@@ -167,7 +171,7 @@ def _draw(ax: Axes, table: pd.DataFrame, style: Style) -> None:
     ax.axvline(tip, color=style.pooled, lw=style.line(0.12), ls=(0, (5, 2)), zorder=1, label="_tip")
     room = 0.06 * float(np.ptp(x)) or 0.5
     ax.set_xlim(float(x.min()) - room, float(x.max()) + room)
-    ax.set_ylim(1.06 * float(y.max()), 0.0)
+    ax.set_ylim(1.06 * float(y.max()) or 1.0, 0.0)
     ax.locator_params(axis="y", nbins=6, steps=[1, 2, 5, 10])
     ax.set_yticks([tick for tick in ax.get_yticks() if 0 <= tick <= 1.06 * y.max()])
 

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from metaan.core.transforms import harmonic_mean
+from metaan.errors import InputError
 from metaan.measures.backtransform import Scale, display_scale
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
@@ -134,6 +135,8 @@ def axis_attrs(eff: Effects) -> dict[Any, Any]:
 def of_attrs(attrs: Mapping[Any, Any]) -> EffectAxis:
     """Scale of the effects of a table; effects as they stand where it does not say."""
     measure, n = str(attrs.get("measure", "GEN")), attrs.get("n_inverse")
+    if measure not in KINDS or not (n is None or (isinstance(n, (int, float)) and 0 < n < math.inf)):
+        raise InputError(f"The table has attrs of no measure ({measure}, n_inverse={n!r}): take them from its twin.")
     at = None if n is None else np.array([float(n)])
     one = Effects(
         yi=np.zeros(1), vi=np.ones(1), study=("",), measure=measure, total=at,

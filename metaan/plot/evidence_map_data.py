@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from metaan.errors import InputError, OptionError
+import numpy as np
+
+from metaan.errors import DataError, InputError, OptionError
 from metaan.evidence.once import counted_once
-from metaan.validate import Option, require_columns
+from metaan.plot.checked import once_only
+from metaan.validate import Option, numbers, require_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,6 +108,10 @@ def _frame(trials: Any) -> pd.DataFrame:
     frame = pd.concat([frame.assign() for frame in frames], ignore_index=True) if len(frames) > 1 else frames[0]
     if frame.empty:
         raise InputError("trials has no rows: there is nothing to count.")
+    once_only(frame, "trials")
+    for name in ("total", "year", "n_patients", "n_lesions"):
+        if name in frame.columns and np.isinf(numbers(frame[name], name)).any():
+            raise DataError(f"{name} is infinite in some rows of trials: give a number, or leave it blank.")
     return frame
 
 

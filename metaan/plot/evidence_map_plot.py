@@ -13,11 +13,13 @@ from matplotlib.patches import Patch, Rectangle
 
 from metaan.errors import InputError
 from metaan.models.text import plural
-from metaan.plot.evidence_map_data import evidence_map_table
+from metaan.plot.checked import checked
+from metaan.plot.evidence_map_data import SIZE, evidence_map_table
 from metaan.plot.measure import text_width, wrap
 from metaan.plot.panel import COLUMN, MARKERS, colours, describe, finish, panel, table_of, write
 from metaan.plot.rows import column_of_text, columns_of_key, key_under, named, settle, spoken, to_room, wrapped
 from metaan.plot.style import Style, current_style
+from metaan.validate import require_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,6 +115,7 @@ def evidence_map(
         table = evidence_map_table(trials, **{name: value for name, value in given.items() if value is not None})
     else:
         table = table_of(trials, evidence_map_table, _COLUMNS, given)
+    table = _drawable(table)
     plan = _plan(table)
     look = current_style([*plan.down, *plan.across, *plan.kinds], style)
     names = wrapped([_name(name) for name in plan.down], _NAMES * look.size, look)
@@ -146,14 +149,39 @@ def _is_trials(given: object) -> bool:
     return not isinstance(given, pd.DataFrame) or not {"studies", "sharing"} <= set(given.columns)
 
 
-def _plan(table: pd.DataFrame) -> _Map:
-    """Which column of the table is what; values by size, those of mixed or unknown ones last."""
+def _columns_of(table: pd.DataFrame) -> tuple[str, str, str, str]:
+    """Columns that stand down and across, of the kinds ("" for none) and of the sizes."""
     rest = [str(name) for name in table.columns if name not in ("row", "studies", "sharing")]
-    rows, columns = str(table.attrs.get("rows", rest[0])), str(table.attrs.get("columns", rest[1]))
+    first = [*rest, "rows", "columns"]
+    rows, columns = str(table.attrs.get("rows", first[0])), str(table.attrs.get("columns", first[1]))
     free = [name for name in rest if not name.endswith(("patients", "lesions"))]
     by = str(table.attrs.get("by", free[2] if len(free) > 2 else ""))
     counted = [name for name in ("patients", "lesions") if name in rest and name not in (rows, columns, by)]
-    size = str(table.attrs.get("size", counted[0] if counted else "studies"))
+    return rows, columns, by, str(table.attrs.get("size", counted[0] if counted else "studies"))
+
+
+def _drawable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table, refused where it was changed so that no map can be drawn from it."""
+    rows, columns, by, size = _columns_of(table)
+    keys = [rows, columns, *([by] if by else [])]
+    require_columns(table, [*keys, size], "The table")
+    if len({*keys, size, "row"}) < len(keys) + 2 or size not in SIZE.choices:
+        raise InputError(
+            f"attrs of the table say rows={rows}, columns={columns}, by={by}, size={size}: take them from "
+            "metaan.plot.evidence_map_table(trials)."
+        )
+    known = (0.0, 1e15)
+    without = [name for name in (f"without_{size}",) if name in table.columns]
+    table = checked(table, {"studies": known, size: known}, free=without)
+    table = table.assign(**{name: table[name].astype("string").fillna("").astype(str) for name in keys})
+    if table.duplicated(["row", *keys]).any():
+        raise InputError("The table has several rows for one cell or one sum: leave one of each.")
+    return table
+
+
+def _plan(table: pd.DataFrame) -> _Map:
+    """Which column of the table is what; values by size, those of mixed or unknown ones last."""
+    rows, columns, by, size = _columns_of(table)
     cells = table[table["row"] == "cell"]
     if cells.empty:
         raise InputError("The table has no row of kind 'cell': there is nothing to draw.")

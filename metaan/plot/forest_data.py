@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Unpack
 
+import numpy as np
+
 from metaan.analysis.subgroup_result import SubgroupResult
 from metaan.errors import OptionError, listed
 from metaan.models.bayes_result import BayesResult
 from metaan.models.multilevel_result import MultilevelResult
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
+from metaan.plot.checked import SCALES, checked
 from metaan.plot.forest_alt import in_words
 from metaan.plot.forest_bayes import of_bayes
 from metaan.plot.forest_density import density_of
@@ -22,6 +25,7 @@ from metaan.plot.forest_options import Marks, add_marks, add_rob
 from metaan.plot.forest_pooled import of_pool
 from metaan.plot.forest_refits import is_refits, of_refits
 from metaan.plot.forest_rows import COLUMNS, Shown, assemble
+from metaan.validate import forbid
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -249,4 +253,10 @@ def check_table(table: pd.DataFrame) -> pd.DataFrame:
         raise OptionError(f"row holds {listed(unknown)}, which is not known. Choose from {', '.join(ROWS)}.")
     if not (table["row"] == "study").any():
         raise OptionError("The table has no row of kind 'study': there is nothing to draw.")
+    one = sorted(set(map(str, table["scale"])) - set(SCALES))
+    if one:
+        raise OptionError(f"scale holds {listed(one)}, which is not known. Choose from {', '.join(SCALES)}.")
+    table = checked(table, {}, free=("estimate", "low", "high", "weight", "level"))
+    wrong = (table["weight"] < 0) | np.isinf(table["weight"])
+    forbid(wrong.to_numpy(), [*map(str, table["study"])], "weight must be 0 or more and finite, or blank")
     return table

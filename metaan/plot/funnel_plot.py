@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from metaan.errors import listed
+from metaan.errors import InputError, listed
 from metaan.measures.kinds import KINDS
 from metaan.models.text import plural
+from metaan.plot.checked import ANY, POSITIVE, checked
 from metaan.plot.effect_axis import EffectAxis, of_attrs, xlabel_of
 from metaan.plot.funnel_data import DOWN, FunnelResult, funnel_table
 from metaan.plot.measure import wrap
@@ -115,7 +116,7 @@ def funnel(
     options = {
         "yaxis": yaxis, "region": region, "contours": contours, "levels": levels, "null": null, "ni": ni,
     }  # fmt: skip
-    table = table_of(res, funnel_table, _COLUMNS, options)
+    table = _drawable(table_of(res, funnel_table, _COLUMNS, options))
     look = current_style([*map(str, table["study"]), xlabel_of(table)], style)
     shown = of_attrs(table.attrs)
     height = _HEIGHT if ax is None else None
@@ -127,6 +128,28 @@ def funnel(
     under(ax, look, height)
     _labels(ax, table, label, look)
     return describe(ax, _words(table, shown))
+
+
+def _plain(attrs: Mapping[Any, Any]) -> None:
+    """Refuse limits that are no pair of numbers, and curves that are no list of dicts."""
+    for name, kind in (("xlim", (int, float)), ("ylim", (int, float)), ("regions", dict), ("contours", dict)):
+        value = attrs.get(name, [0, 1] if kind is not dict else [])
+        known = isinstance(value, (list, tuple)) and all(isinstance(one, kind) for one in value)
+        if not known or (kind is not dict and len(value) != 2):
+            raise InputError(f"attrs[{name!r}] of the table is {value!r}: take it from metaan.plot.funnel_table(res).")
+
+
+def _drawable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table, refused where it was changed so that no funnel can be drawn from it."""
+    known = [name for name in ("estimate", "observed", "null") if table.attrs.get(name) is not None]
+    table = checked(table, {"x": ANY, "y": POSITIVE}, flags=("filled", "outside"), attrs=("level", *known))
+    if table["filled"].all():
+        raise InputError("The table has only filled studies: there is nothing to draw.")
+    _plain(table.attrs)
+    lost = [name for name in ("estimate", "level") if table.attrs.get("regions") and table.attrs.get(name) is None]
+    if lost:
+        raise InputError(f"The table has lost its attrs {listed(lost)}: start from metaan.plot.funnel_table(res).")
+    return table
 
 
 def _limits(ax: Axes, table: pd.DataFrame) -> None:

@@ -17,6 +17,7 @@ from metaan.errors import InputError, OptionError
 from metaan.models.text import plural
 from metaan.names import COLUMNS, heading
 from metaan.plot.axis import XLABEL, Axis
+from metaan.plot.checked import ANY, SCALES, checked, one_of
 from metaan.plot.close_axis import close_axis
 from metaan.plot.clouds import inner_ticks, named
 from metaan.plot.gosh_data import Y, gosh_table
@@ -128,11 +129,13 @@ def gosh(
     KIND.check(kind)
     table = table_of(made, gosh_table, ("estimate", "k"), {"y": y, "study": study, "term": term})
     name = _height(table)
+    one_of(table, "scale", SCALES)
+    table = checked(table, {"estimate": ANY, name: ANY, "k": (0.0, 1e100)}, attrs=("studies", "possible"))
     x, z = (table[column].to_numpy(dtype=np.float64) for column in ("estimate", name))
     look = current_style([*_names(table), str(table.attrs.get(XLABEL, ""))], style)
     groups = _look(table, look)
     dense = _is_dense(kind, len(table), len(groups))
-    full = table.attrs.get("full") or [x[0], z[0]]
+    full = _whole_of(table) or [float(x[0]), float(z[0])]
     axis = close_axis(str(table.attrs.get("scale", "effect")), np.append(x, full[0]))
     own = ax is None
     ax = panel(look, ax, height=_HEIGHT)
@@ -148,6 +151,15 @@ def gosh(
         _histograms(ax, x, z, groups, look)
     key(ax, look, handles, most=2)
     return describe(ax, _words(table, x, z, groups, axis))
+
+
+def _whole_of(table: pd.DataFrame) -> list[float]:
+    """Where the fit to all studies stands; nothing where the table does not say."""
+    full = table.attrs.get("full") or []
+    numeric = isinstance(full, (list, tuple)) and all(isinstance(one, (int, float)) for one in full)
+    if not numeric or len(full) not in (0, 2):
+        raise InputError(f"attrs['full'] of the table is {full!r}, not two numbers: take it from gosh_table(made).")
+    return list(full)
 
 
 def _height(table: pd.DataFrame) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import numpy as np
 
 from metaan.plot.axis import XLABEL, Axis, make_axis
-from metaan.plot.columns import LIGHT, Block, blocks
+from metaan.plot.columns import Block, blocks
 from metaan.plot.forest_alt import in_words
 from metaan.plot.html_sources import SOURCES
 from metaan.plot.layout import band_notes, column_names
@@ -135,13 +135,14 @@ def make_sheet(
     hover = _Hover(axis, style, columns, _level(table))
     said = told.to_dict("records")
     body = [_with_details(line, hover, said[i]) if line.kind == "study" else line for i, line in lines]
+    words = attrs.get("favours", ("", ""))
     overall = [line for line in body if line.kind == "prediction" and not line.group and line.marked]
     return Sheet(
         axis=axis, style=style, columns=columns, lines=tuple(body),
         xlabel=_line(attrs.get(XLABEL, axis.title)), alt=str(attrs.get("alt") or in_words(table)),
         statistics=tuple(pointed(text, style) for text in lines_of(table, "statistics")),
         notes=(*lines_of(table, "note"), *band_notes(table)),
-        favours=(_line(attrs.get("favours", ("", ""))[0]), _line(attrs.get("favours", ("", ""))[1])),
+        favours=(_line(words[0]), _line(words[1])),
         bands=tuple((float(low), float(high)) for low, high, _ in attrs.get("bands", ())),
         predicted=tuple((line.low, line.high) for line in overall) if attrs.get("prediction") == "band" else (),
         density=_density(attrs),
@@ -168,7 +169,7 @@ def _blocks(rows: pd.DataFrame, table: pd.DataFrame, axis: Axis, style: Style) -
         for block in blocks(rows, names, axis, style, attrs):
             heading = " ".join(line for line in block.heading if line)
             column = Column(
-                name=block.name, heading=_line(heading), span=_line(block.span), on_left=names is left,
+                name=block.name, heading=_line(heading) or block.name, span=_line(block.span), on_left=names is left,
                 number=block.align == "right" and not block.lights, lights=block.lights,
             )  # fmt: skip
             yield column, block
@@ -266,7 +267,7 @@ def _details(line: Line, hover: _Hover, row: Mapping[Any, Any]) -> Iterator[Deta
     for column, cell in zip(hover.columns, line.cells, strict=True):
         if column.name not in told and cell.text:
             over = f"{column.span}: " if column.span else ""
-            yield Detail(name=f"{over}{column.heading.removeprefix(LIGHT)}", text=cell.text)
+            yield Detail(name=f"{over}{column.heading}", text=cell.text)
     yield from _origin(row)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
@@ -19,6 +19,7 @@ from metaan.plot.html_data import Cell, Column, Detail, Line, Sheet
 from metaan.plot.html_marks import Look, axis_svg, look_of, row_svg
 from metaan.plot.lights import look
 from metaan.plot.style import Style
+from metaan.plot.under import pointing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +60,7 @@ class Head:
 
 def forest_page(sheet: Sheet, head: Head) -> str:
     """Page of a forest table that sorts and filters."""
-    widest = max(len(cell.apart) for line in sheet.lines for cell in (*line.cells, Cell(text="")))
+    widest = max(len(cell.apart) for line in sheet.lines for cell in line.cells)
     style, script = _style(sheet.style, widest), _resource("page.js")
     shared = look_of(sheet)
     body = [_tools(sheet), _table(sheet, shared), *_under(sheet)]
@@ -131,29 +132,34 @@ def _sides(sheet: Sheet) -> tuple[list[int], list[int]]:
 def _headings(sheet: Sheet) -> str:
     """One row of headings, or two where some stand over several columns."""
     deep = any(column.span for column in sheet.columns)
-    upper: list[str] = []
-    lower: list[str] = []
-    for side in _sides(sheet):
-        for span, members in groupby(side, key=lambda i: sheet.columns[i].span):
-            mine = list(members)
-            if span:
-                upper.append(f'<th class="span" scope="colgroup" colspan="{len(mine)}">{escape(span)}</th>')
-            target = lower if span else upper
-            target += [_heading(sheet.columns[i], 2 if deep and not span else 1) for i in mine]
-        if side and sheet.columns[side[0]].on_left:
-            over = ' rowspan="2"' if deep else ""
-            upper.append(
-                f'<th class="plot" scope="col"{over}><span class="away">Plot: {escape(sheet.xlabel)}</span></th>'
-            )
-    rows = [upper, *([lower] if deep else [])]
-    return "".join(f"<tr>{''.join(cells)}</tr>\n" for cells in rows)
+    left, right = (_side_headings(sheet, side, deep) for side in _sides(sheet))
+    over = ' rowspan="2"' if deep else ""
+    plot = f'<th class="plot" scope="col"{over}><span class="away">Plot: {escape(sheet.xlabel)}</span></th>'
+    lower = f"<tr>{left[1]}{right[1]}</tr>\n" if deep else ""
+    return f"<tr>{left[0]}{plot}{right[0]}</tr>\n{lower}"
 
 
-def _heading(column: Column, rows: int) -> str:
+def _side_headings(sheet: Sheet, side: Sequence[int], deep: bool) -> tuple[str, str]:
+    """Upper and lower row of headings on one side of the plot."""
+    upper, lower = "", ""
+    for span, members in groupby(side, key=lambda i: sheet.columns[i].span):
+        mine = list(members)
+        headings = "".join(_heading(sheet.columns[i], i, 2 if deep and not span else 1) for i in mine)
+        if span:
+            upper += f'<th class="span" scope="colgroup" colspan="{len(mine)}">{escape(span)}</th>'
+            lower += headings
+        else:
+            upper += headings
+    return upper, lower
+
+
+def _heading(column: Column, number: int, rows: int) -> str:
+    """Heading with the button that sorts; the plot stands before the cells of the columns on its right."""
     kind = "label" if column.name == "study" else "light" if column.lights else "number" if column.number else "text"
     over = f' rowspan="{rows}"' if rows > 1 else ""
     sort = "number" if column.number or column.lights else "text"
-    button = f'<button type="button" data-sort="{sort}">{escape(column.heading)}</button>'
+    place = number if column.on_left else number + 1
+    button = f'<button type="button" data-sort="{sort}" data-place="{place}">{escape(column.heading)}</button>'
     return f'<th class="{kind}" scope="col"{over}>{button}</th>'
 
 
@@ -232,14 +238,8 @@ def _light(judgement: str, sheet: Sheet) -> str:
 def _foot(sheet: Sheet, shared: Look) -> str:
     """Axis under the plot, with the words on either side of no effect and its label."""
     left, right = _sides(sheet)
-    sides = ""
-    if any(sheet.favours):
-        said = [
-            f"← {sheet.favours[0]}" if sheet.favours[0] else "",
-            f"{sheet.favours[1]} →" if sheet.favours[1] else "",
-        ]
-        sides = "".join(f"<span>{escape(text)}</span>" for text in said)
-        sides = f'<div class="favours">{sides}</div>'
+    said = "".join(f"<span>{escape(text)}</span>" for text in pointing(sheet.favours))
+    sides = f'<div class="favours">{said}</div>' if any(sheet.favours) else ""
     rest = f'<td colspan="{len(right)}"></td>' if right else ""
     axis = f'<td class="plot">{axis_svg(shared)}{sides}<div class="xlabel">{escape(sheet.xlabel)}</div></td>'
     return f'<tr><td colspan="{len(left)}"></td>{axis}{rest}</tr>\n'

@@ -28,7 +28,8 @@ def with_sources(table: pd.DataFrame, res: Any, options: Mapping[str, Any]) -> p
 
     Columns `source`, `url`, `citation` and `doi` come from rows of `metaan.load`, `blup` and its limits from the model.
     """
-    eff = getattr(getattr(res, "overall", res), "effects", None)
+    one = next(iter(res.values())) if isinstance(res, Mapping) else res  # of several models of the same studies
+    eff = getattr(getattr(one, "overall", one), "effects", None)
     if not isinstance(eff, Effects):
         return table
     again = _again(res, options, eff.k)

@@ -22,6 +22,7 @@ from metaan.measures.two_by_two import ARMS, TWO_BY_TWO
 from metaan.models.results import PoolResult
 from metaan.models.text import plural
 from metaan.names import RECORD
+from metaan.plot.checked import SHARE, checked, one_of
 from metaan.plot.effect_axis import of_attrs
 from metaan.plot.measure import wrap
 from metaan.plot.panel import describe, finish, panel, table_of
@@ -191,7 +192,7 @@ def labbe(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Events (%), control', 'Events (%), treated')
     """
-    table = table_of(res, labbe_table, _COLUMNS, {"arms": arms})
+    table = _drawable(table_of(res, labbe_table, _COLUMNS, {"arms": arms}))
     names = _axis_names(table)
     look = current_style([*map(str, table["study"]), *names], style)
     height = _HEIGHT if ax is None else None
@@ -213,6 +214,21 @@ def labbe(
         x, y = (table[name].to_numpy(dtype=np.float64) for name in ("x", "y"))
         name_points(ax, x, y, table["study"].astype(str).tolist(), np.abs(y - x), look)
     return describe(ax, _words(table))
+
+
+def _drawable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table, refused where it was changed so that no figure can be drawn from it."""
+    attrs = table.attrs
+    undefined = isinstance(attrs.get("estimate"), float) and math.isnan(attrs["estimate"])
+    pooled = () if undefined else ("estimate", "ci_low", "ci_high", "level")
+    table = checked(table, {"x": SHARE, "y": SHARE, "weight": (0.0, 1e100)}, together=pooled)
+    one_of(table, "sized", ("weight", "total"))
+    if pooled and "estimate" in attrs and str(attrs.get("measure")) not in _CURVES:
+        raise InputError("The table has lost its measure (attrs): start from metaan.plot.labbe_table(res).")
+    arms = attrs.get("arms", ("treated", "control"))
+    if not isinstance(arms, (list, tuple)) or len(arms) != 2:
+        raise InputError(f"attrs['arms'] of the table is {arms!r}: give the names of both arms, treated and control.")
+    return table
 
 
 def _axis_names(table: pd.DataFrame) -> tuple[str, str]:

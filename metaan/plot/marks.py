@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.markers import CARETLEFT, CARETRIGHT, MarkerStyle
 from matplotlib.patches import Polygon, Rectangle
 from matplotlib.typing import ColorType
@@ -50,16 +51,17 @@ def draw_squares(ax: Axes, x: FloatArray, y: FloatArray, weight: FloatArray, axi
 def draw_intervals(ax: Axes, low: FloatArray, high: FloatArray, y: FloatArray, axis: Axis, style: Style) -> None:
     """Lines from limit to limit, cut at the edges of the plot."""
     seen = (high >= axis.low) & (low <= axis.high)
-    ax.hlines(
-        y[seen], np.maximum(low[seen], axis.low), np.minimum(high[seen], axis.high), colors=[style.ink],
+    start, end = np.maximum(low[seen], axis.low), np.minimum(high[seen], axis.high)
+    _add_lines(
+        ax, (start, y[seen]), (end, y[seen]), style.ink,
         linewidth=style.line(0.11), capstyle="butt", clip_on=False, zorder=3, label="_intervals",
     )  # fmt: skip
     if style.caps:
         for end in (low, high):
             at = (end >= axis.low) & (end <= axis.high)
-            ax.vlines(
-                end[at], y[at] - _CAP, y[at] + _CAP, colors=[style.ink], linewidth=style.line(0.11), clip_on=False,
-                zorder=3, label="_caps",
+            _add_lines(
+                ax, (end[at], y[at] - _CAP), (end[at], y[at] + _CAP), style.ink,
+                linewidth=style.line(0.11), clip_on=False, zorder=3, label="_caps",
             )  # fmt: skip
 
 
@@ -82,8 +84,9 @@ def draw_blups(
     """Shrunken estimates with their intervals, hollow and a little under those of the studies."""
     inside = (x >= axis.low) & (x <= axis.high)
     seen = np.isfinite(low) & np.isfinite(high) & (high >= axis.low) & (low <= axis.high)
-    ax.hlines(
-        y[seen] + _BLUP, np.maximum(low[seen], axis.low), np.minimum(high[seen], axis.high), colors=[style.prediction],
+    start, end = np.maximum(low[seen], axis.low), np.minimum(high[seen], axis.high)
+    _add_lines(
+        ax, (start, y[seen] + _BLUP), (end, y[seen] + _BLUP), style.prediction,
         linewidth=style.line(0.09), clip_on=False, zorder=3, label="_blup intervals",
     )  # fmt: skip
     ax.scatter(
@@ -156,7 +159,13 @@ def draw_density(ax: Axes, x: FloatArray, density: FloatArray, y: float, axis: A
 
 def draw_reference(ax: Axes, x: float, top: float, bottom: float, style: Style, *, dashed: bool = True) -> None:
     """Vertical line through the rows: the pooled estimate (dashed) or no effect (solid)."""
-    ax.vlines(
-        x, top, bottom, colors=[style.muted], linewidth=style.line(0.08),
+    _add_lines(
+        ax, (x, top), (x, bottom), style.muted, linewidth=style.line(0.08),
         linestyles="dashed" if dashed else "solid", zorder=1, label="_reference" if dashed else "_null",
     )  # fmt: skip
+
+
+def _add_lines(ax: Axes, start: tuple[Any, Any], end: tuple[Any, Any], colour: ColorType, **look: Any) -> None:
+    """Lines from points to points; the limits of the axes are set and stay as they are, unlike under hlines, vlines."""
+    ends = np.stack([np.column_stack(start), np.column_stack(end)], axis=1)
+    ax.add_collection(LineCollection(list(ends), colors=[colour], **look), autolim=False)

@@ -12,29 +12,6 @@
   const collator = new Intl.Collator(document.documentElement.lang, { numeric: true, sensitivity: "base" });
 
   // Sorting: studies change places with each other inside their group, every other row stays where it is.
-  function columnOf(button) {
-    const text = [...table.rows].find(isStudy);
-    return placeOf(button.closest("th"), text.cells.length);
-  }
-
-  function placeOf(heading, width) {
-    const taken = [];
-    for (const [y, row] of [...table.tHead.rows].entries()) {
-      let x = 0;
-      taken[y] ??= [];
-      for (const cell of row.cells) {
-        while (taken[y][x]) x += 1;
-        if (cell === heading) return Math.min(x, width - 1);
-        for (let down = 0; down < cell.rowSpan; down += 1) {
-          taken[y + down] ??= [];
-          for (let across = 0; across < cell.colSpan; across += 1) taken[y + down][x + across] = true;
-        }
-        x += cell.colSpan;
-      }
-    }
-    return 0;
-  }
-
   function compare(one, other, numeric) {
     return numeric ? Number(one) - Number(other) : collator.compare(one, other);
   }
@@ -63,7 +40,7 @@
     button.addEventListener("click", () => {
       const heading = button.closest("th");
       const direction = heading.getAttribute("aria-sort") === "ascending" ? -1 : 1;
-      sort(columnOf(button), button.dataset.sort === "number", direction);
+      sort(Number(button.dataset.place), button.dataset.sort === "number", direction);
       mark(heading, direction);
       say(`Sorted by ${button.textContent}, ${direction > 0 ? "ascending" : "descending"}.`);
     });

@@ -18,6 +18,7 @@ from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
 from metaan.models.text import number, plural
 from metaan.plot.axis import XLABEL, Axis
+from metaan.plot.checked import ANY, SCALES, checked, one_of
 from metaan.plot.close_axis import close_axis
 from metaan.plot.clouds import inner_ticks
 from metaan.plot.panel import describe, finish, panel, table_of
@@ -149,6 +150,9 @@ def profile(
     options = {"parameter": parameter, "points": points, "limits": limits}
     table = table_of(res, profile_table, ("loglik",), options)
     name = _parameter(table)
+    table = checked(
+        table, {name: ANY, "loglik": ANY}, attrs=("loglik", "cut", "peak", "level", "k"),
+    )  # fmt: skip
     look = current_style([str(table.attrs.get(XLABEL, ""))], style)
     x, y = (table[column].to_numpy(dtype=np.float64) for column in (name, "loglik"))
     axis = close_axis(_scale(table), x, room=0.0)
@@ -169,7 +173,16 @@ def _parameter(table: pd.DataFrame) -> str:
     absent = [one for one in ("parameter", "peak", "loglik", "cut", "low", "high", "level") if one not in table.attrs]
     if absent or name not in table.columns:
         raise InputError("The table has lost its attrs or its parameter: start from metaan.plot.profile_table(res).")
+    one_of(table, "scale", SCALES)
+    ends = [table.attrs[end] for end in ("low", "high")]
+    if not all(isinstance(end, (int, float)) and not math.isnan(end) for end in (*ends, *_maxima(table))):
+        raise InputError("attrs low, high and maxima of the table must be numbers: take them from profile_table(res).")
     return name
+
+
+def _maxima(table: pd.DataFrame) -> list[Any]:
+    found = table.attrs.get("maxima", [])
+    return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
 def _scale(table: pd.DataFrame) -> str:
@@ -179,7 +192,7 @@ def _scale(table: pd.DataFrame) -> str:
 def _others(table: pd.DataFrame, x: FloatArray, y: FloatArray) -> FloatArray:
     """Local maxima besides the highest, shape (m, 2)."""
     peak = float(table.attrs["peak"])
-    places = [place for place in table.attrs.get("maxima", ()) if place != peak and x.min() <= place <= x.max()]
+    places = [place for place in _maxima(table) if place != peak and x.min() <= place <= x.max()]
     return np.array([(place, float(np.interp(place, x, y))) for place in places]).reshape(-1, 2)
 
 

@@ -16,6 +16,7 @@ from metaan.errors import InputError, listed
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
 from metaan.models.text import plural
+from metaan.plot.checked import ANY, checked
 from metaan.plot.clouds import cloud, inner_ticks, named
 from metaan.plot.panel import describe, finish, panel, table_of
 from metaan.plot.points import name_points
@@ -147,7 +148,9 @@ def qq(
     """
     options = {"kind": kind, "envelope": envelope, "draws": draws, "seed": seed}
     label = whole("label", label, 0)
-    table = table_of(res, qq_table, _COLUMNS, options)
+    table = checked(
+        table_of(res, qq_table, _COLUMNS, options), {"theoretical": ANY}, free=_COLUMNS[2:], attrs=("level",),
+    )  # fmt: skip
     names = named(table["study"])
     look = current_style(names, style)
     ax = panel(look, ax, height=_HEIGHT)

@@ -16,6 +16,7 @@ from metaan.errors import OptionError, listed
 from metaan.measures.kinds import KINDS
 from metaan.models.results import PoolResult
 from metaan.models.text import plural
+from metaan.plot.checked import ANY, POSITIVE, checked
 from metaan.plot.effect_axis import EffectAxis, axis_attrs, of_attrs, xlabel_of
 from metaan.plot.measure import text_width, wrap
 from metaan.plot.panel import describe, finish, panel, table_of, write
@@ -146,7 +147,10 @@ def radial(
     'Precision (1/standard error)'
     """
     LABEL.check(label)
-    table = table_of(res, radial_table, _COLUMNS, {"center": center})
+    table = checked(
+        table_of(res, radial_table, _COLUMNS, {"center": center}), {"x": POSITIVE, "z": ANY},
+        attrs=("center", "tau2"), together=("slope", "slope_low", "slope_high", "band", "level"),
+    )  # fmt: skip
     look = current_style([*map(str, table["study"]), xlabel_of(table)], style)
     height = _HEIGHT if ax is None else None
     ax = panel(look, ax, height=_HEIGHT)

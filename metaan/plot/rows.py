@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
 
 from metaan.plot.measure import text_width, wrap
-from metaan.plot.panel import legend, write
+from metaan.plot.panel import legend, panel, write
 from metaan.plot.style import Style
 from metaan.validate import FloatArray
 
@@ -107,7 +107,7 @@ def to_room(style: Style, ax: Axes | None, lines: float) -> Style:
     """The style, its text made smaller where the Axes given has less room than its lines need."""
     if ax is None:
         return style
-    pitch = room(ax)[1] / max(lines, 1.0)
+    pitch = room(panel(style, ax))[1] / max(lines, 1.0)
     return style if pitch >= _TIGHT * style.size else style.scaled(max(pitch / _TIGHT, _SMALLEST) / style.size)
 
 

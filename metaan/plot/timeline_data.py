@@ -11,6 +11,7 @@ from metaan.evidence.once import NUMBER, counted_once
 from metaan.measures.effect_size import effect_size
 from metaan.measures.intervals import INTERVAL, limits
 from metaan.plot.axis import XLABEL
+from metaan.plot.checked import once_only
 from metaan.plot.wording import axis_label
 from metaan.validate import check_level, numbers, require_columns
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["COLUMNS", "timeline_table"]
 
 COLUMNS: Final = ("row", "group", "study", "year", "events", "total", "estimate", "low", "high", "studies", "scale")
+
+
+_YEARS: Final = 9999  # beyond them a number is no year
 
 
 def timeline_table(
@@ -83,10 +87,14 @@ def timeline_table(
     )
     if trials.empty:
         raise InputError("trials has no rows: there is nothing to draw.")
+    once_only(trials, "trials")
     frame = trials.reset_index(drop=True)
     year = numbers(frame["year"], "year")
     if not np.isfinite(year).all():
         raise DataError(f"{listed(frame.loc[~np.isfinite(year), 'study'])}: the year is not known. Leave the rows out.")
+    odd = np.abs(year) > _YEARS
+    if odd.any():
+        raise DataError(f"{listed(frame.loc[odd, 'study'])}: {year[odd][0]:g} is no year.")
     eff = effect_size("PAS", frame, events="events", total="total", study="study")  # checks the counts
     events, total = (numbers(frame[name], name) for name in ("events", "total"))
     low, high = limits(events, total, interval, level)

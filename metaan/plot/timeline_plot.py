@@ -13,8 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from metaan.errors import InputError
+from metaan.evidence.once import NUMBER
 from metaan.models.text import plural
 from metaan.plot.axis import Axis
+from metaan.plot.checked import POSITIVE, SHARE, checked, one_of
 from metaan.plot.measure import wrap
 from metaan.plot.panel import COLUMN, describe, finish, label_points, table_of, write
 from metaan.plot.rows import columns_of_key, example_sizes, key_under, room, settle, spoken, still, wrapped
@@ -113,6 +115,7 @@ def timeline(
         table = table_of(trials, timeline_table, COLUMNS, given)
     else:
         table = timeline_table(trials, **{name: value for name, value in given.items() if value is not None})
+    table = _drawable(table)
     studies, sums = (table[table["row"] == row] for row in ("study", "cumulative"))
     if studies.empty:
         raise InputError("The table has no row of kind 'study': there is nothing to draw.")
@@ -140,6 +143,24 @@ def timeline(
         for one, group in zip(axes, groups, strict=False):
             _labels(one, studies[studies["group"] == group], label, view)
     return axes
+
+
+def _drawable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table, refused where it was changed so that no timeline can be drawn from it."""
+    number = next((name for name in NUMBER.choices if name in table.columns), None)
+    sums = table["row"] == "cumulative"
+    if sums.any() and number is None:
+        raise InputError(f"The table has cumulative rows, but no column {' or '.join(NUMBER.choices)}.")
+    named = table.attrs.get("groups", [])
+    if not isinstance(named, (list, tuple)):
+        raise InputError(f"attrs['groups'] of the table is {named!r}: give a list of the groups in their order.")
+    if number is not None:
+        checked(table[sums], {number: (0.0, 1e100), "studies": (0.0, 1e100)})
+        one_of(table, "number", [name for name in NUMBER.choices if name in table.columns])
+    checked(table[table["row"] == "study"], {"estimate": SHARE, "low": SHARE, "high": SHARE, "total": POSITIVE})
+    free = [name for name in ("estimate", "low", "high", "total", "studies", number) if name is not None]
+    table = checked(table, {"year": (-9999.0, 9999.0), "level": SHARE}, free=free, attrs=("without",))
+    return table.assign(group=table["group"].astype("string").fillna("").astype(str))
 
 
 def _is_table(trials: object) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LINE", "TICK_LENGTH", "TICK_PAD", "Under", "Words", "below_axis", "favours_reach", "lines_of", "pointed",
+    "pointing",
 ]  # fmt: skip
 
 # Distances in multiples of the text size.
@@ -44,7 +45,7 @@ class Words:
 
 def lines_of(table: pd.DataFrame, kind: str) -> list[str]:
     """Texts of the rows of a kind, each on one line."""
-    return [" ".join(str(text).split()) for text in table.loc[table["row"] == kind, "study"]]
+    return [" ".join(str(text).split()) for row, text in zip(table["row"], table["study"], strict=True) if row == kind]
 
 
 def pointed(text: str, style: Style) -> str:
@@ -90,7 +91,7 @@ def below_axis(
 def _favours(said: tuple[str, str], axis: Axis, plot: float, depth: float, style: Style) -> list[Text]:
     """Words left and right of the null."""
     middle, gap, y = plot * _null_share(axis), _FAVOURS_GAP * style.size, depth + 0.5 * style.size
-    left, right = _pointing(said)
+    left, right = pointing(said)
     sides = [
         Text(text=left, x=middle - gap, y=y, level="below", align="right"),
         Text(text=right, x=middle + gap, y=y, level="below"),
@@ -101,11 +102,12 @@ def _favours(said: tuple[str, str], axis: Axis, plot: float, depth: float, style
 def favours_reach(said: tuple[str, str], axis: Axis, plot: float, style: Style) -> tuple[float, float]:
     """How far these words reach out of the plot on either side, points."""
     gap, share = _FAVOURS_GAP * style.size, _null_share(axis)
-    widths = [text_width(text, style) + gap if text else 0.0 for text in _pointing(said)]
+    widths = [text_width(text, style) + gap if text else 0.0 for text in pointing(said)]
     return max(0.0, widths[0] - plot * share), max(0.0, widths[1] - plot * (1 - share))
 
 
-def _pointing(said: tuple[str, str]) -> tuple[str, str]:
+def pointing(said: tuple[str, str]) -> tuple[str, str]:
+    """Words on either side of no effect with arrows that point away from it."""
     return f"← {said[0]}" if said[0] else "", f"{said[1]} →" if said[1] else ""
 
 

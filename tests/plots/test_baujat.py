@@ -113,3 +113,16 @@ def test_what_cannot_be_drawn_is_refused(res):
         baujat(res, label=-1)
     with pytest.raises(InputError, match="lacks x, y"):
         baujat(baujat_table(res)[["study"]])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"x": -1.0}, "0 or more"),
+        ({"y": "a"}, "not a number"),
+    ],
+)
+def test_a_table_that_was_spoilt_is_refused(change, said):
+    table = baujat_table(metaan.pool(rates(6)))
+    with pytest.raises(InputError, match=said):
+        baujat(table.assign(**change))

@@ -187,3 +187,30 @@ def test_what_cannot_be_drawn_is_refused(res):
         categories(res, sort="size")
     with pytest.raises(OptionError, match=r"sort choose.*categories_table"):
         categories(categories_table(res), sort="label")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"start": np.inf}, "start must be from 0 to 1"),
+        ({"share": "a"}, "not a number"),
+        ({"category": ["cr", "cr", *["pr"] * 14]}, "one piece for each category"),
+    ],
+)
+def test_a_table_that_was_spoilt_is_refused(change, said):
+    table = categories_table(counts(4))
+    with pytest.raises(InputError, match=said):
+        categories(table.assign(**change))
+
+
+def test_attrs_that_were_spoilt_are_refused():
+    table = categories_table(counts(4)).copy()
+    table.attrs = table.attrs | {"level": "95%"}
+    with pytest.raises(InputError, match="level"):
+        categories(table)
+
+
+@pytest.mark.parametrize("ax", [3, "x", []])
+def test_an_ax_that_is_none_is_refused(ax):
+    with pytest.raises(OptionError, match="not a matplotlib Axes"):
+        categories(counts(3), ax=ax)

@@ -223,3 +223,31 @@ def test_what_cannot_be_compared_is_refused(groups):
         comparison(comparison_table(groups), least=4)
     with pytest.raises(InputError, match="lacks panel"):
         comparison(pd.DataFrame({"study": ["A"]}))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"estimate": "a"}, "not a number"),
+        ({"estimate": np.nan}, "estimate must be from 0 to 1"),
+        ({"scale": "log"}, "scale of the table"),
+        ({"total": -1.0}, "total must be"),
+        ({"row": "group"}, "no row of kind 'study'"),
+    ],
+)
+def test_a_table_that_was_spoilt_is_refused(groups, change, said):
+    table = comparison_table(groups)
+    with pytest.raises(InputError, match=said):
+        comparison(table.assign(**change))
+
+
+def test_attrs_that_were_spoilt_are_refused(groups):
+    table = comparison_table(groups).copy()
+    table.attrs = table.attrs | {"groups": 3}
+    with pytest.raises(InputError, match="groups"):
+        comparison(table)
+
+
+def test_an_empty_list_of_axes_is_refused(groups):
+    with pytest.raises(OptionError, match="Axes"):
+        comparison(groups, ax=[])

@@ -87,3 +87,23 @@ def test_what_cannot_be_drawn_is_refused():
         doi(metaan.pool(metaan.effects([0.2] * 4, [0.1] * 4)))
     with pytest.raises(InputError, match="not int"):
         doi(3)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"x": np.inf}, "x must be a finite number"),
+        ({"y": "a"}, "not a number"),
+    ],
+)
+def test_a_table_that_was_spoilt_is_refused(change, said):
+    table = doi_table(metaan.pool(rates(6)))
+    with pytest.raises(InputError, match=said):
+        doi(table.assign(**change))
+
+
+def test_attrs_that_were_spoilt_are_refused():
+    table = doi_table(metaan.pool(rates(6))).copy()
+    table.attrs = table.attrs | {"tip": None}
+    with pytest.raises(InputError, match="tip"):
+        doi(table)

@@ -217,3 +217,37 @@ def test_what_cannot_be_mapped_is_refused(trials, table):
         evidence_map_table(trials[0].iloc[:0])
     with pytest.raises(InputError, match="no row of kind 'cell'"):
         evidence_map(table[table["row"] == "all"])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"studies": np.nan}, "studies must be"),
+        ({"patients": "a"}, "not a number"),
+        ({"therapy": "x", "primary_tumour": "x", "unit": "x"}, "several rows"),
+    ],
+)
+def test_a_table_that_was_spoilt_is_refused(trials, change, said):
+    table = evidence_map_table(trials)
+    with pytest.raises(InputError, match=said):
+        evidence_map(table.assign(**change))
+
+
+def test_attrs_that_were_spoilt_are_refused(trials):
+    table = evidence_map_table(trials).copy()
+    table.attrs = table.attrs | {"size": "unit"}
+    with pytest.raises(InputError, match="attrs of the table"):
+        evidence_map(table)
+
+
+@pytest.mark.parametrize("change", [{"total": "x"}, {"total": np.inf}, {"total": 1j}, {"year": "x"}])
+def test_trials_with_numbers_that_are_none_are_refused(trials, change):
+    with pytest.raises(InputError, match=next(iter(change))):
+        evidence_map_table(trials[0].assign(**change))
+
+
+def test_a_column_that_stands_twice_and_an_ax_that_is_none_are_refused(trials):
+    with pytest.raises(InputError, match="several columns 'total'"):
+        evidence_map(pd.concat([trials[0], trials[0][["total"]]], axis=1))
+    with pytest.raises(OptionError, match="not a matplotlib Axes"):
+        evidence_map(trials, ax=3)

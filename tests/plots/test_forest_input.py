@@ -6,7 +6,7 @@ import pytest
 from helpers.figures import drawn, rates
 
 import metaan
-from metaan.errors import OptionError
+from metaan.errors import InputError, OptionError
 from metaan.plot import forest, forest_table
 
 
@@ -82,3 +82,17 @@ def test_options_of_the_table_do_not_apply_to_a_table():
 def test_only_results_and_tables_can_be_drawn(res):
     with pytest.raises(OptionError, match="Pass what pool, glmm, beta_binomial"):
         forest(res)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"estimate": "a"}, "not a number"),
+        ({"scale": "log"}, "scale holds 'log'"),
+        ({"weight": -1.0}, "weight must be"),
+    ],
+)
+def test_a_table_that_was_spoilt_is_refused(change, said):
+    table = forest_table(metaan.pool(rates(6)))
+    with pytest.raises(InputError, match=said):
+        forest(table.assign(**change))

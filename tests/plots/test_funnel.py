@@ -242,3 +242,26 @@ def test_what_cannot_be_drawn_is_refused(res):
         funnel(metaan.glmm("PLO", events=[0, 0, 0], total=[10, 20, 30]))
     with pytest.raises(OptionError, match="label='some' is not known"):
         funnel(res, label="some")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"x": np.nan}, "x must be a finite number"),
+        ({"y": 0.0}, "y must be a finite number above 0"),
+        ({"x": "a"}, "not a number"),
+        ({"outside": "a"}, "True or False"),
+        ({"filled": True}, "only filled studies"),
+    ],
+)
+def test_a_table_that_was_spoilt_is_refused(change, said):
+    table = funnel_table(metaan.pool(rates(6)))
+    with pytest.raises(InputError, match=said):
+        funnel(table.assign(**change))
+
+
+def test_attrs_that_were_spoilt_are_refused():
+    table = funnel_table(metaan.pool(rates(6))).copy()
+    table.attrs = table.attrs | {"xlim": [1.0]}
+    with pytest.raises(InputError, match="xlim"):
+        funnel(table)

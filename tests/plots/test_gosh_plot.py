@@ -191,3 +191,23 @@ def test_what_cannot_be_drawn_is_refused(made):
     arms = {"events_t": [3, 5, 2], "total_t": [20, 30, 22], "events_c": [1, 4, 4], "total_c": [20, 31, 20]}
     with pytest.raises(InputError, match="choose another y"):
         gosh(metaan.gosh(metaan.mantel_haenszel("OR", **arms)), y="tau2")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"estimate": np.nan}, "estimate must be a finite number"),
+        ({"I2": "a"}, "not a number"),
+    ],
+)
+def test_a_table_that_was_spoilt_is_refused(change, said):
+    table = gosh_table(metaan.gosh(metaan.pool(rates(6))))
+    with pytest.raises(InputError, match=said):
+        gosh(table.assign(**change))
+
+
+def test_attrs_that_were_spoilt_are_refused():
+    table = gosh_table(metaan.gosh(metaan.pool(rates(6)))).copy()
+    table.attrs = table.attrs | {"scale": "log"}
+    with pytest.raises(InputError, match="scale"):
+        gosh(table)

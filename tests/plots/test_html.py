@@ -129,10 +129,12 @@ def test_shrunken_estimates_are_told_always_and_drawn_when_asked():
             assert f"Shrunken estimate {100 * value:.1f}% (95% CI" in row.one(class_="details").text
 
 
-def test_sources_follow_their_studies_whatever_the_order():
+@pytest.mark.parametrize("several", [False, True])
+def test_sources_follow_their_studies_whatever_the_order(several):
     trials = metaan.load("electrochemotherapy", outcome="complete_response", unit="lesion", overlaps="prefer_largest")
     eff = metaan.effect_size("PLO", trials, events="events", total="total", study=["twice"] * len(trials))
-    page = tree(to_html(metaan.pool(eff), sort="estimate"))
+    res = metaan.pool(eff)
+    page = tree(to_html({"REML": res, "DL": metaan.pool(eff, method="DL")} if several else res, sort="estimate"))
     order = np.argsort(trials["events"].to_numpy(float) / trials["total"].to_numpy(float), kind="stable")
     for row, (_, line) in zip(page.all("tr", class_="study"), trials.iloc[order].iterrows(), strict=True):
         details = row.one(class_="details")
@@ -148,27 +150,30 @@ def test_sources_follow_their_studies_whatever_the_order():
 
 
 EVIL = [
-    "<script>alert(1)</script>",
-    "\"onfocus='alert(1)' x=\"",
-    "</style></title><b>",
-    "javascript:alert(1)",
-    "$light & ${x}",
-]
+    "<script>alert()</script>", "\"onfocus='x()' x=\"", "</style></title><b>", "javascript:alert(1)", "$light ${x}",
+]  # fmt: skip
 
 
 def test_no_text_becomes_markup():
     table = forest_table(metaan.pool(rates(5, study=EVIL)), left={"<i>": EVIL}, favours=(EVIL[0], EVIL[1]))
     table["group"] = EVIL[2]
-    table["url"], table["doi"] = "javascript:alert(1)", '10.1000/"><script>'
+    table["url"] = ["javascript:alert(1)", 'https://a.org/"onclick="x', *[""] * (len(table) - 2)]
+    table["doi"] = '10.1000/"><script>'
     table["source"], table["citation"] = EVIL[0], EVIL[2]
-    table.attrs["xlabel"] = EVIL[0]
+    table["rob: <u>"] = "<b>bad"
+    table.loc[~table["row"].isin(["study"]), "study"] = EVIL[0]
+    table.attrs |= {"xlabel": EVIL[0], "alt": EVIL[2], "spans": {EVIL[2]: ["rob: <u>"]}}
     plain = tree(to_html(forest_table(metaan.pool(rates(5)))))
     page = tree(to_html(table, title=EVIL[2]))
-    assert {node.tag for node in page.walk()} <= {node.tag for node in plain.walk()} | {"select", "option", "a"}
+    new = {"select", "option", "a", "circle"}
+    assert {node.tag for node in page.walk()} <= {node.tag for node in plain.walk()} | new
     assert len(page.all("script")) == 1
     assert not [name for node in page.walk() for name in node.attrs if name.startswith("on") or name == "style"]
-    assert {link.attrs["href"] for link in page.all("a")} == {"https://doi.org/10.1000/%22%3E%3Cscript%3E"}
-    assert page.one("title").text == page.one("h1").text == EVIL[2]
+    assert {link.attrs["href"] for link in page.all("a")} == {
+        "https://doi.org/10.1000/%22%3E%3Cscript%3E",
+        'https://a.org/"onclick="x',
+    }
+    assert page.one("head").one("title").text == page.one("h1").text == EVIL[2]
     assert [row.one(class_="label").one("button").text for row in page.all("tr", class_="study")] == EVIL
 
 
@@ -188,9 +193,8 @@ def test_the_policy_allows_the_style_and_the_script_of_the_page_alone(grouped):
 def test_headings_and_cells_fit_together():
     k = 6
     rng = np.random.default_rng(3)
-    data = pd.DataFrame(
-        {name: rng.integers(2, 9, k) for name in ("events_t", "events_c")} | {"total_t": 20, "total_c": 21}
-    )
+    data = pd.DataFrame({name: rng.integers(2, 9, k) for name in ("events_t", "events_c")})
+    data = data.assign(total_t=20, total_c=21)
     counts = {name: name for name in data}
     rob = pd.DataFrame({"study": list("123456"), "D1": ["low", "high", "some concerns"] * 2})
     page = tree(to_html(metaan.mantel_haenszel("OR", data, **counts), rob=rob))
@@ -198,6 +202,11 @@ def test_headings_and_cells_fit_together():
     width = sum(int(cell.attrs.get("colspan", 1)) for cell in upper.children)
     assert {cell.text for cell in upper.all("th", scope="colgroup")} == {"Treatment", "Control", "Risk of bias"}
     assert len(lower.children) == 5
+    events = [int(button.attrs["data-place"]) for button in lower.all("button") if button.text == "Events"]
+    for row, (_, counts) in zip(page.all("tr", class_="study"), data.iterrows(), strict=True):
+        assert [int(row.children[place].text) for place in events] == [counts["events_t"], counts["events_c"]]
+    (weight,) = (int(button.attrs["data-place"]) for button in upper.all("button") if button.text == "Weight, %")
+    assert page.one("tr", class_="pooled").children[weight].text == "100.0"
     for row in page.one("table").all("tr"):
         if row not in (upper, lower):
             assert sum(int(cell.attrs.get("colspan", 1)) for cell in row.children) == width

@@ -150,3 +150,24 @@ def test_what_cannot_be_drawn_is_refused():
     for names in ("ab", ("a",), (1, 2)):
         with pytest.raises(OptionError, match="two names"):
             labbe(metaan.effect_size("OR", **arms(3)), arms=names)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"x": np.nan}, "x must be from 0 to 1"),
+        ({"y": 40.0}, "y must be from 0 to 1"),
+        ({"weight": -1.0}, "weight must be"),
+    ],
+)
+def test_a_table_that_was_spoilt_is_refused(change, said):
+    table = labbe_table(metaan.mantel_haenszel("RR", **arms(6)))
+    with pytest.raises(InputError, match=said):
+        labbe(table.assign(**change))
+
+
+def test_attrs_that_were_spoilt_are_refused():
+    table = labbe_table(metaan.mantel_haenszel("RR", **arms(6))).copy()
+    table.attrs = table.attrs | {"sized": "area"}
+    with pytest.raises(InputError, match="sized"):
+        labbe(table)

@@ -150,3 +150,23 @@ def test_what_cannot_be_drawn_is_refused(res):
         profile(bare)
     with pytest.raises(OptionError, match="style"):
         profile(res, style="nature")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"tau2": np.nan}, "tau2 must be a finite number"),
+        ({"loglik": "a"}, "not a number"),
+    ],
+)
+def test_a_table_that_was_spoilt_is_refused(change, said):
+    table = profile_table(metaan.pool(rates(6)))
+    with pytest.raises(InputError, match=said):
+        profile(table.assign(**change))
+
+
+def test_attrs_that_were_spoilt_are_refused():
+    table = profile_table(metaan.pool(rates(6))).copy()
+    table.attrs = table.attrs | {"cut": None}
+    with pytest.raises(InputError, match="cut"):
+        profile(table)

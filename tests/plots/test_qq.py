@@ -112,3 +112,23 @@ def test_what_cannot_be_drawn_is_refused(apart):
         qq(qq_table(apart), seed=3)
     with pytest.raises(InputError, match="No study has a residual"):
         qq(metaan.pool(metaan.effects([0.2] * 4, [0.1] * 4)))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"theoretical": np.nan}, "theoretical must be a finite number"),
+        ({"low": "a"}, "not a number"),
+    ],
+)
+def test_a_table_that_was_spoilt_is_refused(change, said):
+    table = qq_table(metaan.pool(rates(6)))
+    with pytest.raises(InputError, match=said):
+        qq(table.assign(**change))
+
+
+def test_attrs_that_were_spoilt_are_refused():
+    table = qq_table(metaan.pool(rates(6))).copy()
+    table.attrs = table.attrs | {"level": "95%"}
+    with pytest.raises(InputError, match="level"):
+        qq(table)

@@ -138,3 +138,23 @@ def test_what_cannot_be_drawn_is_refused(res):
         radial(res, center=0)
     with pytest.raises(OptionError, match="label='some' is not known"):
         radial(res, label="some")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"x": 0.0}, "x must be a finite number above 0"),
+        ({"z": np.nan}, "z must be a finite number"),
+    ],
+)
+def test_a_table_that_was_spoilt_is_refused(change, said):
+    table = radial_table(metaan.pool(rates(6)))
+    with pytest.raises(InputError, match=said):
+        radial(table.assign(**change))
+
+
+def test_attrs_that_were_spoilt_are_refused():
+    table = radial_table(metaan.pool(rates(6))).copy()
+    table.attrs = table.attrs | {"slope_low": "low"}
+    with pytest.raises(InputError, match="slope_low"):
+        radial(table)

@@ -189,3 +189,32 @@ def test_what_cannot_be_drawn_is_refused(trials, table):
     patients = metaan.load("all", outcome="complete_response", unit="patient", overlaps="prefer_largest")
     with pytest.raises(DataError, match="lesion"):
         timeline(pd.concat([trials, patients], ignore_index=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"year": np.nan}, "year must be"),
+        ({"estimate": 30.0}, "estimate must be from 0 to 1"),
+        ({"patients": "a"}, "not a number"),
+        ({"level": None}, "level must be"),
+    ],
+)
+def test_a_table_that_was_spoilt_is_refused(trials, change, said):
+    table = timeline_table(trials)
+    with pytest.raises(InputError, match=said):
+        timeline(table.assign(**change))
+
+
+def test_attrs_that_were_spoilt_are_refused(trials):
+    table = timeline_table(trials).copy()
+    table.attrs = table.attrs | {"groups": 3}
+    with pytest.raises(InputError, match="groups"):
+        timeline(table)
+
+
+def test_a_number_that_is_no_year_and_a_column_that_stands_twice_are_refused(trials):
+    with pytest.raises(DataError, match="is no year"):
+        timeline(trials.assign(year=1e30))
+    with pytest.raises(InputError, match="several columns 'total'"):
+        timeline(pd.concat([trials, trials[["total"]]], axis=1))
