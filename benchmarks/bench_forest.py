@@ -41,6 +41,7 @@ import side_by_side as side
 from metafor_session import Metafor
 
 import metaan
+from metaan.plot import forest, to_html
 
 DPI = 100
 OURS = "metaan"
@@ -163,7 +164,7 @@ def effects(data: dict[str, Any], k: int) -> metaan.Effects:
 
 def draw(res: Any, **more: Any) -> tuple[float, float]:
     """Draw a figure with every column to PNG; return its size, inches."""
-    ax = metaan.plot.forest(res, left={"Study": "study", "Year": "year", "n": "ni"}, **more)
+    ax = forest(res, left={"Study": "study", "Year": "year", "n": "ni"}, **more)
     figure: Any = ax.figure
     figure.savefig(io.BytesIO(), format="png", dpi=DPI)
     plt.close(figure)
@@ -190,7 +191,7 @@ def more_of_ours(data: dict[str, Any]) -> list[Timed]:
         called("metaan, and lights, in 4 subgroups", lambda: draw(groups, rob=rob)),
         called("metaan, 150 studies", lambda: draw(many)),
         called("metaan, 500 studies", lambda: draw(most)),
-        called("metaan, page that sorts and filters (to_html)", lambda: metaan.plot.to_html(res)),
+        called("metaan, page that sorts and filters (to_html)", lambda: to_html(res)),
     ]
 
 

@@ -14,7 +14,7 @@ from metaan.errors import InputError, listed
 from metaan.measures.intervals import INTERVAL, limits
 from metaan.models.categories_result import CategoriesResult
 from metaan.models.text import plural
-from metaan.plot.checked import SHARE, checked
+from metaan.plot.checked import SHARE, checked, whether
 from metaan.plot.panel import COLUMN, describe, finish, panel, table_of
 from metaan.plot.pieces import category_names, draw_pieces, in_full, looks, write_percentages
 from metaan.plot.rows import column_of_text, columns_of_key, key_under, named, settle, to_room, wrapped
@@ -150,6 +150,7 @@ def categories(
     >>> [text.get_text() for text in ax.get_yticklabels()], ax.get_xlabel()
     (['Salazar 2017', 'Read 2017', 'Yeung 2017', 'Pooled'], 'Share (%)')
     """
+    whether("percent", percent)
     table = _given(res, sort, interval)
     heads = table[table["category"] == table["category"].iloc[0]]
     study, rows = [str(name) for name in heads["study"]], [str(row) for row in heads["row"]]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from metaan.errors import InputError, listed
-from metaan.validate import FloatArray, forbid, numbers
+from metaan.errors import InputError, OptionError, listed
+from metaan.validate import FloatArray, forbid, numbers, require_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ANY", "POSITIVE", "SCALES", "SHARE", "checked", "once_only", "one_of"]
+__all__ = ["ANY", "POSITIVE", "SCALES", "SHARE", "checked", "named_columns", "once_only", "one_of", "whether"]
 
 ANY: Final = (-1e100, 1e100)  # what an axis can hold
 POSITIVE: Final = (1e-100, 1e100)
@@ -35,6 +34,7 @@ def checked(
     none does.
     """
     once_only(table, "The table")
+    require_columns(table, list(finite), "The table")
     own = {name: numbers(table[name], name) for name in (*finite, *free) if name in table.columns}
     rows = [str(name) for name in (table["study"] if "study" in table.columns else table.index)]
     for name, limits in finite.items():
@@ -55,8 +55,8 @@ def once_only(frame: pd.DataFrame, name: str) -> None:
 
 def _within(name: str, values: FloatArray, limits: tuple[float, float], rows: Sequence[str]) -> None:
     low, high = limits
-    with np.errstate(invalid="ignore"):
-        wrong = ~((values >= low - _NEAR * (high == 1)) & (values <= high + _NEAR * (high == 1)))
+    spare = _NEAR if limits == SHARE else 0.0
+    wrong = ~((values >= low - spare) & (values <= high + spare))
     what = {ANY: "a finite number", POSITIVE: "a finite number above 0"}.get(limits, f"from {low:g} to {high:g}")
     forbid(wrong, rows, f"{name} must be {what} in each row of the table", [values])
 
@@ -73,7 +73,20 @@ def _numeric(given: Mapping[Any, Any], attrs: Sequence[str], together: Sequence[
 def _is_number(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         return False
-    return math.isfinite(value) and abs(value) <= ANY[1]
+    return abs(float(value)) <= ANY[1]
+
+
+def whether(name: str, value: object) -> None:
+    """Refuse an option that is neither True nor False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise OptionError(f"{name}={value!r} must be True or False.")
+
+
+def named_columns(**given: object) -> None:
+    """Refuse options that are to name a column and are no text."""
+    wrong = [name for name, value in given.items() if not isinstance(value, str)]
+    if wrong:
+        raise OptionError(f"{wrong[0]}={given[wrong[0]]!r} must be the name of a column.")
 
 
 def one_of(table: pd.DataFrame, attr: str, choices: Sequence[str]) -> None:

@@ -31,7 +31,7 @@ from metaan.plot.rows import (
 )
 from metaan.plot.scales import effect_name, panels, set_scale, value_of
 from metaan.plot.style import Style, current_style
-from metaan.validate import Option
+from metaan.validate import Option, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,6 +125,7 @@ def comparison(
     """
     table = table_of(res, comparison_table, COLUMNS, {"least": least, "sort": sort}).reset_index(drop=True)
     table = drawable(table)
+    label = whole("label", label, 0)
     side = ARRANGE.check(arrange) == "side"
     names, groups = names_in(table, "panels", "panel"), names_in(table, "groups", "group")
     kept = [[name] for name in names] if side else [names]
@@ -247,6 +248,8 @@ def _chosen(columns: Sequence[str] | None, *, narrow: bool) -> list[str]:
     """Columns of text that are wanted."""
     if columns is None:
         return list(_TEXTS[:2] if narrow else _TEXTS)
+    if not isinstance(columns, (str, list, tuple)):
+        raise OptionError(f"columns={columns!r} must be a list of some of {', '.join(_TEXTS)}.")
     wanted = [columns] if isinstance(columns, str) else [str(name) for name in columns]
     strange = [name for name in wanted if name not in _TEXTS]
     if strange:

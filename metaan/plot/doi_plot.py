@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from metaan.analysis.lfk import lfk_index
 from metaan.models.results import PoolResult
 from metaan.models.text import plural
-from metaan.plot.checked import ANY, checked
+from metaan.plot.checked import ANY, checked, whether
 from metaan.plot.effect_axis import axis_attrs, of_attrs, xlabel_of
 from metaan.plot.measure import wrap
 from metaan.plot.panel import describe, finish, legend, panel, table_of
@@ -122,6 +122,7 @@ def doi(
     >>> ax.get_ylabel(), ax.get_title(loc="left")
     ('|z| of the weighted rank', 'LFK index 3.87: major asymmetry')
     """
+    whether("label", label)
     table = checked(
         table_of(res, doi_table, _COLUMNS), {"x": ANY, "y": (0.0, ANY[1])}, free=("z",), attrs=("lfk", "tip"),
     )  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 
 from metaan.errors import DataError, InputError, OptionError
 from metaan.evidence.once import counted_once
-from metaan.plot.checked import once_only
+from metaan.plot.checked import named_columns, once_only
 from metaan.validate import Option, numbers, require_columns
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def evidence_map_table(
     import pandas as pd
 
     SIZE.check(size)
+    named_columns(rows=rows, columns=columns, by=by)
     frame = _frame(trials)
     by = "" if by == "unit" and by not in frame.columns else by
     keys = [rows, columns, *([by] if by else [])]

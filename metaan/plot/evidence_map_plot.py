@@ -13,7 +13,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from metaan.errors import InputError
 from metaan.models.text import plural
-from metaan.plot.checked import checked
+from metaan.plot.checked import checked, whether
 from metaan.plot.evidence_map_data import SIZE, evidence_map_table
 from metaan.plot.measure import text_width, wrap
 from metaan.plot.panel import COLUMN, MARKERS, colours, describe, finish, panel, table_of, write
@@ -110,6 +110,7 @@ def evidence_map(
     >>> [text.get_text() for text in ax.get_xticklabels()]
     ['Melanoma', 'Breast', 'Mixed']
     """
+    whether("totals", totals)
     given = {"rows": rows, "columns": columns, "by": by, "size": size}
     if _is_trials(trials):
         table = evidence_map_table(trials, **{name: value for name, value in given.items() if value is not None})

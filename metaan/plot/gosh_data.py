@@ -106,7 +106,7 @@ def gosh_table(
 def _term(made: GoshResult, term: str | None) -> int:
     if term is None and len(made.terms) == 1:
         return 0
-    if term not in made.terms:
+    if not isinstance(term, str) or term not in made.terms:
         raise OptionError(f"term={term!r} is not known. Choose one of {', '.join(made.terms)}.")
     return made.terms.index(term)
 
@@ -126,7 +126,7 @@ def _groups(made: GoshResult, study: str | None) -> npt.NDArray[np.object_] | No
     """Name of the group of each subset."""
     names = made.full.effects.study
     if study is not None:
-        if study not in names:
+        if not isinstance(study, str) or study not in names:
             raise OptionError(f"study={study!r} is not one of the studies: {listed(names)}.")
         inside = made.included[:, names.index(study)]
         return np.where(inside, f"with {study}", f"without {study}").astype(object)

@@ -17,7 +17,7 @@ from metaan.errors import InputError, OptionError
 from metaan.models.text import plural
 from metaan.names import COLUMNS, heading
 from metaan.plot.axis import XLABEL, Axis
-from metaan.plot.checked import ANY, SCALES, checked, one_of
+from metaan.plot.checked import ANY, SCALES, checked, one_of, whether
 from metaan.plot.close_axis import close_axis
 from metaan.plot.clouds import inner_ticks, named
 from metaan.plot.gosh_data import Y, gosh_table
@@ -127,6 +127,8 @@ def gosh(
     ('Rate (%)', 'I² (%)')
     """
     KIND.check(kind)
+    if margins is not None:
+        whether("margins", margins)
     table = table_of(made, gosh_table, ("estimate", "k"), {"y": y, "study": study, "term": term})
     name = _height(table)
     one_of(table, "scale", SCALES)

@@ -197,9 +197,11 @@ def _columns(table: pd.DataFrame, what: Sequence[str] | str | None) -> list[str]
         of_levels = [name for name in usable if name.startswith("sigma2_")]
         found = [name for name in _DEFAULT if name in usable] + of_levels + terms
         return [name for name in found if np.isfinite(table[name].to_numpy(dtype=np.float64)).any()] or ["hat"]
+    if not isinstance(what, (str, list, tuple)):
+        raise OptionError(f"what={what!r} must be one or several of {', '.join(usable)}.")
     asked = [what] if isinstance(what, str) else list(what)
     columns = [one for name in asked for one in (terms if name == "dfbetas" and terms else [name])]
-    absent = [str(name) for name in columns if name not in usable]
+    absent = [str(name) for name in columns if not isinstance(name, str) or name not in usable]
     if absent or not columns:
         raise OptionError(f"what={what!r}: {listed(absent) or 'nothing'} is not here. Choose from {', '.join(usable)}.")
     return columns

@@ -22,7 +22,7 @@ from metaan.measures.two_by_two import ARMS, TWO_BY_TWO
 from metaan.models.results import PoolResult
 from metaan.models.text import plural
 from metaan.names import RECORD
-from metaan.plot.checked import SHARE, checked, one_of
+from metaan.plot.checked import SHARE, checked, one_of, whether
 from metaan.plot.effect_axis import of_attrs
 from metaan.plot.measure import wrap
 from metaan.plot.panel import describe, finish, panel, table_of
@@ -120,7 +120,7 @@ def labbe_table(res: PoolResult | Effects, *, arms: tuple[str, str] | None = Non
 
 def _arms(arms: Any) -> list[str]:
     given = ("treated", "control") if arms is None else arms
-    if isinstance(given, str) or len(given) != 2 or not all(isinstance(name, str) for name in given):
+    if not isinstance(given, (list, tuple)) or len(given) != 2 or not all(isinstance(name, str) for name in given):
         raise OptionError(f"arms={arms!r} must be two names, of the treated and the control arm.")
     return list(given)
 
@@ -192,6 +192,7 @@ def labbe(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Events (%), control', 'Events (%), treated')
     """
+    whether("label", label)
     table = _drawable(table_of(res, labbe_table, _COLUMNS, {"arms": arms}))
     names = _axis_names(table)
     look = current_style([*map(str, table["study"]), *names], style)

@@ -45,11 +45,10 @@ def outline(text: str, family: tuple[str, ...], bold: bool) -> tuple[Path, float
     for before, char in pairwise(f"\0{text}"):
         apart, corners, kinds, wide = _step(before, char, family, bold)
         x += apart
-        if len(kinds):
-            vertices.append(corners)
-            codes.append(kinds)
-            starts.append(x)
-            sizes.append(len(kinds))
+        vertices.append(corners)
+        codes.append(kinds)
+        starts.append(x)
+        sizes.append(len(kinds))
         x += wide
     placed = np.concatenate(vertices)
     placed[:, 0] += np.repeat(np.array(starts), sizes)

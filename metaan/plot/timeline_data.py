@@ -11,7 +11,7 @@ from metaan.evidence.once import NUMBER, counted_once
 from metaan.measures.effect_size import effect_size
 from metaan.measures.intervals import INTERVAL, limits
 from metaan.plot.axis import XLABEL
-from metaan.plot.checked import once_only
+from metaan.plot.checked import named_columns, once_only
 from metaan.plot.wording import axis_label
 from metaan.validate import check_level, numbers, require_columns
 
@@ -80,6 +80,7 @@ def timeline_table(
     import pandas as pd
 
     NUMBER.check(number)
+    named_columns(by=by)
     INTERVAL.check(interval)
     level = check_level(level)
     require_columns(

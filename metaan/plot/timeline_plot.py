@@ -12,18 +12,18 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from metaan.errors import InputError
+from metaan.errors import InputError, OptionError
 from metaan.evidence.once import NUMBER
 from metaan.models.text import plural
 from metaan.plot.axis import Axis
-from metaan.plot.checked import POSITIVE, SHARE, checked, one_of
+from metaan.plot.checked import POSITIVE, SHARE, checked, once_only, one_of
 from metaan.plot.measure import wrap
 from metaan.plot.panel import COLUMN, describe, finish, label_points, table_of, write
 from metaan.plot.rows import columns_of_key, example_sizes, key_under, room, settle, spoken, still, wrapped
 from metaan.plot.scales import axis_of, effect_name, panels, set_scale
 from metaan.plot.style import Style, current_style
 from metaan.plot.timeline_data import COLUMNS, timeline_table
-from metaan.validate import FloatArray
+from metaan.validate import FloatArray, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,6 +110,9 @@ def timeline(
     >>> len(axes), axes[0].get_title(loc="left")
     (2, 'Topical: k = 5, n = 132')
     """
+    label = whole("label", label, 0)
+    if not isinstance(ylabel, (str, type(None))):
+        raise OptionError(f"ylabel={ylabel!r} must be text.")
     given: dict[str, Any] = {"by": by, "number": number, "interval": interval}
     if _is_table(trials):
         table = table_of(trials, timeline_table, COLUMNS, given)
@@ -147,6 +150,7 @@ def timeline(
 
 def _drawable(table: pd.DataFrame) -> pd.DataFrame:
     """The table, refused where it was changed so that no timeline can be drawn from it."""
+    once_only(table, "The table")
     number = next((name for name in NUMBER.choices if name in table.columns), None)
     sums = table["row"] == "cumulative"
     if sums.any() and number is None:

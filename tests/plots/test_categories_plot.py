@@ -214,3 +214,9 @@ def test_attrs_that_were_spoilt_are_refused():
 def test_an_ax_that_is_none_is_refused(ax):
     with pytest.raises(OptionError, match="not a matplotlib Axes"):
         categories(counts(3), ax=ax)
+
+
+@pytest.mark.parametrize("option", [{"percent": "yes"}, {"percent": np.arange(3)}])
+def test_options_of_a_wrong_type_are_refused(option):
+    with pytest.raises(OptionError):
+        categories(counts(3), **option)

@@ -251,3 +251,9 @@ def test_attrs_that_were_spoilt_are_refused(groups):
 def test_an_empty_list_of_axes_is_refused(groups):
     with pytest.raises(OptionError, match="Axes"):
         comparison(groups, ax=[])
+
+
+@pytest.mark.parametrize("option", [{"label": "x"}, {"label": 2.5}, {"columns": 3}])
+def test_options_of_a_wrong_type_are_refused(groups, option):
+    with pytest.raises(OptionError):
+        comparison(groups, **option)

@@ -9,7 +9,7 @@ import seaborn as sns
 from helpers.figures import LONG, assert_legible, drawn, rates
 
 import metaan
-from metaan.errors import DataError, InputError
+from metaan.errors import DataError, InputError, OptionError
 from metaan.names import COLUMNS
 from metaan.plot import alt_text, doi, doi_table
 
@@ -107,3 +107,9 @@ def test_attrs_that_were_spoilt_are_refused():
     table.attrs = table.attrs | {"tip": None}
     with pytest.raises(InputError, match="tip"):
         doi(table)
+
+
+@pytest.mark.parametrize("option", [{"label": 3}, {"label": np.arange(3)}])
+def test_options_of_a_wrong_type_are_refused(option):
+    with pytest.raises(OptionError):
+        doi(metaan.pool(rates(6)), **option)

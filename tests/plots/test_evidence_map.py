@@ -251,3 +251,9 @@ def test_a_column_that_stands_twice_and_an_ax_that_is_none_are_refused(trials):
         evidence_map(pd.concat([trials[0], trials[0][["total"]]], axis=1))
     with pytest.raises(OptionError, match="not a matplotlib Axes"):
         evidence_map(trials, ax=3)
+
+
+@pytest.mark.parametrize("option", [{"rows": 3}, {"columns": ["x"]}, {"by": np.arange(3)}, {"totals": "x"}])
+def test_options_of_a_wrong_type_are_refused(trials, option):
+    with pytest.raises(OptionError):
+        evidence_map(trials, **option)

@@ -211,3 +211,9 @@ def test_attrs_that_were_spoilt_are_refused():
     table.attrs = table.attrs | {"scale": "log"}
     with pytest.raises(InputError, match="scale"):
         gosh(table)
+
+
+@pytest.mark.parametrize("option", [{"margins": "yes"}, {"study": np.arange(3)}, {"term": np.arange(3)}])
+def test_options_of_a_wrong_type_are_refused(made, option):
+    with pytest.raises(OptionError):
+        gosh(made, **option)

@@ -181,3 +181,9 @@ def test_what_cannot_be_drawn_is_refused(res):
         influence(metaan.pool(rates(1)))
     with pytest.raises(OptionError, match=r"by choose what a table holds: pass them to metaan\.plot\.influence_table"):
         influence(influence_table(res), by="d")
+
+
+@pytest.mark.parametrize("option", [{"what": 3}, {"what": [[1]]}])
+def test_options_of_a_wrong_type_are_refused(option):
+    with pytest.raises(OptionError):
+        influence(metaan.pool(rates(6)), **option)

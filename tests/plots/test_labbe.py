@@ -171,3 +171,9 @@ def test_attrs_that_were_spoilt_are_refused():
     table.attrs = table.attrs | {"sized": "area"}
     with pytest.raises(InputError, match="sized"):
         labbe(table)
+
+
+@pytest.mark.parametrize("option", [{"label": np.arange(3)}, {"arms": 3}, {"arms": ("a",)}])
+def test_options_of_a_wrong_type_are_refused(option):
+    with pytest.raises(OptionError):
+        labbe(metaan.mantel_haenszel("RR", **arms(6)), **option)

@@ -218,3 +218,16 @@ def test_a_number_that_is_no_year_and_a_column_that_stands_twice_are_refused(tri
         timeline(trials.assign(year=1e30))
     with pytest.raises(InputError, match="several columns 'total'"):
         timeline(pd.concat([trials, trials[["total"]]], axis=1))
+
+
+@pytest.mark.parametrize("option", [{"by": 3}, {"by": ["x"]}, {"label": "x"}, {"label": -1}, {"ylabel": 3}])
+def test_options_of_a_wrong_type_are_refused(trials, option):
+    with pytest.raises(OptionError):
+        timeline(trials, **option)
+
+
+def test_a_table_without_its_level_or_with_a_column_twice_is_refused(table):
+    with pytest.raises(InputError, match="lacks level"):
+        timeline(table.drop(columns="level"))
+    with pytest.raises(InputError, match="several columns"):
+        timeline(pd.concat([table, table], axis=1))
