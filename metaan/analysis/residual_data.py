@@ -303,5 +303,5 @@ def _simulated(
     e = y - (y @ of.a) @ of.x.T
     with np.errstate(divide="ignore", invalid="ignore"):
         ordered = np.sort(e[:, known] / np.sqrt(of.variance[known]), axis=1)
-    low, high = np.quantile(ordered, ((1 - level) / 2, (1 + level) / 2), axis=0)
+        low, high = np.quantile(ordered, ((1 - level) / 2, (1 + level) / 2), axis=0)
     return low, high

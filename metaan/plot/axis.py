@@ -38,6 +38,7 @@ _TITLES: Final = {
     "effect": ("Effect size", "Effect size"),
 }  # fmt: skip
 _TICK_WIDTH: Final = 8  # characters; longer texts are rounded to four digits
+_LARGE_RATIO, _SMALL_RATIO, _LEAST_RATIO = 100.0, 0.01, 0.001  # written without decimals, with three, as "<0.001"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,8 @@ class Axis:
         Where no effect lies, drawn as a line; None for rates and amounts.
     signed : bool
         Numbers may be negative.
+    ratios : bool
+        Numbers have two decimals, large ones fewer and small ones three: none is written as 0.
     kind : {"linear", "log", "logit"}
     """
 
@@ -74,6 +77,7 @@ class Axis:
     short: str
     null: float | None
     signed: bool = False
+    ratios: bool = False
     kind: Literal["linear", "log", "logit"] = "linear"
 
     @property
@@ -101,16 +105,24 @@ class Axis:
             return math.log(value)
         return math.log(value / (1 - value)) if value < 1 else math.inf
 
+    def slope(self, x: FloatArray) -> FloatArray:
+        """Change of values for a step along the axis as it is drawn: turns a density of values into one of places."""
+        return {"linear": np.ones_like(x), "log": x, "logit": x * (1 - x)}[self.kind]
+
     def number(self, value: float) -> str:
         """Text of one value; empty when it is missing."""
-        if not math.isfinite(value):
+        if math.isnan(value):
             return ""
+        if math.isinf(value):
+            return "∞" if value > 0 else "−∞"
         shown = value * self.factor
+        if self.ratios:
+            return _ratio(shown)
         return _minus(f"{shown:.{self.decimals}f}" if self.decimals >= 0 else f"{shown:.3g}")
 
     def interval(self, low: float, high: float, between: str = "–", brackets: tuple[str, str] = ("(", ")")) -> str:
         """Text of an interval in brackets; empty when it is missing."""
-        if not (math.isfinite(low) and math.isfinite(high)):
+        if math.isnan(low) or math.isnan(high):
             return ""
         if self.signed and between in ("–", "-"):
             between = " to "  # a dash between signed numbers reads as a minus
@@ -129,22 +141,46 @@ def make_axis(table: pd.DataFrame, xlim: tuple[float, float] | None = None, xsca
     kind = _kind(scale, xscale)
     is_rate = scale == "rate"
     factor = 100.0 if is_rate else 1.0
+    null = table.attrs.get("reference", {"rate": None, "amount": None, "ratio": 1.0}.get(scale, 0.0))
     values = table[["estimate", "low", "high"]].to_numpy(dtype=np.float64) * factor
-    ticks = _ticks(values[np.isfinite(values)], kind, is_rate) if xlim is None else np.empty(0)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        raise OptionError("The table has neither estimates nor limits: there is nothing to draw.")
     if xlim is None:
+        asked = "reference" in table.attrs or any(table.attrs.get("favours", ()))
+        ticks = _ticks(values if null is None else _with_null(values, null * factor, kind, asked), kind, is_rate)
         low, high = float(ticks[0]), float(ticks[-1])
     else:
         low, high = (limit * factor for limit in _checked(xlim, scale, kind))
-        ticks = {"log": _decades, "logit": _odds}.get(kind, _locate)(low, high)
-        ticks = ticks[(ticks >= low - 1e-9 * (high - low)) & (ticks <= high + 1e-9 * (high - low))]
+        ticks = _inner(low, high, kind)
     title, short = _TITLES[scale]
     short = str(table.attrs.get(XLABEL, short)) if scale != "rate" else short
-    null = table.attrs.get("reference", {"rate": None, "amount": None, "ratio": 1.0}.get(scale, 0.0))
     return Axis(
         low=low / factor, high=high / factor, ticks=tuple(float(t) / factor for t in ticks), factor=factor,
         decimals=2 if scale == "ratio" else _decimals(high - low, is_rate), title=title, short=short,
-        null=None if null is None else float(null), signed=scale == "effect", kind=kind,
+        null=None if null is None else float(null), signed=scale == "effect",
+        ratios=scale == "ratio", kind=kind,
     )  # fmt: skip
+
+
+def _with_null(values: FloatArray, null: float, kind: str, asked: bool) -> FloatArray:
+    """Values with that of no effect, if it was asked for or the values still take half of the axis."""
+    positive = values[values > 0] if kind == "log" else values
+    if not positive.size or (kind == "log" and null <= 0):
+        return values
+    turn = math.log if kind == "log" else float
+    low, at, high = turn(positive.min()), turn(null), turn(positive.max())
+    return np.append(values, null) if asked or 2 * low - high <= at <= 2 * high - low else values
+
+
+def _inner(low: float, high: float, kind: str) -> FloatArray:
+    """Ticks between limits: those of the kind of axis, or those of a linear one where fewer than two lie there."""
+    for locate in ({"log": _decades, "logit": _odds}.get(kind, _locate), _locate):
+        ticks = locate(low, high)
+        ticks = ticks[(ticks >= low - 1e-9 * (high - low)) & (ticks <= high + 1e-9 * (high - low))]
+        if ticks.size > 1:
+            break
+    return ticks
 
 
 def _kind(scale: str, xscale: str) -> Literal["linear", "log", "logit"]:
@@ -231,6 +267,15 @@ def _checked(xlim: Iterable[float], scale: str, kind: str) -> tuple[float, float
         hint = f" Did you mean ({low / 100:g}, {high / 100:g})?" if 1 < high <= 100 and low >= 0 else ""
         raise OptionError(f"xlim={xlim!r} must lie between 0 and 1 for rates.{hint}")
     return low, high
+
+
+def _ratio(value: float) -> str:
+    """A ratio with two decimals, large ones with fewer, small ones with three."""
+    if value >= _LARGE_RATIO:
+        return f"{value:.0f}" if value < 1e6 else f"{value:.3g}"
+    if value >= _SMALL_RATIO or value <= 0:
+        return f"{value:.2f}"
+    return f"{value:.3f}" if value >= _LEAST_RATIO else f"<{_LEAST_RATIO:g}"
 
 
 def _minus(text: str) -> str:

@@ -25,12 +25,12 @@ from matplotlib.transforms import (
 )
 from matplotlib.typing import ColorType
 
-from metaan.errors import OptionError
 from metaan.plot.axis import Axis
 from metaan.plot.columns import Light, Text
 from metaan.plot.layout import Layout
 from metaan.plot.lights import draw_lights
 from metaan.plot.measure import MeasuredText
+from metaan.plot.panel import given_axes
 from metaan.plot.under import TICK_LENGTH, TICK_PAD
 
 __all__ = ["new_axes", "room", "set_axis", "take", "write", "write_lights"]
@@ -54,7 +54,7 @@ def new_axes(layouts: Sequence[Layout]) -> list[Axes]:
 
 def room(ax: Axes) -> Bbox:
     """Place of an Axes on the page, points."""
-    parent = _parent(ax)
+    parent = _parent(given_axes(ax))
     engine = parent.figure.get_layout_engine()
     if engine is not None:
         engine.execute(parent.figure)  # otherwise the place is settled only when the figure is drawn
@@ -77,10 +77,7 @@ def _to_points(parent: Figure) -> Transform:
 
 def _parent(ax: Axes) -> Figure:
     """Figure that an Axes stands in, or its subfigure, which answers alike."""
-    parent: Any = ax.get_figure() if isinstance(ax, Axes) else None
-    if parent is None:
-        raise OptionError(f"ax={ax!r} is not a matplotlib Axes that stands in a figure.")
-    return cast("Figure", parent)
+    return cast("Figure", ax.get_figure())
 
 
 def set_axis(ax: Axes, axis: Axis, layout: Layout) -> None:

@@ -34,7 +34,7 @@ _LIGHT_GAP: Final = 0.35  # traffic lights stand closer than other columns
 _INDENT: Final = 1.0  # of the studies of a subgroup
 _LONGEST_HEADING: Final = 9.0  # wider headings are broken where their cells are narrow
 
-_NUMBER: Final = re.compile(r"[-−+]?\d*[.·]?\d+%?")
+_NUMBER: Final = re.compile(r"[-−+<]?\d*[.·]?\d+%?")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,16 +54,34 @@ class _Advances(dict[str, float]):
 _advances = lru_cache(maxsize=64)(_Advances)
 
 
-def wrap(text: str, width: float, style: Style, *, bold: bool = False, small: bool = False) -> list[str]:
-    """Lines of a text that are no wider than `width` points, broken at white space; a longer word stands alone."""
+def wrap(
+    text: str, width: float, style: Style, *, bold: bool = False, small: bool = False, within: bool = False
+) -> list[str]:
+    """Lines of a text that are no wider than `width` points, broken at white space.
+
+    A longer word stands alone, or is broken within, as an address or a sentence without spaces must be.
+    """
     lines: list[str] = []
-    for word in text.split() or [""]:
+    words = text.split() or [""]
+    if within:
+        words = [part for word in words for part in _parts(word, width, style, bold=bold, small=small)]
+    for word in words:
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and text_width(longer, style, bold=bold, small=small) <= width:
             lines[-1] = longer
         else:
             lines.append(word)
     return lines
+
+
+def _parts(word: str, width: float, style: Style, *, bold: bool, small: bool) -> list[str]:
+    """A word in parts that are no wider than `width` points, of one character at least."""
+    parts = [""]
+    for char in word:
+        if parts[-1] and text_width(parts[-1] + char, style, bold=bold, small=small) > width:
+            parts.append("")
+        parts[-1] += char
+    return parts
 
 
 class MeasuredText(Text):
@@ -132,6 +150,7 @@ class MeasuredText(Text):
         size = self._pixels(renderer, 1.0)
         x -= _SHARE[self.get_horizontalalignment()] * em * size
         gc.set_linewidth(0)
+        gc.set_snap(False)  # the strokes of an I or a T would be moved to whole pixels, or vanish
         renderer.draw_path(gc, shape, Affine2D().scale(size).translate(x, y), to_rgba(self.get_color()))
 
     def _place(self) -> tuple[float, float]:

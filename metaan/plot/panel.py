@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "COLUMN", "MARKERS", "alt_text", "colours", "describe", "finish", "label_points", "legend", "panel", "table_of",
-    "write",
+    "COLUMN", "MARKERS", "alt_text", "colours", "describe", "finish", "given_axes", "label_points", "legend", "panel",
+    "table_of", "write",
 ]  # fmt: skip
 
 _INCH: Final = 72.0  # points
@@ -39,8 +39,17 @@ def panel(style: Style, ax: Axes | None = None, *, width: float = COLUMN, height
     if ax is None:
         size = (width * style.size / _INCH, height * style.size / _INCH)
         return plt.figure(figsize=size, layout="constrained").add_subplot()
+    return given_axes(ax)
+
+
+def given_axes(ax: object) -> Axes:
+    """Return what was given to draw into; raise OptionError unless it is a plain Axes in a figure, with some room."""
     if not isinstance(ax, Axes) or ax.get_figure() is None:
         raise OptionError(f"ax={ax!r} is not a matplotlib Axes that stands in a figure.")
+    if ax.name != "rectilinear":
+        raise OptionError(f"ax is a {ax.name} Axes. Give one with two straight axes, as plt.subplots() makes.")
+    if min(ax.bbox.width, ax.bbox.height) < 1:
+        raise OptionError("ax has no width or no height: there is nothing to draw in.")
     return ax
 
 

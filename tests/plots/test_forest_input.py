@@ -96,3 +96,12 @@ def test_a_table_that_was_spoilt_is_refused(change, said):
     table = forest_table(metaan.pool(rates(6)))
     with pytest.raises(InputError, match=said):
         forest(table.assign(**change))
+
+
+@pytest.mark.parametrize("kind", ["polar", "flat"])
+def test_axes_that_cannot_hold_a_plot_are_refused(kind):
+    figure = plt.figure()
+    ax = figure.add_subplot(projection="polar") if kind == "polar" else figure.add_axes((0.1, 0.1, 0.5, 0.0))
+    for draw in (metaan.plot.forest, metaan.plot.funnel, metaan.plot.radial):
+        with pytest.raises(OptionError, match="polar" if kind == "polar" else "no height"):
+            draw(metaan.pool(rates(5)), ax=ax)
