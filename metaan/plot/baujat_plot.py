@@ -160,10 +160,11 @@ def _ends(values: FloatArray) -> tuple[float, float]:
 def _words(table: pd.DataFrame, known: npt.NDArray[np.bool_]) -> str:
     """The figure in words."""
     here = table[known]
-    most, moves = (here.iloc[int(here[name].to_numpy().argmax())] for name in ("x", "y"))
+    first = [int(here[name].to_numpy().argmax()) for name in ("x", "y")]
+    most, moves = (here.iloc[i] for i in first)
     said = [f"Baujat plot of {plural(len(here), 'study')}."]
     contribution = f"{most['study']} contributes most to heterogeneity ({most['x']:.3g})"
-    if most["study"] == moves["study"]:
+    if first[0] == first[1]:
         said.append(f"{contribution} and moves the result most ({moves['y']:.3g}).")
     else:
         said.append(f"{contribution}, {moves['study']} moves the result most ({moves['y']:.3g}).")

@@ -16,8 +16,9 @@ from metaan.names import COLUMNS
 from metaan.plot.axis import Axis
 from metaan.plot.bubble_data import LIMITS, Regression, bubble_table
 from metaan.plot.measure import text_width, wrap
-from metaan.plot.panel import MARKERS, colours, describe, finish, label_points, panel, table_of
-from metaan.plot.scales import axis_of, chosen, effect_name, even_ticks, key, set_scale, size_of, value_of
+from metaan.plot.panel import MARKERS, colours, describe, figure_of, finish, label_points, panel, table_of
+from metaan.plot.rows import settle
+from metaan.plot.scales import axis_of, chosen, effect_name, even_ticks, key, set_scale, value_of
 from metaan.plot.style import Style, current_style
 from metaan.validate import FloatArray
 
@@ -225,7 +226,7 @@ def _across(ax: Axes, table: pd.DataFrame, style: Style) -> float:
     levels = [str(level) for level in table.attrs.get("levels", ())]
     if levels:
         ax.set_xlim(-0.5, len(levels) - 0.5)
-        slot = size_of(ax)[0] / len(levels)
+        slot = settle(ax)[0] / len(levels)
         lines = [wrap(level.replace("_", " "), 0.94 * slot, style) for level in levels]
         upright = any(text_width(line, style) > 0.97 * slot for one in lines for line in one)
         if upright:
@@ -288,7 +289,7 @@ def _sizes(weight: FloatArray) -> list[float]:
 
 def _names(ax: Axes, points: pd.DataFrame, named: Sequence[str], style: Style) -> None:
     """Name the chosen studies, clear of all other points and of their rims."""
-    size_of(ax)  # lays the figure out
+    settle(ax)  # lays the figure out
     first = points.drop_duplicates("study").set_index("study").loc[list(named)]
     rest = points[~points["study"].isin(named)]
     own, others = (ax.transData.transform(part[["x", "estimate"]].to_numpy(dtype=np.float64)) for part in (first, rest))
@@ -307,8 +308,7 @@ def _names(ax: Axes, points: pd.DataFrame, named: Sequence[str], style: Style) -
 
 def _dots(ax: Axes) -> float:
     """Pixels of a point."""
-    figure: Any = ax.get_figure()
-    return float(figure.figure.dpi) / 72
+    return float(figure_of(ax).dpi) / 72
 
 
 def _words(table: pd.DataFrame, look: _Look) -> str:

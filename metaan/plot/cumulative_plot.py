@@ -20,6 +20,7 @@ from metaan.names import COLUMNS
 from metaan.plot.axis import Axis
 from metaan.plot.measure import text_width
 from metaan.plot.panel import describe, finish, label_points, table_of
+from metaan.plot.rows import settle
 from metaan.plot.scales import (
     axis_of,
     chosen,
@@ -30,7 +31,6 @@ from metaan.plot.scales import (
     panels,
     scale_of,
     set_scale,
-    size_of,
     value_of,
 )
 from metaan.plot.style import Style, current_style
@@ -323,7 +323,7 @@ def _across(axes: npt.NDArray[np.object_], table: pd.DataFrame, by: str, style: 
     ax = axes[-1]
     k, names = len(table), [f"+ {name}" if i else str(name) for i, name in enumerate(table["study"])]
     widest = max(text_width(name, style) for name in names)
-    if by == "k" and size_of(ax)[0] / k >= _SLOT * style.size and widest <= _LONGEST * style.size:
+    if by == "k" and settle(ax)[0] / k >= _SLOT * style.size and widest <= _LONGEST * style.size:
         ax.set_xticks(range(1, k + 1), labels=names, rotation=90)
         return "Study added", widest - style.size
     low, high = ax.get_xlim()

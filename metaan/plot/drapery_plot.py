@@ -20,7 +20,8 @@ from metaan.models.results import PoolResult
 from metaan.models.text import plural
 from metaan.plot.axis import Axis
 from metaan.plot.panel import describe, finish, panel, table_of
-from metaan.plot.scales import axis_of, chosen, effect_name, key, label_of, scale_of, set_scale, size_of, value_of
+from metaan.plot.rows import settle
+from metaan.plot.scales import axis_of, chosen, effect_name, key, label_of, scale_of, set_scale, value_of
 from metaan.plot.style import Style, current_style
 from metaan.validate import FloatArray, Option
 
@@ -240,7 +241,7 @@ def _frame(ax: Axes, table: pd.DataFrame, axis: Axis, y: str, style: Style) -> N
 def _ticks(ax: Axes, table: pd.DataFrame, y: str, style: Style) -> None:
     """Ticks at the levels, and at even steps where these leave room."""
     floor, top = _ends(table, y)
-    pitch = _PITCH * style.size * (top - floor) / size_of(ax)[1]
+    pitch = _PITCH * style.size * (top - floor) / settle(ax)[1]
     ticks: list[float] = []
     for p in (_TICKS[y][0], *table.attrs.get("levels", ()), *_TICKS[y]):
         at = _place(p, y)

@@ -14,10 +14,11 @@ from matplotlib.lines import Line2D
 from scipy.special import chdtri, ndtri
 
 from metaan.analysis.influence import influence as diagnostics
-from metaan.errors import OptionError, listed
+from metaan.errors import InputError, OptionError, listed
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
 from metaan.models.text import plural
+from metaan.plot.checked import checked
 from metaan.plot.clouds import inner_ticks, marks, named
 from metaan.plot.panel import COLUMN, describe, finish, panel, table_of
 from metaan.plot.points import name_points
@@ -31,11 +32,13 @@ __all__ = ["influence", "influence_table"]
 
 _INCH: Final = 72.0
 _HEIGHT: Final = 11.5  # of a plot, in multiples of the text size
+_PAD: Final = 0.45  # above and below it, the same
 _NAMES_FIT: Final = 20  # studies up to which all are named on the axis, others have numbers
 _LONGEST: Final = 24  # characters of a name on the axis
 _CHARACTER: Final = 0.55  # width of a character, in multiples of the text size
 _MANY: Final = 60
 _SHOWN: Final = 8  # names in one plot
+_ALONG: Final = 60  # points on a line of which names keep clear
 _TITLES: Final = {
     "rstudent": "Studentised residual", "dffits": "DFFITS", "cooks_d": "Cook's distance",
     "cov_ratio": "Variance ratio", "tau2_del": "τ² without the study", "rho_del": "ρ without the study",
@@ -173,7 +176,7 @@ def influence(
     >>> [ax.get_title(loc="left") for ax in axes]
     ['Studentised residual', "Cook's distance"]
     """
-    table = table_of(res, influence_table, ("influential",), {"by": by})
+    table = _drawable(table_of(res, influence_table, ("influential",), {"by": by}))
     columns = _columns(table, what)
     names = named(table["cluster" if "cluster" in table.columns else "study"], _LONGEST)
     look = current_style([*names, *columns], style)
@@ -189,14 +192,43 @@ def influence(
     return axes
 
 
+def _drawable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table, refused where it was changed so that no figure can be drawn from it."""
+    if not {"study", "cluster"} & set(table.columns):
+        raise InputError("The table lacks study, the names: start from metaan.plot.influence_table(res).")
+    for name in ("thresholds", "whole"):
+        given = table.attrs.get(name, {})
+        values = given.values() if isinstance(given, Mapping) else [None]
+        if not all(_are_numbers(value, several=name == "thresholds") for value in values):
+            raise InputError(f"attrs[{name!r}] of the table is {given!r}: take it from influence_table(res).")
+    return checked(table, {}, free=_usable(table), flags=("influential",))
+
+
+def _are_numbers(value: object, *, several: bool) -> bool:
+    """Whether a value is a finite number, or one of several."""
+    found = value if several else [value]
+    if not isinstance(found, (list, tuple)) or not found:
+        return False
+    return all(isinstance(one, (int, float)) and math.isfinite(one) for one in found)
+
+
+def _usable(table: pd.DataFrame) -> list[str]:
+    """Columns that hold a diagnostic."""
+    known = [str(name) for name in table.columns]
+    return [name for name in known if name in _TITLES or name.startswith("dfbetas_") or name.endswith("_del")]
+
+
 def _columns(table: pd.DataFrame, what: Sequence[str] | str | None) -> list[str]:
     """Diagnostics to draw."""
-    terms = [name for name in table.columns if name.startswith("dfbetas_")]
-    usable = [name for name in table.columns if name in _TITLES or name in terms or name.endswith("_del")]
+    usable = _usable(table)
+    terms = [name for name in usable if name.startswith("dfbetas_")]
     if what is None:
         of_levels = [name for name in usable if name.startswith("sigma2_")]
         found = [name for name in _DEFAULT if name in usable] + of_levels + terms
-        return [name for name in found if np.isfinite(table[name].to_numpy(dtype=np.float64)).any()] or ["hat"]
+        shown = [name for name in found if np.isfinite(table[name].to_numpy(dtype=np.float64)).any()]
+        if not shown:
+            raise InputError("No diagnostic has a finite value: there is nothing to draw.")
+        return shown
     if not isinstance(what, (str, list, tuple)):
         raise OptionError(f"what={what!r} must be one or several of {', '.join(usable)}.")
     asked = [what] if isinstance(what, str) else list(what)
@@ -219,6 +251,8 @@ def _axes(style: Style, ax: Any, n: int, names: Sequence[str]) -> npt.NDArray[np
     below = _CHARACTER * max(map(len, names)) if len(names) <= _NAMES_FIT else 1.0
     size = (COLUMN * (1.0 if columns == 1 else 2.05), _HEIGHT * rows + below + 5.0)
     figure = plt.figure(figsize=tuple(side * style.size / _INCH for side in size), layout="constrained")
+    engine: Any = figure.get_layout_engine()
+    engine.set(h_pad=_PAD * style.size / _INCH)
     made = figure.subplots(rows, columns, squeeze=False).ravel()
     for spare in made[n:]:
         spare.remove()
@@ -321,7 +355,22 @@ def _label(ax: Axes, table: pd.DataFrame, name: str, names: Sequence[str], style
     for i in chosen[:_SHOWN].tolist():
         texts[i] = names[i]
     y = np.clip(np.where(np.isnan(value), base, value), *ax.get_ylim())
-    name_points(ax, np.arange(1.0, len(names) + 1), y, texts, np.where(np.isfinite(size), size, np.inf), style)
+    x = np.arange(1.0, len(names) + 1)
+    across, up = _lines_of(ax, x, y, [*limits, base], base)
+    first = np.concatenate([np.where(np.isfinite(size), size, np.inf), np.zeros(across.size)])
+    name_points(ax, np.append(x, across), np.append(y, up), [*texts, *[""] * across.size], first, style)
+
+
+def _lines_of(
+    ax: Axes, x: FloatArray, y: FloatArray, lines: Sequence[float], base: float
+) -> tuple[FloatArray, FloatArray]:
+    """Points on horizontal lines and on stems, which names are to keep clear of."""
+    low, high = ax.get_ylim()
+    along = np.linspace(*ax.get_xlim(), _ALONG)
+    level = [line for line in lines if low <= line <= high]
+    across, up = np.meshgrid(along, level)
+    stems = base + np.outer([0.25, 0.5, 0.75], y - base)
+    return np.append(across.ravel(), np.tile(x, 3)), np.append(up.ravel(), stems.ravel())
 
 
 def _words(table: pd.DataFrame, name: str) -> str:

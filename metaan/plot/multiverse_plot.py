@@ -17,6 +17,7 @@ from metaan.analysis.multiverse_result import MultiverseResult
 from metaan.errors import InputError, OptionError
 from metaan.plot.axis import Axis, make_axis
 from metaan.plot.measure import MeasuredText, text_width
+from metaan.plot.panel import figure_of
 from metaan.plot.style import Style, current_style
 from metaan.validate import FloatArray, require_columns
 
@@ -286,8 +287,7 @@ def _heading(ax: Axes, lines: list[str], style: Style) -> None:
 
 
 def _scale(ax: Axes) -> Any:
-    figure: Any = ax.get_figure()
-    return figure.dpi_scale_trans
+    return figure_of(ax).dpi_scale_trans
 
 
 def _choices(ax: Axes, part: pd.DataFrame, rows: list[tuple[str, str]], look: _Look) -> None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "COLUMN", "MARKERS", "alt_text", "colours", "describe", "finish", "given_axes", "label_points", "legend", "panel",
-    "table_of", "write",
+    "COLUMN", "MARKERS", "alt_text", "colours", "describe", "figure_of", "finish", "given_axes", "label_points",
+    "legend", "panel", "table_of", "write",
 ]  # fmt: skip
 
 _INCH: Final = 72.0  # points
@@ -96,7 +96,7 @@ def finish(ax: Axes, style: Style, *, xlabel: str = "", ylabel: str = "", title:
 
 def legend(ax: Axes, style: Style, handles: Sequence[Artist], *, title: str = "", columns: int = 1) -> Legend:
     """Legend below the plot, clear of its points and of the label of its axis."""
-    below = ax.transAxes + ScaledTranslation(0, -3.4 * style.size / _INCH, _figure(ax).dpi_scale_trans)
+    below = ax.transAxes + ScaledTranslation(0, -3.4 * style.size / _INCH, figure_of(ax).dpi_scale_trans)
     shown = ax.legend(
         handles=list(handles), loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=below, ncols=columns,
         frameon=False, prop=style.font(small=True), labelcolor=style.ink, title=title or None, borderaxespad=0.0,
@@ -129,7 +129,7 @@ def label_points(ax: Axes, x: FloatArray, y: FloatArray, labels: Sequence[str], 
     Call it last: limits and scales of the axes must be those that are drawn. Labels come in the order of their
     importance.
     """
-    figure = _figure(ax)
+    figure = figure_of(ax)
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
@@ -218,6 +218,7 @@ def alt_text(ax: Axes) -> str:
     return str(ax.get_label())
 
 
-def _figure(ax: Axes) -> Any:
+def figure_of(ax: Axes) -> Any:
+    """Figure that an Axes stands in, be it in a subfigure."""
     parent: Any = ax.get_figure()
     return parent.figure

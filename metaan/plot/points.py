@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import ScaledTranslation
 
-from metaan.plot.panel import label_points
+from metaan.plot.panel import figure_of, label_points
 from metaan.plot.style import Style
 from metaan.validate import FloatArray, Option
 
@@ -54,10 +54,9 @@ def under(ax: Axes, style: Style, height: float | None = None) -> None:
     shown = ax.get_legend()
     if shown is None:
         return
-    figure: Any = ax.get_figure()
     if lines:
-        far = ScaledTranslation(0, -(_BELOW + lines * _LINE) * style.size / _INCH, figure.figure.dpi_scale_trans)
+        far = ScaledTranslation(0, -(_BELOW + lines * _LINE) * style.size / _INCH, figure_of(ax).dpi_scale_trans)
         shown.set_bbox_to_anchor((0, 0), ax.transAxes + far)
     if height is not None:
-        own = float(shown.get_window_extent().height) / figure.figure.dpi
-        figure.set_figheight((height + lines * _LINE) * style.size / _INCH + own)
+        own = float(shown.get_window_extent().height) / figure_of(ax).dpi
+        figure_of(ax).set_figheight((height + lines * _LINE) * style.size / _INCH + own)

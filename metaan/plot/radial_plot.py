@@ -19,7 +19,7 @@ from metaan.models.text import plural
 from metaan.plot.checked import ANY, POSITIVE, checked
 from metaan.plot.effect_axis import EffectAxis, axis_attrs, of_attrs, xlabel_of
 from metaan.plot.measure import text_width, wrap
-from metaan.plot.panel import describe, finish, panel, table_of, write
+from metaan.plot.panel import describe, figure_of, finish, panel, table_of, write
 from metaan.plot.points import LABEL, name_points, under
 from metaan.plot.scales import key
 from metaan.plot.style import Style, current_style
@@ -231,8 +231,7 @@ def _limits(ax: Axes, table: pd.DataFrame, arc: _Arc, shown: EffectAxis, style: 
 
 def _size(ax: Axes) -> tuple[float, float]:
     """Room of an Axes in points, about, before it is laid out."""
-    figure: Any = ax.get_figure()
-    box, points = ax.get_window_extent(), figure.figure.dpi / 72
+    box, points = ax.get_window_extent(), figure_of(ax).dpi / 72
     return _GROWS * float(box.width / points), _GROWS * float(box.height / points)
 
 

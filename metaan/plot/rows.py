@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
 
 from metaan.plot.measure import text_width, wrap
-from metaan.plot.panel import legend, panel, write
+from metaan.plot.panel import figure_of, legend, panel, write
 from metaan.plot.style import Style
 from metaan.validate import FloatArray
 
@@ -113,13 +113,13 @@ def to_room(style: Style, ax: Axes | None, lines: float) -> Style:
 
 def room(ax: Axes) -> tuple[float, float]:
     """Width and height of an Axes as it stands, points."""
-    window, dpi = ax.get_window_extent(), _figure(ax).dpi
+    window, dpi = ax.get_window_extent(), figure_of(ax).dpi
     return float(window.width / dpi * _INCH), float(window.height / dpi * _INCH)
 
 
 def settle(ax: Axes) -> tuple[float, float]:
     """Lay the figure out, so that sizes of text and plot can be compared; width and height of the Axes, points."""
-    figure = _figure(ax)
+    figure = figure_of(ax)
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
@@ -129,7 +129,7 @@ def settle(ax: Axes) -> tuple[float, float]:
 @contextmanager
 def still(ax: Axes) -> Iterator[None]:
     """Leave a figure as it is laid out while much is written into it."""
-    figure = _figure(ax)
+    figure = figure_of(ax)
     engine = figure.get_layout_engine()
     if engine is not None:
         figure.set_layout_engine("none")
@@ -187,10 +187,5 @@ def _rounded(value: float, *, up: bool) -> float:
     return float(f"{(np.ceil if up else np.floor)(value / unit * (1 + 1e-12)) * unit:.6g}")
 
 
-def _figure(ax: Axes) -> Any:
-    parent: Any = ax.get_figure()
-    return parent.figure
-
-
 def _scale(ax: Axes) -> Any:
-    return _figure(ax).dpi_scale_trans
+    return figure_of(ax).dpi_scale_trans

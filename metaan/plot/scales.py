@@ -20,7 +20,8 @@ from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.plot.axis import XLABEL, Axis, make_axis
 from metaan.plot.measure import text_width, wrap
-from metaan.plot.panel import COLUMN, legend, panel
+from metaan.plot.panel import COLUMN, figure_of, legend, panel
+from metaan.plot.rows import settle
 from metaan.plot.style import Style
 from metaan.plot.wording import axis_label
 from metaan.validate import FloatArray
@@ -38,7 +39,6 @@ __all__ = [
     "panels",
     "scale_of",
     "set_scale",
-    "size_of",
     "value_of",
 ]
 
@@ -130,20 +130,9 @@ def chosen(label: str | Sequence[str], studies: Iterable[object]) -> list[str]:
     return list(dict.fromkeys(wanted))
 
 
-def size_of(ax: Axes) -> tuple[float, float]:
-    """Width and height of an Axes in points, laid out with what it holds so far."""
-    parent: Any = ax.get_figure()
-    figure = parent.figure
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
-    box = ax.get_window_extent()
-    return float(box.width / figure.dpi * _INCH), float(box.height / figure.dpi * _INCH)
-
-
 def key(ax: Axes, style: Style, handles: Sequence[Artist], *, most: int = 4, drop: float = 0.0) -> None:
     """Legend under the plot, `drop` points lower than usual, in as many columns as have room; long names are broken."""
-    room = size_of(ax)[0]
+    room = settle(ax)[0]
     mark = _HANDLE * style.small
     for handle in handles:
         handle.set_label("\n".join(wrap(str(handle.get_label()), room - mark, style, small=True)))
@@ -153,8 +142,7 @@ def key(ax: Axes, style: Style, handles: Sequence[Artist], *, most: int = 4, dro
         columns -= 1
     shown = legend(ax, style, handles, columns=columns)
     if drop > 0:
-        figure: Any = ax.get_figure()
-        move = ScaledTranslation(0, -(_BELOW * style.size + drop) / _INCH, figure.figure.dpi_scale_trans)
+        move = ScaledTranslation(0, -(_BELOW * style.size + drop) / _INCH, figure_of(ax).dpi_scale_trans)
         shown.set_bbox_to_anchor((0, 0), transform=ax.transAxes + move)
 
 
