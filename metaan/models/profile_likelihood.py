@@ -33,6 +33,7 @@ PARAMETER: Final = Option(
 _FEWEST, _MOST = 11, 10_001
 _SCAN: Final = 400  # points over the whole range in which maxima may lie
 _ZOOM: Final = np.linspace(-1.0, 1.0, 21)
+_HALVINGS: Final = 80  # of an interval, to the last bit of a double
 _ROUNDS: Final = 7  # of zooming in, a factor of ten each
 _BELOW: Final = 1e-6  # depth of the dip that parts two maxima: less is rounding
 _ROOM: Final = 0.3  # beyond the interval, as a share of its width
@@ -193,11 +194,14 @@ class _Scale:
             return np.copysign(low**2, low), high**2
         if self.name != "estimate":
             return low, high
-        far = np.linspace(*_ends(curve, curve.limits(), [curve.peak], 20.0), 20_001)
-        inside = far[(self(far) >= low) & (self(far) <= high)]
-        if inside.size < 2:
+        below, above = (np.full(2, end) for end in _ends(curve, curve.limits(), [curve.peak], 20.0))
+        for _ in range(_HALVINGS):
+            middle = (below + above) / 2
+            short = self(middle) < np.array([low, high])
+            below, above = np.where(short, middle, below), np.where(short, above, middle)
+        if not above[0] < above[1]:
             raise OptionError(f"limits=({low:g}, {high:g}) are far from the estimate, or not on its scale.")
-        return float(inside[0]), float(inside[-1])
+        return float(above[0]), float(above[1])
 
 
 def _others(curve: Curve) -> list[float]:

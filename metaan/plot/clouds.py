@@ -9,16 +9,18 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from metaan.plot.style import Style
 from metaan.validate import FloatArray
 
-__all__ = ["cloud", "inner_ticks", "marks", "named"]
+__all__ = ["cloud", "inner_ticks", "marks", "named", "veil"]
 
 _LONGEST: Final = 26  # characters of a name beside its point
 _MANY: Final = 60  # studies from which points are smaller
+_FAINT, _FIRM = 0.18, 0.4  # opacity of a band on a light and on a dark ground
 
 
 def named(study: Iterable[Any], longest: int = _LONGEST) -> list[str]:
@@ -54,6 +56,12 @@ def cloud(
             ax.plot(x[here], y[here], zorder=4, clip_on=False, label=label, **look)
             handles.append(Line2D([], [], label=f"Study {word}".strip(), **look))
     return handles
+
+
+def veil(ax: Axes) -> float:
+    """Opacity of a coloured band that is seen on the ground of the Axes."""
+    *colour, opacity = to_rgba(ax.get_facecolor())
+    return _FIRM if opacity > 0.5 and sum(colour) < 1.5 else _FAINT
 
 
 def inner_ticks(ax: Axes, which: str = "xy", most: int = 6) -> None:

@@ -40,8 +40,8 @@ _BEYOND: Final = 3.0  # largest tick of an axis that ends at infinity, as a mult
 _WIDE, _HIGH = 24.0, 16.0  # room of the labels of the axes, in multiples of the text size
 _SIZES: Final = np.array([step * 10.0**power for power in range(-3, 8) for step in (1, 2, 5)])
 _WORDS: Final = {
-    "confidence": "{level:g}% region",
-    "prediction": "{level:g}% region + τ²",
+    "confidence": "{level:g}% region, chance alone",
+    "prediction": "{level:g}% region with τ²",
 }  # fmt: skip
 
 
@@ -197,12 +197,12 @@ def _lines(ax: Axes, table: pd.DataFrame, shown: EffectAxis, style: Style) -> li
     thick: dict[str, Any] = {"color": style.pooled, "lw": style.line(0.16)}
     middle, observed, null = (attrs.get(name) for name in ("estimate", "observed", "null"))
     if middle is not None and not attrs.get("residual"):
-        word = "Pooled" if observed is None else "Filled"
+        word = "Pooled" if observed is None else "Pooled, with filled"
         upright(middle, "_estimate", f"{word}: {shown.text(middle)}", **thick)
     elif middle is not None:
         upright(middle, "_estimate", "As the regression expects", **thick)
     if observed is not None:
-        upright(observed, "_observed", f"Observed: {shown.text(observed)}", ls=(0, (1, 1.2)), **thick)
+        upright(observed, "_observed", f"Pooled, observed: {shown.text(observed)}", ls=(0, (1, 1.2)), **thick)
     dashed: dict[str, dict[str, Any]] = {
         "confidence": {"color": style.ink, "ls": (0, (5, 2)), "lw": style.line(0.1)},
         "prediction": {"color": style.prediction, "ls": (0, (4, 1.2, 1, 1.2)), "lw": style.line(0.13)},

@@ -147,6 +147,7 @@ def gosh(
     _cloud(ax, x, z, groups, look, dense=dense)
     set_scale(ax, axis, "x")  # hexagons on a log axis take its ticks
     handles = _medians(ax, x, groups, axis, look) + _whole(ax, table, axis, look)
+    handles += _subsets(groups, look, dense=dense)
     word = COLUMNS[name].meaning.split(" of ")[0].capitalize() if name == "tau2" else ""
     finish(ax, look, xlabel=str(table.attrs.get(XLABEL, axis.title)), ylabel=f"{word} {_symbol(name)}".strip())
     if own if margins is None else margins:
@@ -240,6 +241,14 @@ def _cut(ramp: Any) -> Any:
     from matplotlib.colors import ListedColormap
 
     return ListedColormap(ramp(np.linspace(0.18, 0.9, 256)))
+
+
+def _subsets(groups: list[_Group], style: Style, *, dense: bool) -> list[Artist]:
+    """Entry of the legend for the subsets of one group; those of several stand beside their medians."""
+    if len(groups) > 1 or groups[0].name != _ALL:
+        return []
+    marker, word = ("h", "Number of subsets") if dense else ("o", "Subset")
+    return [Line2D([], [], ls="", marker=marker, ms=0.7 * style.size, mfc=style.square, mec="none", label=word)]
 
 
 def _medians(ax: Axes, x: FloatArray, groups: list[_Group], axis: Axis, style: Style) -> list[Artist]:

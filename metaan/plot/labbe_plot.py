@@ -23,6 +23,7 @@ from metaan.models.results import PoolResult
 from metaan.models.text import plural
 from metaan.names import RECORD
 from metaan.plot.checked import SHARE, checked, one_of, whether
+from metaan.plot.clouds import veil
 from metaan.plot.effect_axis import of_attrs
 from metaan.plot.measure import wrap
 from metaan.plot.panel import describe, finish, panel, table_of
@@ -274,12 +275,13 @@ def _lines(ax: Axes, table: pd.DataFrame, top: float, style: Style) -> list[Arti
     curve = _CURVES[str(attrs["measure"])]
     with np.errstate(divide="ignore"):
         at, low, high = (curve(x, float(attrs[name])) for name in ("estimate", "ci_low", "ci_high"))
-    ax.fill_between(x, low, high, color=style.pooled, alpha=0.15, lw=0, zorder=1, label="_band")
+    ax.fill_between(x, low, high, color=style.pooled, alpha=veil(ax), lw=0, zorder=1, label="_band")
     thick: dict[str, Any] = {"color": style.pooled, "lw": style.line(0.18)}
     ax.plot(x, at, zorder=3, label="_pooled", **thick)
     name, value = _pooled(table)
     handles.append(Line2D([], [], label=f"{name} {value}", **thick))
-    handles.append(Patch(facecolor=style.pooled, alpha=0.15, lw=0, label=f"{100 * float(attrs['level']):g}% interval"))
+    word = f"{100 * float(attrs['level']):g}% interval"
+    handles.append(Patch(facecolor=style.pooled, alpha=veil(ax), lw=0, label=word))
     return handles
 
 

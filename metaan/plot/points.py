@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import ScaledTranslation
 
+from metaan.models.text import plural
 from metaan.plot.panel import figure_of, label_points
 from metaan.plot.style import Style
 from metaan.validate import FloatArray, Option
 
-__all__ = ["LABEL", "name_points", "under"]
+__all__ = ["LABEL", "lying", "name_points", "under"]
 
 LABEL: Final = Option(
     "label",
@@ -43,6 +44,13 @@ def name_points(ax: Axes, x: FloatArray, y: FloatArray, names: Sequence[str], fi
             text.set_zorder(6)
         else:
             text.remove()
+
+
+def lying(n: int) -> str:
+    """Subject and verb of a sentence on where `n` studies lie."""
+    if n == 0:
+        return "No study lies"
+    return f"{plural(n, 'study')} {'lies' if n == 1 else 'lie'}"
 
 
 def under(ax: Axes, style: Style, height: float | None = None) -> None:

@@ -20,7 +20,7 @@ from metaan.models.text import number, plural
 from metaan.plot.axis import XLABEL, Axis
 from metaan.plot.checked import ANY, SCALES, checked, one_of
 from metaan.plot.close_axis import close_axis
-from metaan.plot.clouds import inner_ticks
+from metaan.plot.clouds import inner_ticks, veil
 from metaan.plot.panel import describe, finish, panel, table_of
 from metaan.plot.scales import key, label_of, scale_of, set_scale
 from metaan.plot.style import Style, current_style
@@ -211,7 +211,7 @@ def _interval(
     """The interval under the curve, and the line that cuts it out."""
     low, high = (float(table.attrs[end]) for end in ("low", "high"))
     inside = (x >= low) & (x <= high)
-    ax.fill_between(x[inside], bottom, y[inside], color=style.square, alpha=0.18, lw=0, zorder=1, label="_interval")
+    ax.fill_between(x[inside], bottom, y[inside], color=style.square, alpha=veil(ax), lw=0, zorder=1, label="_interval")
     ends = [end for end in (low, high) if math.isfinite(end) and x[0] < end <= x[-1]]
     ax.vlines(ends, bottom, drop, colors=[style.square], linewidth=style.line(0.08), zorder=2, label="_ends")
     dash: dict[str, Any] = {"color": style.muted, "lw": style.line(0.1), "ls": (0, (4, 3))}
@@ -220,7 +220,7 @@ def _interval(
     word = f"{level:g}% interval: {_range(axis, low, high)}"
     half = float(chdtri(1.0, 1 - level / 100)) / 2
     return [
-        Patch(facecolor=style.square, alpha=0.18, lw=0, label=word),
+        Patch(facecolor=style.square, alpha=veil(ax), lw=0, label=word),
         Line2D([], [], label=f"{half:.2f} below the maximum", **dash),
     ]
 
@@ -232,13 +232,10 @@ def _curve(
     ax.plot(x, y, color=style.square, lw=style.line(0.18), zorder=3, label="_curve")
     peak = float(table.attrs["peak"])
     mark: dict[str, Any] = {
-        "ls": "",
-        "marker": "D",
-        "ms": 0.7 * style.size,
-        "mec": style.pooled,
-        "mew": style.line(0.1),
-    }
-    ax.plot([peak], [0.0], mfc=style.pooled, zorder=5, clip_on=False, label="_peak", **mark)
+        "ls": "", "marker": "D", "ms": 0.7 * style.size, "mec": style.pooled, "mew": style.line(0.1),
+    }  # fmt: skip
+    beyond = not x[0] <= peak <= x[-1]
+    ax.plot([peak], [0.0], mfc=style.pooled, zorder=5, clip_on=beyond, label="_peak", **mark)
     handles: list[Artist] = [Line2D([], [], mfc=style.pooled, label=f"Maximum: {_number(axis, peak)}", **mark)]
     if len(others):
         hollow = mark | {"marker": "o", "mfc": ax.get_facecolor()}

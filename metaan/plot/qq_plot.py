@@ -19,7 +19,7 @@ from metaan.models.text import plural
 from metaan.plot.checked import ANY, checked
 from metaan.plot.clouds import cloud, inner_ticks, named
 from metaan.plot.panel import describe, finish, panel, table_of
-from metaan.plot.points import name_points
+from metaan.plot.points import lying, name_points
 from metaan.plot.scales import key
 from metaan.plot.style import Style, current_style
 from metaan.validate import FloatArray, whole
@@ -32,7 +32,7 @@ __all__ = ["qq", "qq_table"]
 _COLUMNS: Final = ("study", "theoretical", "sample", "low", "high")
 _HEIGHT: Final = 30.0  # of the figure, in multiples of the text size
 _KINDS: Final = {"deleted": "Studentised residual, study left out", "standardised": "Standardised residual"}
-_WORDS: Final = ("inside the envelope", "outside the envelope")
+_WORDS: Final = ("inside", "outside")
 _ENVELOPES: Final = {"simulated": "simulated", "analytic": "order statistics"}
 
 
@@ -207,10 +207,5 @@ def _words(table: pd.DataFrame, out: npt.NDArray[np.bool_]) -> str:
     said.append(f"{kind}: from {lowest:.2f} to {highest:.2f}.".replace("-", "−"))
     if table["low"].notna().any():
         which = f": {listed(table.loc[out, 'study'])}" if 0 < out.sum() <= 5 else ""
-        many = (
-            "No study lies"
-            if not out.any()
-            else plural(int(out.sum()), "study") + (" lies" if out.sum() == 1 else " lie")
-        )
-        said.append(f"{many} outside the envelope{which}.")
+        said.append(f"{lying(int(out.sum()))} outside the envelope{which}.")
     return " ".join(said)

@@ -20,8 +20,8 @@ from metaan.plot.checked import ANY, POSITIVE, checked
 from metaan.plot.effect_axis import EffectAxis, axis_attrs, of_attrs, xlabel_of
 from metaan.plot.measure import text_width, wrap
 from metaan.plot.panel import describe, figure_of, finish, panel, table_of, write
-from metaan.plot.points import LABEL, name_points, under
-from metaan.plot.scales import key
+from metaan.plot.points import LABEL, lying, name_points, under
+from metaan.plot.scales import even_ticks, key
 from metaan.plot.style import Style, current_style
 from metaan.validate import FloatArray
 
@@ -202,6 +202,12 @@ def _outside(table: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.asarray(np.abs(z - _steep(table) * x) > float(table.attrs.get("band", math.inf)))
 
 
+def _has_null(table: pd.DataFrame, shown: EffectAxis) -> bool:
+    """Whether a line of no effect is drawn."""
+    known = "slope" in table.attrs and KINDS[shown.measure].null is not None
+    return known and table.attrs.get("center", 0.0) == 0.0
+
+
 def _arc(table: pd.DataFrame, shown: EffectAxis) -> _Arc:
     x, z = _columns(table)
     middle, band = float(table.attrs.get("center", 0.0)), float(table.attrs.get("band", 2.0))
@@ -211,6 +217,7 @@ def _arc(table: pd.DataFrame, shown: EffectAxis) -> _Arc:
     width, height = out * width, out * height
     effects = [*(z / x + middle).tolist(), *(_steep(table) + middle + sign * band / width for sign in (-1, 1))]
     effects += [table.attrs[name] for name in ("slope_low", "slope_high") if name in table.attrs]
+    effects += [0.0] if _has_null(table, shown) else []
     low, high = min(effects), max(effects)
     room = 0.05 * (high - low) or 1 / width
     return _Arc(width, height, middle, max(low - room, shown.scale.lowest), min(high + room, shown.scale.highest))
@@ -260,20 +267,19 @@ def _pooled(ax: Axes, table: pd.DataFrame, arc: _Arc, shown: EffectAxis, style: 
     ax.fill_between(
         ends, steep * ends - band, steep * ends + band, color=style.muted, alpha=0.22, lw=0, zorder=1, label="_band"
     )
-    handles.append(Patch(facecolor=style.muted, alpha=0.22, lw=0, label=f"±{band:.2f} about it"))
+    handles.append(Patch(facecolor=style.muted, alpha=0.22, lw=0, label=f"Pooled ±{band:.2f}"))
     x, z = arc.at(np.linspace(attrs["slope_low"], attrs["slope_high"], _STEPS))
     ax.plot(x, z, color=style.pooled, lw=style.line(0.45), solid_capstyle="butt", zorder=3.5, label="_interval")
-    word = f"Its {100 * float(attrs['level']):g}% interval"
+    word = f"{100 * float(attrs['level']):g}% interval (arc)"
     handles.append(Line2D([], [], color=style.pooled, lw=style.line(0.45), label=word))
-    null = KINDS[shown.measure].null
-    if null is not None and attrs.get("center", 0.0) == 0.0:
+    if _has_null(table, shown):
         ax.plot([0, arc.width], [0, 0], color=style.ink, lw=style.line(0.08), zorder=2, label="_null")
-        handles.append(Line2D([], [], color=style.ink, lw=style.line(0.08), label=f"No effect: {null:g}"))
+        handles.append(Line2D([], [], color=style.ink, lw=style.line(0.08), label=f"No effect: {shown.text(0.0)}"))
     return handles
 
 
 def _scale(ax: Axes, table: pd.DataFrame, arc: _Arc, shown: EffectAxis, style: Style) -> FloatArray:
-    """The arc with its ticks, numbers and name; returns points on the numbers, which labels are to keep clear of."""
+    """The arc with its ticks, numbers and name; returns points on both, which labels are to keep clear of."""
     x, z = arc.at(np.linspace(arc.low, arc.high, _STEPS))
     thin: dict[str, Any] = {"color": style.ink, "lw": style.line(0.1), "clip_on": False}
     ax.plot(x, z, zorder=2, label="_arc", **thin)
@@ -283,7 +289,7 @@ def _scale(ax: Axes, table: pd.DataFrame, arc: _Arc, shown: EffectAxis, style: S
     places, texts = shown.ticks(arc.low, arc.high)
     middle = table.attrs.get("slope", arc.centre)
     kept: list[tuple[float, float]] = []
-    taken: list[tuple[float, float]] = []
+    taken = list(zip(x[::2].tolist(), z[::2].tolist(), strict=True))
     for place, text in sorted(zip(places, texts, strict=True), key=lambda tick: abs(tick[0] - middle)):
         at = np.array([float(value) for value in arc.at(np.array(place))])
         far = float(np.hypot(at[0] * across, at[1] * up))
@@ -311,11 +317,10 @@ def _scale(ax: Axes, table: pd.DataFrame, arc: _Arc, shown: EffectAxis, style: S
 def _frame(ax: Axes, table: pd.DataFrame, style: Style) -> None:
     """Ticks of both axes, those of the precision no farther than the arc."""
     x, _ = _columns(table)
-    ax.locator_params(axis="x", nbins=6, steps=[1, 2, 5, 10])
-    ax.set_xticks([tick for tick in ax.get_xticks() if 0 <= tick <= _BEYOND * x.max()])
-    ax.locator_params(axis="y", nbins=7, steps=[1, 2, 5, 10])
-    low, high = ax.get_ylim()
-    ax.set_yticks([tick for tick in ax.get_yticks() if low <= tick <= high])
+    places, texts = even_ticks(0.0, _BEYOND * float(x.max()), most=5)
+    ax.set_xticks(places, labels=texts)
+    places, texts = even_ticks(*ax.get_ylim())
+    ax.set_yticks(places, labels=texts)
     tau2 = float(table.attrs.get("tau2", 0.0)) > 0
     error = "√(variance + τ²)" if tau2 else "standard error"
     effect = "(effect − pooled)" if table.attrs.get("center", 0.0) else "Effect"
@@ -336,6 +341,5 @@ def _words(table: pd.DataFrame, shown: EffectAxis) -> str:
     said.append(f"{xlabel_of(table)} from {ends}; pooled {shown.text(attrs['slope'])} ({level} {interval}).")
     named = f": {listed(table.loc[out, 'study'])}" if 0 < out.sum() <= 5 else ""
     where = f"outside the band of ±{float(attrs['band']):.2f} about the pooled line{named}"
-    many = plural(int(out.sum()), "study")
-    said.append(f"{'None lies' if not out.any() else many + (' lies' if out.sum() == 1 else ' lie')} {where}.")
+    said.append(f"{lying(int(out.sum()))} {where}.")
     return " ".join(said)

@@ -250,7 +250,7 @@ def test_refusals():
 def test_under_selection(tau2):
     """A fifth of what is not significant is published: the estimate is unbiased, and intervals hold their level."""
     rng = np.random.default_rng(9)
-    n, means, covered, rejected = 250, [], 0, 0
+    n, means, covered, rejected = 120, [], 0, 0
     for _ in range(n):
         v = 1 / rng.uniform(8, 60, 600)
         y = rng.normal(0.2, np.sqrt(v + tau2))
