@@ -70,9 +70,9 @@ def doi_table(res: PoolResult) -> pd.DataFrame:
 def doi(
     res: PoolResult | pd.DataFrame,
     *,
+    label: bool = False,
     ax: Axes | None = None,
     style: str | Style | None = None,
-    label: bool = False,
 ) -> Axes:
     """Doi plot with the LFK index, and with what the index is not.
 
@@ -80,12 +80,12 @@ def doi(
     ----------
     res : PoolResult or DataFrame
         A result (see `metaan.lfk_index`), or a table from `doi_table`.
+    label : bool, default False
+        Name the studies, those farthest from the tip first; a label without room is left out.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
     style : str or Style, optional
         A choice of `metaan.plot.style.STYLE`.
-    label : bool, default False
-        Name the studies, those farthest from the tip first; a label without room is left out.
 
     Returns
     -------

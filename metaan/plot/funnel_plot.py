@@ -48,8 +48,6 @@ _WORDS: Final = {
 def funnel(
     res: FunnelResult | pd.DataFrame,
     *,
-    ax: Axes | None = None,
-    style: str | Style | None = None,
     yaxis: str | None = None,
     region: str | None = None,
     contours: bool | None = None,
@@ -57,6 +55,8 @@ def funnel(
     null: float | None = None,
     ni: Any = None,
     label: str = "none",
+    ax: Axes | None = None,
+    style: str | Style | None = None,
 ) -> Axes:
     """Funnel plot, contour-enhanced where the measure has a point of no effect.
 
@@ -65,14 +65,14 @@ def funnel(
     res : PoolResult, RegressResult, TrimFillResult or DataFrame
         A result (see `funnel_table`), or a table from `funnel_table`. Of a meta-regression the residuals are drawn;
         studies that `trim_and_fill` imputed are hollow.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure by default.
-    style : str or Style, optional
-        A choice of `metaan.plot.style.STYLE`.
     yaxis, region, contours, levels, null, ni
         See `funnel_table`. Only for a result.
     label : {"none", "outside", "all"}, default "none"
         Which studies are named, those farthest from the middle first; a label without room is left out.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+    style : str or Style, optional
+        A choice of `metaan.plot.style.STYLE`.
 
     Returns
     -------

@@ -178,7 +178,7 @@ def influence(
     """
     table = _drawable(table_of(res, influence_table, ("influential",), {"by": by}))
     columns = _columns(table, what)
-    names = named(table["cluster" if "cluster" in table.columns else "study"], _LONGEST)
+    names = named(table[_unit(table)], _LONGEST)
     look = current_style([*names, *columns], style)
     axes = _axes(look, ax, len(columns), names)
     for place, name in zip(axes, columns, strict=True):
@@ -216,6 +216,11 @@ def _usable(table: pd.DataFrame) -> list[str]:
     """Columns that hold a diagnostic."""
     known = [str(name) for name in table.columns]
     return [name for name in known if name in _TITLES or name.startswith("dfbetas_") or name.endswith("_del")]
+
+
+def _unit(table: pd.DataFrame) -> str:
+    """What a row is, which is also the column of its name."""
+    return "cluster" if "cluster" in table.columns else "study"
 
 
 def _columns(table: pd.DataFrame, what: Sequence[str] | str | None) -> list[str]:
@@ -324,10 +329,10 @@ def _frame(
 def _legend(axes: npt.NDArray[np.object_], table: pd.DataFrame, style: Style) -> None:
     """One legend over all plots."""
     plain, apart = marks(axes[0], style, many=len(table) >= _MANY)
-    unit = "Cluster" if "cluster" in table.columns else "Study"
-    handles = [Line2D([], [], label=unit, **plain)]
+    unit = _unit(table)
+    handles = [Line2D([], [], label=unit.capitalize(), **plain)]
     if table["influential"].any():
-        handles.append(Line2D([], [], label=f"Influential {unit.lower()}", **apart))
+        handles.append(Line2D([], [], label=f"Influential {unit}", **apart))
     if any(_lines(table, name)[0] for name in table.columns):
         handles.append(Line2D([], [], color=style.ink, lw=style.line(0.09), ls=(0, (4, 3)), label="Limit"))
     handles.append(Line2D([], [], color=style.ink, lw=style.line(0.08), label="All studies"))
@@ -375,9 +380,9 @@ def _lines_of(
 
 def _words(table: pd.DataFrame, name: str) -> str:
     """One plot in words."""
-    labels = table["cluster" if "cluster" in table.columns else "study"].astype(str)
+    labels = table[_unit(table)].astype(str)
     value, flagged = table[name].to_numpy(dtype=np.float64), table["influential"].to_numpy(dtype=bool)
-    said = [f"Influence panel of {plural(len(table), 'study')}: {_title(name)}."]
+    said = [f"Influence panel of {plural(len(table), _unit(table))}: {_title(name)}."]
     known = value[~np.isnan(value)]
     if known.size:
         ends = [str(labels.iloc[int(pick(value))]) for pick in (np.nanargmin, np.nanargmax)]

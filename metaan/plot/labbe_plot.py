@@ -139,10 +139,10 @@ def _outcome(eff: Effects) -> dict[Any, Any]:
 def labbe(
     res: PoolResult | Effects | pd.DataFrame,
     *,
-    ax: Axes | None = None,
-    style: str | Style | None = None,
     arms: tuple[str, str] | None = None,
     label: bool = False,
+    ax: Axes | None = None,
+    style: str | Style | None = None,
 ) -> Axes:
     """L'Abbé plot: the rate of the treated arm against that of the control arm, with the curve of the pooled effect.
 
@@ -150,14 +150,14 @@ def labbe(
     ----------
     res : PoolResult, Effects or DataFrame
         Two arms with a binary outcome (see `labbe_table`), or a table from `labbe_table`.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure by default.
-    style : str or Style, optional
-        A choice of `metaan.plot.style.STYLE`.
     arms : (str, str), default ("treated", "control")
         Names of the arms. Only for a result.
     label : bool, default False
         Name the studies, those farthest from the diagonal first; a label without room is left out.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+    style : str or Style, optional
+        A choice of `metaan.plot.style.STYLE`.
 
     Returns
     -------

@@ -150,9 +150,9 @@ def profile(
     options = {"parameter": parameter, "points": points, "limits": limits}
     table = table_of(res, profile_table, ("loglik",), options)
     name = _parameter(table)
-    table = checked(
-        table, {name: ANY, "loglik": ANY}, attrs=("loglik", "cut", "peak", "level", "k"),
-    )  # fmt: skip
+    table = checked(table, {name: ANY, "loglik": ANY}, attrs=("loglik", "cut", "peak", "level", "k")).sort_values(name)
+    if table[name].duplicated().any():
+        raise InputError(f"The table has a value of {name} twice: start from metaan.plot.profile_table(res).")
     look = current_style([str(table.attrs.get(XLABEL, ""))], style)
     x, y = (table[column].to_numpy(dtype=np.float64) for column in (name, "loglik"))
     axis = close_axis(_scale(table), x, room=0.0)

@@ -96,10 +96,10 @@ def radial_table(res: PoolResult, *, center: bool | None = None) -> pd.DataFrame
 def radial(
     res: PoolResult | pd.DataFrame,
     *,
-    ax: Axes | None = None,
-    style: str | Style | None = None,
     center: bool | None = None,
     label: str = "none",
+    ax: Axes | None = None,
+    style: str | Style | None = None,
 ) -> Axes:
     """Radial plot (Galbraith 1988): standardised effects against precision, effects read off an arc.
 
@@ -107,14 +107,14 @@ def radial(
     ----------
     res : PoolResult or DataFrame
         From `metaan.pool`, `mantel_haenszel` or `peto`, or a table from `radial_table`.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure by default.
-    style : str or Style, optional
-        A choice of `metaan.plot.style.STYLE`.
     center : bool, optional
         See `radial_table`. Only for a result.
     label : {"none", "outside", "all"}, default "none"
         Which studies are named, those farthest from the pooled line first; a label without room is left out.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+    style : str or Style, optional
+        A choice of `metaan.plot.style.STYLE`.
 
     Returns
     -------
