@@ -151,8 +151,8 @@ def profile(
     table = table_of(res, profile_table, ("loglik",), options)
     name = _parameter(table)
     table = checked(table, {name: ANY, "loglik": ANY}, attrs=("loglik", "cut", "peak", "level", "k")).sort_values(name)
-    if table[name].duplicated().any():
-        raise InputError(f"The table has a value of {name} twice: start from metaan.plot.profile_table(res).")
+    if len(table) > 1 and table[name].nunique() == 1:
+        raise InputError(f"The table has one value of {name} alone: start from metaan.plot.profile_table(res).")
     look = current_style([str(table.attrs.get(XLABEL, ""))], style)
     x, y = (table[column].to_numpy(dtype=np.float64) for column in (name, "loglik"))
     axis = close_axis(_scale(table), x, room=0.0)

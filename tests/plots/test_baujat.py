@@ -126,3 +126,9 @@ def test_a_table_that_was_spoilt_is_refused(change, said):
     table = baujat_table(metaan.pool(rates(6)))
     with pytest.raises(InputError, match=said):
         baujat(table.assign(**change))
+
+
+def test_a_table_whose_names_are_missing_or_repeated_is_described(res):
+    table = baujat_table(res)
+    assert alt_text(baujat(table.assign(study=None))).startswith("Baujat plot of")
+    assert "moves the result most" in alt_text(baujat(table.assign(study="A")))

@@ -217,3 +217,8 @@ def test_attrs_that_were_spoilt_are_refused():
 def test_options_of_a_wrong_type_are_refused(made, option):
     with pytest.raises(OptionError):
         gosh(made, **option)
+
+
+def test_the_legend_says_what_a_mark_is(made):
+    assert words(gosh(made))[-1] == "Subset"
+    assert words(gosh(made, kind="density"))[-1] == "Number of subsets"

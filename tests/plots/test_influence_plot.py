@@ -122,6 +122,7 @@ def test_multilevel_models_and_their_clusters():
     assert axes[-1].get_title(loc="left") == "σ² of d without it"
     below = [text.get_text() for text in axes[-1].get_xticklabels()]
     assert below == list("abcdef")
+    assert alt_text(axes[0]).startswith("Influence panel of 6 clusters: ")
 
 
 @pytest.mark.parametrize("k", [3, 12, 60, 150])
@@ -187,3 +188,43 @@ def test_what_cannot_be_drawn_is_refused(res):
 def test_options_of_a_wrong_type_are_refused(option):
     with pytest.raises(OptionError):
         influence(metaan.pool(rates(6)), **option)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"rstudent": "a"}, "not a number"),
+        ({"cooks_d": 1j}, "cooks_d"),
+        ({"influential": "yes"}, "True or False"),
+        (dict.fromkeys(USUAL, np.nan), "nothing to draw"),
+    ],
+)
+def test_a_table_that_was_spoilt_is_refused(res, change, said):
+    with pytest.raises(InputError, match=said):
+        influence(influence_table(res).assign(**change))
+
+
+@pytest.mark.parametrize("change", [{"thresholds": None}, {"thresholds": {"hat": [None]}}, {"whole": {"hat": "a"}}])
+def test_attrs_that_were_spoilt_are_refused(res, change):
+    table = influence_table(res)
+    with pytest.raises(InputError, match="lacks study"):
+        influence(table.drop(columns="study"))
+    table.attrs = table.attrs | change
+    with pytest.raises(InputError, match=next(iter(change))):
+        influence(table)
+
+
+def test_names_keep_clear_of_limits_and_stems():
+    y = [0.1, 0.3, 0.2, 1.4, 0.2, 0.25, 0.15, 0.3]
+    names = [f"Long name {i}" for i in range(8)]
+    axes = influence(metaan.pool(metaan.effects(y, [0.02] * 8, study=names), method="CE"))
+    written = 0
+    for ax in axes:
+        at = {text: box for text, box in texts(ax) if text in names}
+        for text in ax.texts:
+            box = at[text.get_text()].padded(-1)
+            written += 1
+            for line in drawn(ax, "_threshold") + drawn(ax, "_whole"):
+                level = ax.transData.transform((0, line.get_ydata()[0]))[1]
+                assert not box.y0 < level < box.y1
+    assert written

@@ -170,3 +170,24 @@ def test_attrs_that_were_spoilt_are_refused():
     table.attrs = table.attrs | {"cut": None}
     with pytest.raises(InputError, match="cut"):
         profile(table)
+
+
+def test_a_curve_beside_its_maximum_leaves_the_mark_out(res):
+    ax = profile(res, limits=(0.0, 0.1 * res.tau2))
+    assert not only(ax, "_curve").get_xdata().max() > ax.get_xlim()[1]
+    assert only(ax, "_peak").get_clip_on()
+    assert_legible(ax)
+
+
+def test_rows_in_any_order_give_the_same_figure(res):
+    table = profile_table(res)
+    here, there = (only(profile(one), "_curve").get_xydata() for one in (table, table.iloc[::-1]))
+    np.testing.assert_array_equal(here, there)
+    with pytest.raises(InputError, match="one value of tau2"):
+        profile(table.assign(tau2=1.0))
+
+
+def test_the_interval_is_seen_on_a_dark_ground(res):
+    light = only(profile(res), "_interval").get_alpha()
+    with plt.style.context("dark_background"):
+        assert only(profile(res), "_interval").get_alpha() > 2 * light

@@ -158,3 +158,13 @@ def test_attrs_that_were_spoilt_are_refused():
     table.attrs = table.attrs | {"slope_low": "low"}
     with pytest.raises(InputError, match="slope_low"):
         radial(table)
+
+
+def test_the_arc_says_where_no_effect_lies():
+    """All effects on one side of it, and far from it."""
+    ax = radial(metaan.pool(metaan.effects([1.0, 1.2, 1.1], [0.04, 0.05, 0.02], measure="OR")))
+    end = only(ax, "_null").get_xydata()[-1]
+    (number,) = [text for text in ax.texts if text.get_text() == "1"]
+    assert number.get_position()[0] > end[0]
+    assert number.get_position()[1] == pytest.approx(end[1], abs=1e-9)
+    assert len(ax.get_xticks()) >= 3

@@ -223,3 +223,18 @@ def test_models_with_several_parts_are_refused():
         profile_likelihood(nested)
     with pytest.raises(OptionError, match="with moderators"):
         profile_likelihood(metaan.glmm("PLO", data, events="events", total="total", formula="~ x"))
+
+
+@pytest.mark.parametrize("limits", [(-0.2, 0.6), (0.1, 0.101)])
+def test_the_curve_of_a_mean_ends_where_it_is_asked_to(limits):
+    res = metaan.pool(effects(9), method="ML")
+    table = profile_likelihood(res, parameter="estimate", limits=limits)
+    assert table["estimate"].iloc[[0, -1]].tolist() == pytest.approx(limits, abs=1e-15)
+
+
+def test_the_curve_of_a_rate_ends_where_it_is_asked_to():
+    eff = metaan.effect_size("PLO", events=[3, 4, 9], total=[44, 30, 40])
+    table = profile_likelihood(metaan.pool(eff, method="ML").back(), parameter="estimate", limits=(0.05, 0.3))
+    assert table["estimate"].iloc[[0, -1]].tolist() == pytest.approx([0.05, 0.3], abs=1e-15)
+    with pytest.raises(OptionError, match="far from the estimate"):
+        profile_likelihood(metaan.pool(eff, method="ML").back(), parameter="estimate", limits=(2.0, 3.0))
