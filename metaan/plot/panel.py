@@ -39,7 +39,11 @@ def panel(style: Style, ax: Axes | None = None, *, width: float = COLUMN, height
     if ax is None:
         size = (width * style.size / _INCH, height * style.size / _INCH)
         return plt.figure(figsize=size, layout="constrained").add_subplot()
-    return given_axes(ax)
+    given_axes(ax)
+    for scale, straighten in ((ax.get_xscale(), ax.set_xscale), (ax.get_yscale(), ax.set_yscale)):
+        if scale != "linear":  # each plot sets the scales that it needs
+            straighten("linear")
+    return ax
 
 
 def given_axes(ax: object) -> Axes:

@@ -10,6 +10,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.transforms import ScaledTranslation
 
 from metaan.models.text import plural
+from metaan.plot.clouds import named
 from metaan.plot.panel import figure_of, label_points
 from metaan.plot.style import Style
 from metaan.validate import FloatArray, Option
@@ -33,8 +34,10 @@ _HALO: Final = 0.3  # about a label, in the colour of the ground, the same
 def name_points(ax: Axes, x: FloatArray, y: FloatArray, names: Sequence[str], first: FloatArray, style: Style) -> None:
     """Labels of the points that have a name, those with the largest `first` first, clear of all points.
 
-    They are measured with a space on either side, so that two labels in one line stay apart.
+    Each is one line, without the middle of a long name, and measured with a space on either side, so that two labels
+    in one line stay apart.
     """
+    names = named(names)
     ax.apply_aspect()
     order = sorted(range(len(names)), key=lambda i: (not names[i], -first[i]))
     for text in label_points(ax, x[order], y[order], [names[i] and f" {names[i]} " for i in order], style):

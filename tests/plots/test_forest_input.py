@@ -105,3 +105,10 @@ def test_axes_that_cannot_hold_a_plot_are_refused(kind):
     for draw in (metaan.plot.forest, metaan.plot.funnel, metaan.plot.radial):
         with pytest.raises(OptionError, match="polar" if kind == "polar" else "no height"):
             draw(metaan.pool(rates(5)), ax=ax)
+
+
+def test_a_log_axis_that_was_given_is_made_straight():
+    _, ax = plt.subplots()
+    ax.set(xscale="log", yscale="log")
+    metaan.plot.radial(metaan.pool(rates(5)), ax=ax)
+    assert (ax.get_xscale(), ax.get_yscale()) == ("linear", "linear")

@@ -177,3 +177,11 @@ def test_attrs_that_were_spoilt_are_refused():
 def test_options_of_a_wrong_type_are_refused(option):
     with pytest.raises(OptionError):
         labbe(metaan.mantel_haenszel("RR", **arms(6)), **option)
+
+
+def test_names_beside_points_are_one_line_and_short():
+    study = ["a\nb", LONG, "c", "d"]
+    found = [text.get_text() for text in labbe(metaan.effect_size("OR", **arms(4, study=study)), label=True).texts]
+    assert "a b" in found
+    assert max(map(len, found)) < 30
+    assert any(LONG.startswith(text.split("…")[0]) for text in found if "…" in text)
