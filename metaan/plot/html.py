@@ -69,7 +69,7 @@ def to_html(
         What `metaan.pool`, `subgroups` ... returned or a table of `forest_table`: a forest plot to work with. Any Axes
         (or array of Axes of one figure): its drawing.
     path : path, optional
-        File to write, in UTF-8.
+        File to write, in UTF-8; it ends in .html.
     title : str, optional
         Title of the page. By default the first sentence of the figure in words.
     style : {"default", "jama", "bmj", "lancet", "revman", "minimal", "print"} or Style, optional
@@ -91,7 +91,7 @@ def to_html(
     Raises
     ------
     OptionError
-        Options that do not belong to what was given, no language tag, a path without a folder.
+        Options that do not belong to what was given, no language tag, a path that is no .html file or has no folder.
     InputError
         A `table` that is no DataFrame.
 
@@ -122,6 +122,9 @@ def to_html(
     """
     if not isinstance(lang, str) or not _LANG.fullmatch(lang):
         raise OptionError(f"lang={lang!r} is no language tag. Give one like 'en' or 'pt-BR'.")
+    if title is not None and not isinstance(title, str):
+        raise OptionError(f"title={title!r} must be a text.")
+    file = None if path is None else _file(path)
     axes = _axes(ax_or_table_or_result)
     if axes:
         given = [*(name for name, value in (("xlim", xlim), ("xscale", xscale != "auto")) if value), *options]
@@ -132,8 +135,8 @@ def to_html(
         if table is not None:
             raise OptionError("table= goes with an Axes; a forest plot shows its own table.")
         page = _of_table(ax_or_table_or_result, options, title, style, lang, xlim, xscale)
-    if path is not None:
-        _write(page, path)
+    if file is not None:
+        file.write_text(page, encoding="utf-8")
     return page
 
 
@@ -174,7 +177,7 @@ def _of_axes(axes: list[Axes], title: str | None, style: Style, lang: str, table
 
 
 def _title(title: str | None, alt: str) -> str:
-    return " ".join(title.split()) if title else alt.split(". ")[0].rstrip(".")
+    return " ".join((title or "").split()) or alt.split(". ")[0].rstrip(".")
 
 
 def _drawing(ax: Axes, alt: str) -> str:
@@ -196,8 +199,11 @@ def _widened(size: re.Match[str]) -> str:
     return f' width="{_LARGER * float(size[1]):.2f}pt"'
 
 
-def _write(page: str, path: str | os.PathLike[str]) -> None:
+def _file(path: str | os.PathLike[str]) -> Path:
+    """Where the page goes; other formats are written by `save`."""
     file = Path(path)
+    if file.suffix.lower() not in (".html", ".htm"):
+        raise OptionError(f"path={os.fspath(path)!r} must end in .html; metaan.plot.save writes an Axes as a picture.")
     if not file.parent.is_dir():
         raise OptionError(f"path={os.fspath(path)!r}: there is no folder {os.fspath(file.parent)!r}.")
-    file.write_text(page, encoding="utf-8")
+    return file

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import numpy as np
 
 from metaan.plot.axis import XLABEL, Axis, make_axis
+from metaan.plot.checked import checked
 from metaan.plot.columns import Block, blocks
 from metaan.plot.forest_alt import in_words
 from metaan.plot.html_sources import SOURCES
@@ -23,7 +24,7 @@ from metaan.plot.under import lines_of, pointed
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Cell", "Column", "Detail", "Line", "Sheet", "make_sheet"]
+__all__ = ["Cell", "Column", "Detail", "Line", "Sheet", "make_sheet", "plain_values"]
 
 Numbers = tuple[float, float, float]
 
@@ -125,6 +126,7 @@ def make_sheet(
     xscale: str = "auto",
 ) -> Sheet:
     """Write a forest table out; `told` has a row for each of its rows, with what is shown on hover besides."""
+    table, told = (checked(frame, {}, free=_BLUP) for frame in (table, told))
     attrs: Mapping[Any, Any] = table.attrs
     axis = make_axis(table, xlim, xscale)
     numbered = table["row"].isin(_NUMBERED).to_numpy()
@@ -133,7 +135,7 @@ def make_sheet(
     cells = list(zip(*(_cells(block, column, table[numbered], attrs) for column, block in found), strict=True))
     lines = _lines(table, numbered, cells, found[0][1].indent, style)
     hover = _Hover(axis, style, columns, _level(table))
-    said = told.to_dict("records")
+    said = plain_values(told).to_dict("records")
     body = [_with_details(line, hover, said[i]) if line.kind == "study" else line for i, line in lines]
     words = attrs.get("favours", ("", ""))
     overall = [line for line in body if line.kind == "prediction" and not line.group and line.marked]
@@ -224,7 +226,8 @@ def _lines(
 
 
 def _blup(row: Mapping[Any, Any]) -> Numbers:
-    estimate, low, high = (float(row.get(name, math.nan)) for name in _BLUP)
+    found = (_number(row.get(name)) for name in _BLUP)
+    estimate, low, high = (math.nan if value is None else value for value in found)
     return estimate, low, high
 
 
@@ -278,10 +281,20 @@ def _origin(row: Mapping[Any, Any]) -> Iterator[Detail]:
         yield Detail(name="Source", text=source or url, address=url if _ADDRESS.fullmatch(url) else "")
     doi = re.sub(r"^(https?://(dx\.)?doi\.org/|doi:)", "", doi)
     if citation:
-        yield Detail(name="Citation", text=citation.removesuffix(f" doi:{doi}") if doi else citation)
+        yield Detail(name="Citation", text=_without(citation, f" doi:{doi}") if doi else citation)
     if doi:
         address = f"https://doi.org/{quote(doi, safe='/:;()._-')}" if _DOI.fullmatch(doi) else ""
         yield Detail(name="DOI", text=doi, address=address)
+
+
+def _without(citation: str, doi: str) -> str:
+    """Citation without its DOI, which stands below it."""
+    return citation.replace(f"{doi}. ", " ").removesuffix(doi)
+
+
+def plain_values(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with values of Python, None where one is missing, whatever the kind of its columns."""
+    return table.astype(object).mask(table.isna(), None)
 
 
 def _line(value: Any) -> str:

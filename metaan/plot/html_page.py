@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from metaan.plot.html_colours import contrast, font_family, properties
-from metaan.plot.html_data import Cell, Column, Detail, Line, Sheet
+from metaan.plot.html_data import Cell, Column, Detail, Line, Sheet, plain_values
 from metaan.plot.html_marks import Look, axis_svg, look_of, row_svg
 from metaan.plot.lights import look
 from metaan.plot.style import Style
@@ -164,9 +164,13 @@ def _heading(column: Column, number: int, rows: int) -> str:
 
 
 def _bodies(sheet: Sheet, shared: Look) -> Iterator[str]:
-    """One body of the table for each subgroup, and one for all studies and what is pooled of them."""
+    """One body of the table for each subgroup, and one for all studies and what is pooled of them.
+
+    A heading begins a body in any case: studies are sorted within theirs, and never leave their heading.
+    """
     groups = {name: i for i, name in enumerate(sheet.groups)}
-    for group, members in groupby(range(len(sheet.lines)), key=lambda i: sheet.lines[i].group):
+    begun = np.cumsum([line.kind == "group" for line in sheet.lines])
+    for (group, _), members in groupby(range(len(sheet.lines)), key=lambda i: (sheet.lines[i].group, begun[i])):
         rows = "".join(_row(i, sheet, shared) for i in members)
         named = f' data-group="{groups[group]}"' if group else ""
         yield f"<tbody{named}>\n{rows}</tbody>\n"
@@ -258,7 +262,7 @@ def _data(table: pd.DataFrame) -> str:
     pairs = zip(table.columns, kinds, strict=True)
     head = "".join(f'<th class="{kind}" scope="col">{escape(str(name))}</th>' for name, kind in pairs)
     rows = []
-    for values in table.itertuples(index=False):
+    for values in plain_values(table).itertuples(index=False):
         cells = (f'<td class="{kind}">{escape(_plain(value))}</td>' for value, kind in zip(values, kinds, strict=True))
         rows.append(f"<tr>{''.join(cells)}</tr>\n")
     caption = '<caption class="away">Data of the figure</caption>'
@@ -270,7 +274,7 @@ def _data(table: pd.DataFrame) -> str:
 
 def _plain(value: object) -> str:
     """A value as text: blank where missing, numbers to six digits."""
-    if value is None or value != value:
+    if value is None:
         return ""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"

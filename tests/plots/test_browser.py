@@ -196,6 +196,22 @@ def test_details_follow_the_pointer_stay_in_sight_and_can_be_kept(show, html):
     assert page.locator(".details:visible").count() == 0
 
 
+def test_shaded_and_plain_rows_show_that_the_pointer_is_on_them(show):
+    page = show(to_html(metaan.pool(rates(2)), style="jama"), viewport={"width": 400, "height": 700})
+    grounds = "row => [...row.cells].map(cell => getComputedStyle(cell).backgroundColor)"
+    plain, shaded = page.locator("tr.study").all()
+    before = [row.evaluate(grounds) for row in (plain, shaded)]
+    assert len(set(before[1])) == 1
+    assert not set(before[0]) & set(before[1])
+    after = set()
+    for row in (plain, shaded):
+        row.hover()
+        after.update(row.evaluate(grounds))
+        page.mouse.move(0, 0)  # the details stand over the next row
+    assert len(after) == 1
+    assert not after & {*before[0], *before[1]}
+
+
 def test_marks_stand_over_the_axis_and_their_lines_go_on_from_row_to_row(show, html):
     page = show(html)
 

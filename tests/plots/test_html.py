@@ -145,6 +145,7 @@ def test_sources_follow_their_studies_whatever_the_order(several):
         assert said["Citation"].text.startswith(metaan.cite([line["study_id"]]).split(". ")[0])
         if "DOI" in item:
             assert said["DOI"].one("a").attrs["href"] == f"https://doi.org/{item['DOI']}"
+            assert item["DOI"] not in said["Citation"].text
         else:
             assert "DOI" not in said
 
