@@ -189,7 +189,7 @@ def _maximum(data: Design, *, restricted: bool) -> FloatArray:
     """Global maximum of the likelihood, by sums over studies and a last step by the better conditioned factors."""
     scale = data.k / (1 / data.v).sum(axis=-1)
     sums = Lines.of(data.y, data.v, data.x)
-    t = search(sums, scale=scale, limit=_largest(data), restricted=restricted, room=_ROOM).tau2
+    t = search(sums, restricted=restricted, room=_ROOM).tau2
     if data.v0.max() < _ALIKE * data.v.min():
         return t
     of = _score(data, t, restricted=restricted)

@@ -16,6 +16,8 @@ from metaan.core.wls import FloatArray, Score, dot
 
 __all__ = ["Lines"]
 
+Chosen = npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice
+
 
 class Lines(NamedTuple):
     """Regressions of n data sets of k studies on p columns."""
@@ -35,7 +37,7 @@ class Lines(NamedTuple):
         i, j = np.triu_indices(x.shape[-1])
         return cls(np.ascontiguousarray(left.T), np.ascontiguousarray(v.T), columns, columns[i] * columns[j])
 
-    def take(self, index: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Lines:
+    def take(self, index: Chosen) -> Lines:
         """The data sets of `index`."""
         return Lines(self.y[:, index], self.v[:, index], self.x[..., index], self.products[..., index])
 
@@ -73,6 +75,14 @@ class Lines(NamedTuple):
             matrix = np.moveaxis(np.array(inverse), -1, 0)
             deviance = deviance - np.linalg.slogdet(matrix)[1]
         return np.asarray(-deviance / 2)
+
+    def spread(self) -> FloatArray:
+        """Plain residual sum of squares."""
+        return dot(self.y, self.y)
+
+    def df(self) -> FloatArray:
+        """Residual degrees of freedom."""
+        return np.asarray(np.isfinite(self.v).sum(axis=0) - float(len(self.x)))
 
     def _solved(self, t: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, list[list[FloatArray]]]:
         """Weights, Py, residuals, and the inverse of the normal matrix.

@@ -1,50 +1,47 @@
 """Global maximum of the (restricted) likelihood in tau2, with a proof that no higher maximum was missed.
 
-The score is (a(t) - b(t))/2 where a and b both fall as t grows (see `Score`). On a cell [l, u] it is therefore at
-most (a(l) - b(u))/2 and at least (a(u) - b(l))/2, and its derivative lies between d(u) - 2c(l) and d(l) - 2c(u),
-halved. A cell is settled when these bounds show that the score has no root in it or is monotone; a cell that is not
-settled is cut in two. What remains are cells with exactly one local maximum each, which Newton's method finds
-inside its bracket.
+Newton's method climbs from 0 to the first stationary point; for equal variances one step does. Bounds from the score's
+pieces at 0, at that point and at few beyond it (`metaan.core.proof`) show for nearly every data set that there is no
+other; the rest are searched cell by cell (`metaan.core.cells`).
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, Protocol
+import math
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from metaan.core.wls import Data, Score, dot, score, weighted_mean
+from metaan.core.cells import CELLS, STEPS, TOLERANCE, Maximum, Searched, bound, by_cells
+from metaan.core.compiled import wanted
+from metaan.core.proof import (
+    MARCH,
+    SHORTER,
+    STRIDE,
+    Curves,
+    below,
+    beyond,
+    one_below,
+    one_beyond,
+    one_curves,
+    one_step,
+    one_within,
+    step,
+    within,
+)
+from metaan.core.wls import Data, FloatArray, Score, dot, score, weighted_mean
 
 __all__ = ["Maximum", "Searched", "log_likelihood", "maximise", "search", "upper_bound"]
 
-FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
+BoolArray = npt.NDArray[np.bool_]
+_Score = tuple[float, float, float, float]
 
-_CELLS_ONE: Final = 24  # one data set: more cells cost next to nothing and save a round of cutting
-_CELLS_MANY: Final = 8
-_CHUNK: Final = 125_000  # numbers in the largest array
-_ROUNDS: Final = 60  # of cutting: a cell is then narrower than rounding error
-_STEPS: Final = 60
-_TOLERANCE: Final = 1e-7  # of the last step: convergence is quadratic, so what remains is far below 1e-10
+_ROOM: Final = 16_000  # numbers in an array at a time: they stay in the processor's cache, and memory is not asked for
+_MANY: Final = 100_000  # numbers from which compiled kernels repay their import
 _EPS: Final = float(np.finfo(np.float64).eps)
-
-
-class Searched(Protocol):
-    """Likelihoods of tau2 for n data sets, whose scores have the pieces of `Score`, falling in t."""
-
-    @property
-    def v(self) -> FloatArray:
-        """Sampling variances, (k, n)."""
-
-    def take(self, index: IntArray | npt.NDArray[np.bool_]) -> Searched:
-        """The data sets of `index`."""
-
-    def score(self, t: FloatArray, *, restricted: bool) -> Score:
-        """Pieces at t of shape (n,) or, m points a data set, (m, n)."""
-
-    def log_likelihood(self, t: FloatArray, *, restricted: bool) -> FloatArray:
-        """Profile likelihood at t of shape (n,), but for constants."""
 
 
 class _Means(NamedTuple):
@@ -54,7 +51,7 @@ class _Means(NamedTuple):
     v: FloatArray
     k: FloatArray
 
-    def take(self, index: IntArray | npt.NDArray[np.bool_]) -> _Means:
+    def take(self, index: IntArray | BoolArray | slice) -> _Means:
         return _Means(self.y[:, index], self.v[:, index], self.k[index])
 
     def score(self, t: FloatArray, *, restricted: bool) -> Score:
@@ -64,234 +61,181 @@ class _Means(NamedTuple):
     def log_likelihood(self, t: FloatArray, *, restricted: bool) -> FloatArray:
         return log_likelihood(self, t, restricted=restricted)
 
+    def spread(self) -> FloatArray:
+        r = self.y - self.y.sum(axis=0) / self.k
+        if np.isinf(self.v).any():
+            r[np.isinf(self.v)] = 0.0
+        return dot(r, r)
 
-class Maximum(NamedTuple):
-    """Where the likelihood is highest, for each meta-analysis: arrays of shape (n,)."""
-
-    tau2: FloatArray
-    maxima: IntArray
-    """Local maxima found, tau2 = 0 included where it is one."""
-    iterations: IntArray
-    converged: npt.NDArray[np.bool_]
-
-
-class _Cells(NamedTuple):
-    """A list of cells: the meta-analysis each belongs to, its ends, and the score's pieces at the ends."""
-
-    owner: IntArray
-    low: FloatArray
-    high: FloatArray
-    at_low: Score
-    at_high: Score
-
-    def pick(self, keep: npt.NDArray[np.bool_]) -> _Cells:
-        return _Cells(
-            self.owner[keep], self.low[keep], self.high[keep],
-            Score(*(x[keep] for x in self.at_low)), Score(*(x[keep] for x in self.at_high)),
-        )  # fmt: skip
+    def df(self) -> FloatArray:
+        return self.k - 1
 
 
 def maximise(data: Data, *, restricted: bool) -> Maximum:
     """Global maximum in tau2 for data of shape (k, n)."""
-    scale, limit = data.k / (1 / data.v).sum(axis=0), upper_bound(data)
     means = _Means(data.y, data.v, data.k)
-    if scale.shape[0] == 1:
-        cells, zero = _grid(means, scale, limit, restricted)
-        if easy := _one(data, cells, zero, restricted):
-            return easy
-    return search(means, scale=scale, limit=limit, restricted=restricted)
+    if means.k.shape[0] == 1 and (easy := _one(means, restricted)):
+        return easy
+    if wanted(means.v.size, _MANY):
+        return _others(means, *_compiled(means, restricted), restricted, _ROOM)
+    return search(means, restricted=restricted)
 
 
-def search(data: Searched, *, scale: FloatArray, limit: FloatArray, restricted: bool, room: int = _CHUNK) -> Maximum:
+def _compiled(data: _Means, restricted: bool) -> tuple[Maximum, BoolArray]:
+    from metaan.core.compiled_maximum import first_maxima
+
+    n = data.v.shape[1]
+    tau2, steps, alone = np.empty(n), np.empty(n, dtype=np.intp), np.empty(n, dtype=np.bool_)
+    first_maxima(data.y, data.v, restricted, tau2, steps, alone)
+    return Maximum(tau2, np.ones(n, dtype=np.intp), steps, np.ones(n, dtype=np.bool_)), alone
+
+
+def upper_bound(data: Data) -> FloatArray:
+    """No stationary point of the likelihood lies above."""
+    return bound(_Means(data.y, data.v, data.k))
+
+
+def search(data: Searched, *, restricted: bool, room: int = _ROOM) -> Maximum:
     """Global maximum in tau2 of n likelihoods, in chunks that stay in the processor's cache.
 
     Parameters
     ----------
     data : Searched
-    scale, limit : array of shape (n,)
-        A typical sampling variance, in which the search is scale-free, and a point above every stationary one.
     restricted : bool
     room : int
         Numbers in the largest array at a time.
     """
     k, n = data.v.shape
-    width = max(1, room // (k * (_CELLS_MANY + 1)))
-    if n <= width:
-        return _search(data, scale, limit, restricted)
-    parts = []
-    for start in range(0, n, width):
-        part = np.arange(start, min(start + width, n))
-        parts.append(_search(data.take(part), scale[part], limit[part], restricted))
-    return Maximum(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    parts = [_first(data.take(part), restricted) for part in _chunks(n, room // k)]
+    found, alone = _joined([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+    return _others(data, found, alone, restricted, room)
 
 
-def _search(data: Searched, scale: FloatArray, limit: FloatArray, restricted: bool) -> Maximum:
-    cells, zero = _grid(data, scale, limit, restricted)
-    brackets = _settle(data, scale, cells, restricted)
-    t, steps, done = _newton(data, brackets, restricted)
-    return _highest(data, zero, brackets.owner, t, steps, done, restricted)
+def _others(data: Searched, found: Maximum, alone: BoolArray, restricted: bool, room: int) -> Maximum:
+    """Search the data sets whose first stationary point is not known to be the only one."""
+    rest = np.flatnonzero(~alone)
+    for part in _chunks(rest.size, room // (len(data.v) * CELLS)):
+        own = rest[part]
+        for column, value in zip(found, by_cells(data.take(own), restricted=restricted), strict=True):
+            column[own] = value
+    return found
 
 
-def _one(data: Data, cells: _Cells, zero: npt.NDArray[np.bool_], restricted: bool) -> Maximum | None:
-    """One data set whose first cells are all settled and hold at most one maximum, the usual case, on plain numbers."""
-    _, crossing, settled = _classify(cells)
-    where = np.flatnonzero(crossing)
-    if where.size + zero[0] != 1 or not settled.all():
-        return None
-    t, steps, done = (0.0, 0, True) if zero[0] else _newton_one(data, cells, int(where[0]), restricted)
-    return Maximum(np.array([t]), np.array([1]), np.array([steps]), np.array([done]))
+def _chunks(n: int, width: int) -> Iterator[slice]:
+    width = max(1, width)
+    return (slice(start, start + width) for start in range(0, n, width))
 
 
-def _newton_one(data: Data, cells: _Cells, j: int, restricted: bool) -> tuple[float, int, bool]:
-    """As `_newton` for one bracket: array arithmetic on single numbers would take most of the time."""
-    y, v = data.y[:, 0], data.v[:, 0]
-    low, high = float(cells.low[j]), float(cells.high[j])
-    h_low, h_high = (float(end.b[j] / end.a[j]) - 1 for end in (cells.at_low, cells.at_high))
-    t = low + (high - low) * h_low / (h_low - h_high)
-    floor = 8 * _EPS * float(v.min())
-    for step in range(1, _STEPS + 1):
-        a, b, c, d = map(float, score(y, v, t, restricted=restricted))
-        low, high = (t, high) if a > b else (low, t)
-        slope = 2 * b * c - d * a
-        new = t + (a - b) * a / slope if slope > 0 else -1.0
-        if not low <= new <= high:
-            new = (low + high) / 2
-        close = abs(new - t) <= _TOLERANCE * new + floor
-        t = new
-        if close:
-            return t, step, True
-    return t, _STEPS, False
+def _joined(parts: list[Maximum]) -> Maximum:
+    return parts[0] if len(parts) == 1 else Maximum(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _classify(cells: _Cells) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Which cells have a falling score, hold a maximum if they do, and are settled."""
-    low, high = cells.at_low, cells.at_high
-    falling = 2 * high.c > low.d
-    crossing = (low.a > low.b) & (high.a <= high.b)
-    settled = falling | (low.a < high.b) | (high.a > low.b) | (2 * low.c < high.d)
-    return falling, crossing, settled
+def _first(data: Searched, restricted: bool) -> tuple[Maximum, BoolArray]:
+    """First stationary point from 0 up, and whether it is known to be the only one."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        zero = data.score(np.zeros(data.v.shape[1]), restricted=restricted)
+        flat = zero.a == 0  # then a is 0 everywhere
+        found, at = _climb(data, zero, np.asarray(flat | (zero.a <= zero.b)), restricted)
+        return found, found.converged & (flat | _alone(data, found.tau2, zero, at, restricted))
 
 
-def upper_bound(data: Data) -> FloatArray:
-    """No stationary point lies above: a <= S/t^2 and b >= (k-1)/(v_max + t), S the sum of squares about the mean."""
-    mean = data.y.sum(axis=0) / data.k
-    r = data.y - mean if data.here is None else (data.y - mean) * data.here
-    s2 = dot(r, r) / np.maximum(data.k - 1, 1)
-    return (s2 + np.sqrt(s2 * (s2 + 4 * data.v0.max(axis=0)))) * (0.5 + 1e-9)  # type: ignore[no-any-return]
-
-
-def _grid(
-    data: Searched, scale: FloatArray, limit: FloatArray, restricted: bool
-) -> tuple[_Cells, npt.NDArray[np.bool_]]:
-    """First cells, geometric in scale + t from 0 to the upper bound; and whether tau2 = 0 is a local maximum."""
-    n = scale.shape[0]
-    m = _CELLS_ONE if n == 1 else _CELLS_MANY
-    fractions = np.arange(m + 1)[:, None] / m
-    t = scale * np.expm1(np.log1p(limit / scale) * fractions)
-    pieces = data.score(t, restricted=restricted)
-    owner = np.broadcast_to(np.arange(n), (m, n))
-    low = Score(*(x[:-1].ravel() for x in pieces))
-    high = Score(*(x[1:].ravel() for x in pieces))
-    return _Cells(owner.ravel(), t[:-1].ravel(), t[1:].ravel(), low, high), pieces.a[0] <= pieces.b[0]
-
-
-def _settle(data: Searched, scale: FloatArray, cells: _Cells, restricted: bool) -> _Cells:
-    """Cut cells until each is settled; return those that hold exactly one maximum."""
-    found = []
-    for _ in range(_ROUNDS):
-        falling, crossing, settled = _classify(cells)
-        found.append(cells.pick(falling & crossing))
-        settled |= cells.high - cells.low <= 4 * _EPS * (cells.high + scale[cells.owner])
-        if settled.all():
-            break
-        cells = _cut(data, scale, cells.pick(~settled), restricted)
-    else:
-        found.append(cells.pick((cells.at_low.a > cells.at_low.b) & (cells.at_high.a <= cells.at_high.b)))
-    return _join(found)
-
-
-def _cut(data: Searched, scale: FloatArray, cells: _Cells, restricted: bool) -> _Cells:
-    own = cells.owner
-    s = scale[own]
-    middle = np.sqrt((s + cells.low) * (s + cells.high)) - s
-    middle = np.clip(middle, cells.low, cells.high)
-    at = data.take(own).score(middle, restricted=restricted)
-    return _join([_Cells(own, cells.low, middle, cells.at_low, at), _Cells(own, middle, cells.high, at, cells.at_high)])
-
-
-def _join(parts: list[_Cells]) -> _Cells:
-    if len(parts) == 1:
-        return parts[0]
-    flat = [np.concatenate([getattr(p, name) for p in parts]) for name in ("owner", "low", "high")]
-    ends = [
-        Score(*(np.concatenate(x) for x in zip(*(getattr(p, e) for p in parts), strict=True)))
-        for e in ("at_low", "at_high")
-    ]
-    return _Cells(flat[0], flat[1], flat[2], ends[0], ends[1])
-
-
-def _newton(data: Searched, cells: _Cells, restricted: bool) -> tuple[FloatArray, IntArray, npt.NDArray[np.bool_]]:
-    """Root of b/a = 1 in each cell; for equal variances b/a is a straight line and one step is exact."""
-    low, high = cells.low.copy(), cells.high.copy()
-    h_low = cells.at_low.b / cells.at_low.a - 1
-    h_high = cells.at_high.b / cells.at_high.a - 1
-    t = low + (high - low) * np.clip(h_low / (h_low - h_high), 0.0, 1.0)
-    steps = np.zeros(t.shape, dtype=np.intp)
-    done = np.zeros(t.shape, dtype=bool)
-    active = np.arange(t.shape[0])
-    part = data if _is_identity(cells.owner, data) else data.take(cells.owner)
+def _climb(data: Searched, zero: Score, falling: BoolArray, restricted: bool) -> tuple[Maximum, Score]:
+    """First stationary point from 0 up, and the score's pieces there."""
+    n = falling.size
+    t, steps, done = np.zeros(n), np.zeros(n, dtype=np.intp), falling.copy()
+    at = Score(*(piece.copy() for piece in zero))
+    active = np.flatnonzero(~falling)
+    part = data if active.size == n else data.take(active)
     floor = 8 * _EPS / np.maximum((1 / part.v).max(axis=0), 1e-300)
-    for _ in range(_STEPS):
-        if active.size == 0:
+    now, here = t[active], Score(*(piece[active] for piece in zero))
+    for count in range(1, STEPS + 1):
+        if not active.size:
             break
-        now = t[active]
-        at = part.score(now, restricted=restricted)
-        rising = at.a > at.b
-        low[active] = np.where(rising, now, low[active])
-        high[active] = np.where(rising, high[active], now)
-        slope = 2 * at.b * at.c - at.d * at.a
-        with np.errstate(divide="ignore", invalid="ignore"):
-            new = now + (at.a - at.b) * at.a / slope
-        inside = (slope > 0) & (new >= low[active]) & (new <= high[active])
-        new = np.where(inside, new, (low[active] + high[active]) / 2)
-        t[active] = new
-        steps[active] += 1
-        close = np.abs(new - now) <= _TOLERANCE * new + floor[active]
-        done[active[close]] = True
-        if close.any():
-            active, part = active[~close], part.take(~close)
-    return t, steps, done
+        new = step(now, here)
+        close, lost = np.abs(new - now) <= TOLERANCE * new + floor, ~(new >= 0)
+        t[active], done[active], steps[active] = new, close, count
+        for whole, piece in zip(at, here, strict=True):
+            whole[active] = piece
+        on = ~(close | lost)
+        if not on.all():
+            active, part, floor, new = active[on], part.take(on), floor[on], new[on]
+        now, here = new, part.score(new, restricted=restricted)
+    return Maximum(t, np.ones(n, dtype=np.intp), steps, done), at
 
 
-def _is_identity(owner: IntArray, data: Searched) -> bool:
-    return owner.shape[0] == data.v.shape[1] and bool((owner == np.arange(owner.shape[0])).all())
+def _alone(data: Searched, t: FloatArray, zero: Score, at: Score, restricted: bool) -> BoolArray:
+    """Whether the first stationary point t is known to be the only one."""
+    up, end, flat = t > 0, Curves.of(at), 1 / np.sqrt(data.spread())
+    alone = np.where(up, below(t, Curves.of(zero), end), np.isfinite(t))
+    left = np.flatnonzero(alone)
+    place, low, root = t[left], end.take(left), up[left]
+    shut = beyond(low, flat[left], root)
+    stride = np.full(left.size, STRIDE)
+    for _ in range(MARCH):
+        left, place, low, root, stride = left[~shut], place[~shut], low.take(~shut), root[~shut], stride[~shut]
+        if not left.size:
+            return np.asarray(alone)
+        width = stride * low.a / low.a_slope
+        high = Curves.of(data.take(left).score(place + width, restricted=restricted))
+        safe = within(width, low, high, root)
+        shut = safe & beyond(high, flat[left], np.zeros_like(root))
+        stride = np.where(safe, STRIDE, stride * SHORTER)
+        place, root = place + np.where(safe, width, 0.0), root & ~safe
+        low = Curves(*(np.where(safe, new, old) for new, old in zip(high, low, strict=True)))
+    alone[left[~shut]] = False
+    return np.asarray(alone)
 
 
-def _highest(
-    data: Searched, zero: npt.NDArray[np.bool_], owner: IntArray, t: FloatArray, steps: IntArray,
-    done: npt.NDArray[np.bool_], restricted: bool,
-) -> Maximum:  # fmt: skip
-    """Of all local maxima of each meta-analysis, the one with the highest likelihood."""
-    n = zero.shape[0]
-    maxima = zero.astype(np.intp) + np.bincount(owner, minlength=n)
-    tau2, iterations, converged = np.zeros(n), np.zeros(n, dtype=np.intp), np.ones(n, dtype=bool)
-    single = maxima[owner] == 1
-    tau2[owner[single]] = t[single]
-    iterations[owner[single]] = steps[single]
-    converged[owner[single]] = done[single]
-    several = np.flatnonzero(maxima > 1)
-    if several.size:
-        rival = np.flatnonzero(~single)
-        height = data.take(owner[rival]).log_likelihood(t[rival], restricted=restricted)
-        at_zero = data.take(several).log_likelihood(np.zeros(several.size), restricted=restricted)
-        best = np.full(n, -np.inf)
-        best[several] = np.where(zero[several], at_zero, -np.inf)
-        order = np.lexsort((height, owner[rival]))
-        top = order[np.r_[owner[rival[order]][1:] != owner[rival[order]][:-1], True]]  # the highest of each data set
-        win = top[height[top] > best[owner[rival[top]]]]
-        i, j = owner[rival[win]], rival[win]
-        tau2[i], iterations[i], converged[i] = t[j], steps[j], done[j]
-    return Maximum(tau2, maxima, iterations, converged)
+def _one(data: _Means, restricted: bool) -> Maximum | None:
+    """As `_first` for one data set, on plain numbers: arrays of one number would take most of the time."""
+    y, v = data.y[:, 0], data.v[:, 0]
+    off = y - y.sum() / y.size
+    spread = float(off @ off)
+
+    def at(t: float) -> _Score:
+        return tuple(map(float, score(y, v, t, restricted=restricted)))  # type: ignore[return-value]
+
+    zero = at(0.0)
+    if zero[0] == 0 or spread == 0:
+        return Maximum(np.zeros(1), np.ones(1, np.intp), np.zeros(1, np.intp), np.ones(1, np.bool_))
+    found = _climb_one(at, zero, 8 * _EPS * float(v.min()))
+    if found is None or not _alone_one(at, zero, *found, 1 / math.sqrt(spread)):
+        return None
+    return Maximum(np.array([found[0]]), np.ones(1, np.intp), np.array([found[1]]), np.ones(1, np.bool_))
+
+
+def _climb_one(at: Callable[[float], _Score], zero: _Score, floor: float) -> tuple[float, int, _Score] | None:
+    t, here = 0.0, zero
+    if zero[0] <= zero[1]:
+        return t, 0, here
+    for count in range(1, STEPS + 1):
+        new = one_step(t, *here)
+        if not new >= 0:
+            return None
+        if abs(new - t) <= TOLERANCE * new + floor:
+            return new, count, here
+        t, here = new, at(new)
+    return None
+
+
+def _alone_one(
+    at: Callable[[float], _Score], zero: _Score, t: float, steps: int, here: _Score, flat: float
+) -> bool:  # fmt: skip
+    low, root = one_curves(*here), steps > 0
+    if root and not one_below(t, *one_curves(*zero)[:3], *low[:3]):
+        return False
+    shut, stride = one_beyond(low[0], *low[2:], flat, root), STRIDE
+    for _ in range(MARCH):
+        if shut:
+            break
+        width = stride * low[0] / low[1]
+        high = one_curves(*at(t + width))
+        if one_within(width, low[0], *low[2:], high[0], *high[2:], root):
+            t, low, root, stride = t + width, high, False, STRIDE
+            shut = one_beyond(low[0], *low[2:], flat, root)
+        else:
+            stride *= SHORTER
+    return shut
 
 
 def log_likelihood(data: Data | _Means, t: FloatArray, *, restricted: bool) -> FloatArray:

@@ -24,7 +24,7 @@ class _AboutMean(NamedTuple):
     r2: FloatArray
     v: FloatArray
 
-    def take(self, index: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> _AboutMean:
+    def take(self, index: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> _AboutMean:
         return _AboutMean(self.r2[:, index], self.v[:, index])
 
     def score(self, t: FloatArray, *, restricted: bool) -> Score:
@@ -34,6 +34,12 @@ class _AboutMean(NamedTuple):
         square = w * w
         a = square * r2
         return Score(a.sum(axis=0), w.sum(axis=0), dot(w, a), square.sum(axis=0))
+
+    def spread(self) -> FloatArray:
+        return np.asarray(self.r2.sum(axis=0))
+
+    def df(self) -> FloatArray:
+        return np.full(self.r2.shape[1], float(len(self.r2)))
 
     def log_likelihood(self, t: FloatArray, *, restricted: bool) -> FloatArray:
         w = 1 / (self.v + t)
@@ -54,9 +60,7 @@ def mean_profile(y: FloatArray, v: FloatArray, mu: FloatArray) -> tuple[FloatArr
     loglik, tau2 : array of shape (n,)
     """
     about = _AboutMean((y[:, None] - mu) ** 2, np.broadcast_to(v[:, None], (y.size, mu.size)))
-    scale = np.full(mu.size, y.size / (1 / v).sum())
-    limit = about.r2.max(axis=0) + v.min()  # beyond it w^2 r^2 < w for every study
-    tau2 = search(about, scale=scale, limit=limit, restricted=False).tau2
+    tau2 = search(about, restricted=False).tau2
     return about.log_likelihood(tau2, restricted=False), tau2
 
 

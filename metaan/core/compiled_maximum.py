@@ -1,0 +1,126 @@
+"""Compiled by numba: the global maximum of the likelihood in tau2, as `metaan.core.maximum` and `metaan.core.proof`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from metaan.core import proof
+from metaan.core.cells import STEPS, TOLERANCE
+from metaan.core.compiled import compiled
+
+__all__ = ["first_maxima"]
+
+_EPS = float(np.finfo(np.float64).eps)
+_MARCH, _SHORTER, _STRIDE = proof.MARCH, proof.SHORTER, proof.STRIDE
+_below, _within, _beyond = compiled(proof.one_below), compiled(proof.one_within), compiled(proof.one_beyond)
+_curves, _step = compiled(proof.one_curves), compiled(proof.one_step)
+
+
+@compiled
+def _score(y: Any, v: Any, weights: Any, k: int, t: float, restricted: bool) -> Any:
+    """As `metaan.core.wls.score`."""
+    s1 = 0.0
+    s2 = 0.0
+    s3 = 0.0
+    sy = 0.0
+    for i in range(k):
+        w = 1 / (v[i] + t)
+        weights[i] = w
+        s1 += w
+        sy += w * y[i]
+        s2 += w * w
+        s3 += w * w * w
+    mean = sy / s1
+    a = 0.0
+    c = 0.0
+    moment = 0.0
+    for i in range(k):
+        w = weights[i]
+        e = w * (y[i] - mean)
+        a += e * e
+        moment += w * e
+        c += w * e * e
+    c -= moment * moment / s1
+    if not restricted:
+        return a, s1, c, s2
+    ratio = s2 / s1
+    return a, s1 - ratio, c, s2 - 2 * s3 / s1 + ratio * ratio
+
+
+@compiled
+def _alone(
+    y: Any, v: Any, weights: Any, k: int, restricted: bool, t: float, zero: Any, here: Any, up: bool, spread: float
+) -> bool:
+    """As `metaan.core.maximum._alone_one`."""
+    if spread == 0:
+        return False
+    flat = 1 / math.sqrt(spread)
+    a, a_slope, b, b_slope = _curves(here[0], here[1], here[2], here[3])
+    if up:
+        a0, a0_slope, b0, _ = _curves(zero[0], zero[1], zero[2], zero[3])
+        if not _below(t, a0, a0_slope, b0, a, a_slope, b):
+            return False
+    root = up
+    shut = _beyond(a, b, b_slope, flat, root)
+    stride = _STRIDE
+    for _ in range(_MARCH):
+        if shut:
+            break
+        width = stride * a / a_slope
+        at = _score(y, v, weights, k, t + width, restricted)
+        high_a, high_a_slope, high_b, high_b_slope = _curves(at[0], at[1], at[2], at[3])
+        if _within(width, a, b, b_slope, high_a, high_b, high_b_slope, root):
+            t += width
+            a, a_slope, b, b_slope, root, stride = high_a, high_a_slope, high_b, high_b_slope, False, _STRIDE
+            shut = _beyond(a, b, b_slope, flat, root)
+        else:
+            stride *= _SHORTER
+    return shut
+
+
+@compiled
+def first_maxima(ys: Any, vs: Any, restricted: bool, tau2: Any, steps: Any, alone: Any) -> None:
+    """First stationary point of each data set, and whether it is known to be the only one.
+
+    Parameters
+    ----------
+    ys, vs : array of shape (k, n)
+        Data, studies first; v = inf for an absent study.
+    restricted : bool
+    tau2, steps, alone : array of shape (n,)
+        Filled.
+    """
+    rows, n = ys.shape
+    y, v, weights = np.empty(rows), np.empty(rows), np.empty(rows)
+    for j in range(n):
+        k = 0
+        total = 0.0
+        smallest = np.inf
+        for i in range(rows):
+            if vs[i, j] < np.inf:
+                y[k], v[k] = ys[i, j], vs[i, j]
+                total += y[k]
+                smallest = min(smallest, v[k])
+                k += 1
+        spread = 0.0
+        for i in range(k):
+            spread += (y[i] - total / k) ** 2
+        zero = _score(y, v, weights, k, 0.0, restricted)
+        found = zero[0] <= zero[1] or zero[0] == 0
+        here = zero
+        t = 0.0
+        step = 0
+        while not found and step < STEPS:
+            step += 1
+            new = _step(t, here[0], here[1], here[2], here[3])
+            found = abs(new - t) <= TOLERANCE * new + 8 * _EPS * smallest
+            t = new
+            if not t >= 0:
+                break
+            if not found:
+                here = _score(y, v, weights, k, t, restricted)
+        tau2[j], steps[j] = t, step
+        alone[j] = found and (zero[0] == 0 or _alone(y, v, weights, k, restricted, t, zero, here, step > 0, spread))
