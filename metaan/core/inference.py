@@ -100,15 +100,21 @@ def quantile(df: FloatArray | float, level: float) -> FloatArray:
 
     t^2/(df + t^2) is Beta(1/2, df/2): its inverse is exact to rounding where older scipy's t quantile has 11 digits.
     """
+    if isinstance(df, float) and not df < np.inf:
+        return cast("FloatArray", ndtri((1 + level) / 2) if df > 0 else np.nan)
     half = np.divide(df, 2)
     ratio = betaincinv(0.5, half, level) / betaincinv(half, 0.5, 1 - level)
     t = np.sqrt(df * ratio)
+    if isinstance(df, float):
+        return cast("FloatArray", t)
     return t if np.all(t < np.inf) else np.where(np.isinf(df), ndtri((1 + level) / 2), t)
 
 
 def log_pvalue(statistic: FloatArray | float, df: FloatArray | float) -> FloatArray:
     """Logarithm of the two-sided p-value, finite where the p-value itself underflows."""
     tail = cast("FloatArray", 2 * stdtr(df, -np.abs(statistic)))
+    if isinstance(statistic, float) and tail > 1e-200:
+        return np.log(tail)
     return np.log(tail) if np.all(tail > 1e-200) else _log_far_tail(np.asarray(statistic), np.asarray(df), tail)
 
 

@@ -31,13 +31,13 @@ from metaan.core.proof import (
     step,
     within,
 )
-from metaan.core.wls import Data, FloatArray, Score, dot, score, weighted_mean
+from metaan.core.wls import Data, FloatArray, Score, dot, score, score_one, weighted_mean
 
 __all__ = ["Maximum", "Searched", "log_likelihood", "maximise", "search", "upper_bound"]
 
 IntArray = npt.NDArray[np.intp]
 BoolArray = npt.NDArray[np.bool_]
-_Score = tuple[float, float, float, float]
+_Score = tuple[float, ...]
 
 _ROOM: Final = 16_000  # numbers in an array at a time: they stay in the processor's cache, and memory is not asked for
 _MANY: Final = 100_000  # numbers from which compiled kernels repay their import
@@ -188,12 +188,13 @@ def _alone(data: Searched, t: FloatArray, zero: Score, at: Score, restricted: bo
 
 def _one(data: _Means, restricted: bool) -> Maximum | None:
     """As `_first` for one data set, on plain numbers: arrays of one number would take most of the time."""
-    y, v = data.y[:, 0], data.v[:, 0]
-    off = y - y.sum() / y.size
-    spread = float(off @ off)
+    y, v = np.ascontiguousarray(data.y[:, 0]), np.ascontiguousarray(data.v[:, 0])
+    ones = np.ones_like(y)
+    off = y - y.dot(ones) / y.size
+    spread = float(off.dot(off))
 
     def at(t: float) -> _Score:
-        return tuple(map(float, score(y, v, t, restricted=restricted)))  # type: ignore[return-value]
+        return score_one(y, v, ones, t, restricted)
 
     zero = at(0.0)
     if zero[0] == 0 or spread == 0:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Data", "FloatArray", "Score", "arrange", "dot", "q_statistic", "score", "weighted_mean"]
+__all__ = ["Data", "FloatArray", "Score", "arrange", "dot", "q_statistic", "score", "score_one", "weighted_mean"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -88,6 +88,19 @@ class Score(NamedTuple):
     """y'PPPy, so that da/dt = -2c."""
     d: FloatArray
     """Minus the derivative of b."""
+
+
+def score_one(y: FloatArray, v: FloatArray, ones: FloatArray, t: float, restricted: bool) -> tuple[float, ...]:
+    """As `score`, for one data set and one t, in as few calls as there are sums."""
+    w = 1 / (v + t)
+    s1 = w.dot(ones)
+    e = w * (y - w.dot(y) / s1)
+    weighted, moment = w * e, w.dot(e)
+    a, c, s2 = e.dot(e), weighted.dot(e) - moment * moment / s1, w.dot(w)
+    if not restricted:
+        return float(a), float(s1), float(c), float(s2)
+    ratio = s2 / s1
+    return float(a), float(s1 - ratio), float(c), float(s2 - 2 * (w * w).dot(w) / s1 + ratio * ratio)
 
 
 def score(y: FloatArray, v: FloatArray, t: FloatArray | float, *, restricted: bool) -> Score:

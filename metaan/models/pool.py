@@ -147,7 +147,7 @@ def _prediction(eff: Effects, data: Data, spec: Spec, tau2: float, p: Pieces) ->
         rng = np.random.default_rng(spec.seed)
         return bootstrap_interval(eff.yi, eff.vi, spec.level, draws=spec.draws or 0, rng=rng)
     mean = INTERVALS[spec.pi](data, tau2, p)
-    half = float(quantile(mean.df, spec.level)) * math.sqrt(mean.variance)
+    half = float(quantile(float(mean.df), spec.level)) * math.sqrt(mean.variance)
     centre = float(p.mu)
     return centre - half, centre + half
 
@@ -228,7 +228,8 @@ def _hartung_knapp_notes(eff: Effects, spec: Spec, p: Pieces, half: float) -> li
     if spec.method == "CE":
         text = "Hartung-Knapp with a common effect scales the variance by Q/(k - 1), which no model assumes."
         return [Note("hk-common", text)]
-    if np.ptp(eff.yi) <= 1e-14 * np.abs(eff.yi).max():
+    low, high = float(eff.yi.min()), float(eff.yi.max())
+    if high - low <= 1e-14 * max(-low, high):
         text = "All effects are identical: the Hartung-Knapp standard error is 0 and its interval not usable."
         return [Note("identical", f"{text} Use test='z' or 'hk-adhoc'.")]
     if half < math.sqrt(p.variance) * ndtri((1 + spec.level) / 2):
