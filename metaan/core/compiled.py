@@ -12,10 +12,11 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, Final, TypeVar
 
-__all__ = ["compiled", "wanted"]
+__all__ = ["ENOUGH", "compiled", "wanted"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+ENOUGH: Final = 100_000  # numbers of effect sizes from which kernels repay their import
 _SETTING: Final = "METAAN_FAST"
 
 

@@ -1,4 +1,4 @@
-"""Compiled by numba: the global maximum of the likelihood in tau2, as `metaan.core.maximum` and `metaan.core.proof`."""
+"""Compiled by numba: iterated estimators of tau2 and the sums that inference draws on, one data set after the other."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 from metaan.core import proof
 from metaan.core.cells import STEPS, TOLERANCE
 from metaan.core.compiled import compiled
+from metaan.core.secular import Q_STEPS
 
-__all__ = ["first_maxima"]
+__all__ = ["first_maxima", "q_roots", "sums"]
 
 _EPS = float(np.finfo(np.float64).eps)
 _MARCH, _SHORTER, _STRIDE = proof.MARCH, proof.SHORTER, proof.STRIDE
@@ -82,6 +83,17 @@ def _alone(
 
 
 @compiled
+def _present(ys: Any, vs: Any, j: int, y: Any, v: Any) -> int:
+    """Copy the studies of one data set that are there; how many there are."""
+    k = 0
+    for i in range(ys.shape[0]):
+        if vs[i, j] < np.inf:
+            y[k], v[k] = ys[i, j], vs[i, j]
+            k += 1
+    return k
+
+
+@compiled
 def first_maxima(ys: Any, vs: Any, restricted: bool, tau2: Any, steps: Any, alone: Any) -> None:
     """First stationary point of each data set, and whether it is known to be the only one.
 
@@ -96,18 +108,13 @@ def first_maxima(ys: Any, vs: Any, restricted: bool, tau2: Any, steps: Any, alon
     rows, n = ys.shape
     y, v, weights = np.empty(rows), np.empty(rows), np.empty(rows)
     for j in range(n):
-        k = 0
-        total = 0.0
-        smallest = np.inf
-        for i in range(rows):
-            if vs[i, j] < np.inf:
-                y[k], v[k] = ys[i, j], vs[i, j]
-                total += y[k]
-                smallest = min(smallest, v[k])
-                k += 1
-        spread = 0.0
+        k = _present(ys, vs, j, y, v)
+        mean, smallest, spread = 0.0, np.inf, 0.0
         for i in range(k):
-            spread += (y[i] - total / k) ** 2
+            mean += y[i] / k
+            smallest = min(smallest, v[i])
+        for i in range(k):
+            spread += (y[i] - mean) ** 2
         zero = _score(y, v, weights, k, 0.0, restricted)
         found = zero[0] <= zero[1] or zero[0] == 0
         here = zero
@@ -124,3 +131,70 @@ def first_maxima(ys: Any, vs: Any, restricted: bool, tau2: Any, steps: Any, alon
                 here = _score(y, v, weights, k, t, restricted)
         tau2[j], steps[j] = t, step
         alone[j] = found and (zero[0] == 0 or _alone(y, v, weights, k, restricted, t, zero, here, step > 0, spread))
+
+
+@compiled
+def q_roots(ys: Any, vs: Any, target: Any, root: Any, steps: Any, done: Any) -> None:
+    """As `metaan.core.secular.q_root`, into `root`, `steps` and `done`, shape (n,)."""
+    rows, n = ys.shape
+    y, v, weights = np.empty(rows), np.empty(rows), np.empty(rows)
+    for j in range(n):
+        k = _present(ys, vs, j, y, v)
+        t, smallest = 0.0, np.inf
+        for i in range(k):
+            smallest = min(smallest, v[i])
+        done[j] = False
+        for count in range(1, Q_STEPS + 1):
+            total, weighted = 0.0, 0.0
+            for i in range(k):
+                weights[i] = 1 / (v[i] + t)
+                total += weights[i]
+                weighted += weights[i] * y[i]
+            mean, q, slope = weighted / total, 0.0, 0.0
+            for i in range(k):
+                e = weights[i] * (y[i] - mean)
+                q += e * (y[i] - mean)
+                slope += e * e
+            new = max(t + q * (q - target[j]) / (target[j] * slope), 0.0) if slope > 0 else t
+            close = abs(new - t) <= TOLERANCE * new + _EPS * smallest
+            t, steps[j] = new, count
+            if close:
+                done[j] = True
+                break
+        root[j] = t
+
+
+@compiled
+def sums(ys: Any, vs: Any, tau2: Any, out: Any, same: Any) -> None:
+    """Sums of each data set at its tau2 and at 0.
+
+    Parameters
+    ----------
+    ys, vs : array of shape (k, n)
+    tau2 : array of shape (n,)
+    out : array of shape (5, n)
+        Filled: pooled mean, its variance, Hartung-Knapp factor, Cochran's Q, typical sampling variance.
+    same : array of bool, shape (n,)
+        Filled: whether all effects are the same but for rounding.
+    """
+    rows, n = ys.shape
+    y, v = np.empty(rows), np.empty(rows)
+    for j in range(n):
+        k = _present(ys, vs, j, y, v)
+        total, weighted, total0, weighted0, low, high = 0.0, 0.0, 0.0, 0.0, np.inf, -np.inf
+        for i in range(k):
+            w, w0 = 1 / (v[i] + tau2[j]), 1 / v[i]
+            total += w
+            weighted += w * y[i]
+            total0 += w0
+            weighted0 += w0 * y[i]
+            low, high = min(low, y[i]), max(high, y[i])
+        mean, mean0, q, q0, spread = weighted / total, weighted0 / total0, 0.0, 0.0, 0.0
+        for i in range(k):
+            w, w0 = 1 / (v[i] + tau2[j]), 1 / v[i]
+            q += w * (y[i] - mean) ** 2
+            q0 += w0 * (y[i] - mean0) ** 2
+            spread += w0 * (1 - w0 / total0) if k > 1 else w0
+        df = max(k - 1, 1)
+        out[0, j], out[1, j], out[2, j], out[3, j], out[4, j] = mean, 1 / total, q / df, q0, df / spread
+        same[j] = high - low <= 1e-14 * max(high, -low)

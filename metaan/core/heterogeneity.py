@@ -9,7 +9,7 @@ from scipy.special import chdtrc
 
 from metaan.core.wls import Data, FloatArray, dot, weighted_mean
 
-__all__ = ["Cochran", "cochran", "i2_h2"]
+__all__ = ["Cochran", "cochran", "i2_h2", "q_pvalue"]
 
 
 class Cochran(NamedTuple):
@@ -31,11 +31,15 @@ def cochran(data: Data) -> Cochran:
     r = data.y - mean
     q = dot(w * r, r)
     one = data.k <= 1
-    df = np.maximum(data.k - 1, 1.0)
     # (sum w)^2 - sum w^2 over sum w, without cancellation where one weight dominates
     spread = dot(w, 1 - w / total * (1 - one))
-    typical = df / spread
-    return Cochran(q, np.where(one, 1.0, chdtrc(df, q)), typical)
+    typical = np.maximum(data.k - 1, 1.0) / spread
+    return Cochran(q, q_pvalue(q, data.k), typical)
+
+
+def q_pvalue(q: FloatArray, k: FloatArray) -> FloatArray:
+    """Upper tail of chi2(k - 1), 1 for one study."""
+    return np.where(k <= 1, 1.0, chdtrc(np.maximum(k - 1, 1.0), q))
 
 
 def i2_h2(tau2: FloatArray | float, typical: FloatArray) -> tuple[FloatArray, FloatArray]:

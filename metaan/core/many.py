@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
-from metaan.core.heterogeneity import Cochran, cochran, i2_h2
+from metaan.core.compiled import ENOUGH, wanted
+from metaan.core.heterogeneity import Cochran, cochran, i2_h2, q_pvalue
 from metaan.core.inference import INTERVALS, TESTS, Mean, Pieces, log_pvalue, pieces, quantile
 from metaan.core.tau2 import ESTIMATORS
 from metaan.core.wls import Data, FloatArray
@@ -54,13 +55,12 @@ def pool_many(data: Data, *, method: str, test: str, level: float, pi: str, weig
         Weights of GENQ, 0 for an absent study.
     """
     estimate = ESTIMATORS[method](data, weights)
-    p = pieces(data, estimate.tau2, weights)
+    p, q, same = _sums(data, estimate.tau2, weights, {test, pi})
     one = data.k == 1
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = _inference(data, p, test, one)
         columns = wald(p.mu, np.sqrt(mean.variance), np.asarray(mean.df), level)
         columns |= _prediction(data, estimate.tau2, p, level, "none" if method == "CE" else pi)
-    q = cochran(data)
     columns |= _heterogeneity(data, method, estimate.tau2, q)
     columns["converged"] = estimate.converged.astype(np.float64)
     flags = {
@@ -70,7 +70,9 @@ def pool_many(data: Data, *, method: str, test: str, level: float, pi: str, weig
         "not-converged": ~estimate.converged,
         "no-df": np.isnan(columns["se"]),
     }
-    return Many(columns, flags | _hartung_knapp(data, p, method, test, level, columns) | _about_prediction(pi, columns))
+    return Many(
+        columns, flags | _hartung_knapp(data, p, same, method, test, level, columns) | _about_prediction(pi, columns)
+    )
 
 
 def _inference(data: Data, p: Pieces, test: str, one: BoolArray) -> Mean:
@@ -98,6 +100,8 @@ def wald(mu: FloatArray, se: FloatArray, df: FloatArray, level: float) -> dict[s
 
 def quantiles(df: FloatArray, level: float) -> FloatArray:
     """Two-sided quantile of t for each element, computed once for each different number of degrees of freedom."""
+    if df.size and df.min() == df.max():
+        return np.full(df.shape, quantile(float(df[0]), level))
     different, which = np.unique(df, return_inverse=True)
     return np.asarray(quantile(different, level)[which])
 
@@ -125,18 +129,39 @@ def _heterogeneity(data: Data, method: str, tau2: FloatArray, q: Cochran) -> dic
     }  # fmt: skip
 
 
+def _sums(
+    data: Data, tau2: FloatArray, weights: FloatArray | None, asked: set[str]
+) -> tuple[Pieces, Cochran, BoolArray]:
+    """Sums at tau2 and at 0, and whether all effects are the same; without those of single studies where compiled."""
+    if weights is not None or "kr" in asked or not wanted(data.v.size, ENOUGH):
+        return pieces(data, tau2, weights), cochran(data), _same(data)
+    from metaan.core.compiled_tau2 import sums
+
+    out, same = np.empty((5, tau2.size)), np.empty(tau2.size, dtype=np.bool_)
+    sums(data.y, data.v, tau2, out, same)
+    none = np.empty((0, tau2.size))
+    return Pieces(out[0], out[1], out[2], none, none), Cochran(out[3], q_pvalue(out[3], data.k), out[4]), same
+
+
+def _same(data: Data) -> BoolArray:
+    if data.here is None:
+        low, high = data.y.min(axis=0), data.y.max(axis=0)
+    else:
+        present = data.here > 0
+        low = data.y.min(axis=0, where=present, initial=np.inf)
+        high = data.y.max(axis=0, where=present, initial=-np.inf)
+    return np.asarray(high - low <= 1e-14 * np.maximum(high, -low))
+
+
 def _hartung_knapp(
-    data: Data, p: Pieces, method: str, test: str, level: float, columns: dict[str, FloatArray]
+    data: Data, p: Pieces, same: BoolArray, method: str, test: str, level: float, columns: dict[str, FloatArray]
 ) -> dict[str, BoolArray]:
     if test not in ("hk", "hk-adhoc"):
         return {}
     several = data.k > 1
     if method == "CE":
         return {"hk-common": several}
-    present = np.isfinite(data.v)
-    highest = np.where(present, data.y, -np.inf).max(axis=0)
-    lowest = np.where(present, data.y, np.inf).min(axis=0)
-    identical = several & (highest - lowest <= 1e-14 * np.abs(data.y).max(axis=0))
+    identical = several & same
     half = (columns["ci_high"] - columns["ci_low"]) / 2
     narrow = several & ~identical & (half < np.sqrt(p.variance) * ndtri((1 + level) / 2))
     return {"identical": identical, "hk-narrow": narrow}

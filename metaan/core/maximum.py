@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metaan.core.cells import CELLS, STEPS, TOLERANCE, Maximum, Searched, bound, by_cells
-from metaan.core.compiled import wanted
+from metaan.core.compiled import ENOUGH, wanted
 from metaan.core.proof import (
     MARCH,
     SHORTER,
@@ -39,8 +39,8 @@ IntArray = npt.NDArray[np.intp]
 BoolArray = npt.NDArray[np.bool_]
 _Score = tuple[float, ...]
 
-_ROOM: Final = 16_000  # numbers in an array at a time: they stay in the processor's cache, and memory is not asked for
-_MANY: Final = 100_000  # numbers from which compiled kernels repay their import
+_ROOM: Final = 32_000  # numbers in an array at a time: they stay in the processor's cache, and memory is not asked for
+_AT_ONCE: Final = 16  # chunks
 _EPS: Final = float(np.finfo(np.float64).eps)
 
 
@@ -76,13 +76,13 @@ def maximise(data: Data, *, restricted: bool) -> Maximum:
     means = _Means(data.y, data.v, data.k)
     if means.k.shape[0] == 1 and (easy := _one(means, restricted)):
         return easy
-    if wanted(means.v.size, _MANY):
+    if wanted(means.v.size, ENOUGH):
         return _others(means, *_compiled(means, restricted), restricted, _ROOM)
     return search(means, restricted=restricted)
 
 
 def _compiled(data: _Means, restricted: bool) -> tuple[Maximum, BoolArray]:
-    from metaan.core.compiled_maximum import first_maxima
+    from metaan.core.compiled_tau2 import first_maxima
 
     n = data.v.shape[1]
     tau2, steps, alone = np.empty(n), np.empty(n, dtype=np.intp), np.empty(n, dtype=np.bool_)
@@ -106,7 +106,7 @@ def search(data: Searched, *, restricted: bool, room: int = _ROOM) -> Maximum:
         Numbers in the largest array at a time.
     """
     k, n = data.v.shape
-    parts = [_first(data.take(part), restricted) for part in _chunks(n, room // k)]
+    parts = [_first(data.take(part), restricted, room) for part in _chunks(n, _AT_ONCE * room // k)]
     found, alone = _joined([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
     return _others(data, found, alone, restricted, room)
 
@@ -130,40 +130,54 @@ def _joined(parts: list[Maximum]) -> Maximum:
     return parts[0] if len(parts) == 1 else Maximum(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _first(data: Searched, restricted: bool) -> tuple[Maximum, BoolArray]:
+def _scored(data: Searched, t: FloatArray, restricted: bool, room: int) -> Score:
+    """The score's pieces at t, in chunks."""
+    width = max(1, room // len(data.v))
+    if t.size <= width:
+        return data.score(t, restricted=restricted)
+    pieces = Score(*np.empty((4, t.size)))
+    for part in _chunks(t.size, width):
+        for whole, piece in zip(pieces, data.take(part).score(t[part], restricted=restricted), strict=True):
+            whole[part] = piece
+    return pieces
+
+
+def _first(data: Searched, restricted: bool, room: int) -> tuple[Maximum, BoolArray]:
     """First stationary point from 0 up, and whether it is known to be the only one."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        zero = data.score(np.zeros(data.v.shape[1]), restricted=restricted)
+        zero = _scored(data, np.zeros(data.v.shape[1]), restricted, room)
         flat = zero.a == 0  # then a is 0 everywhere
-        found, at = _climb(data, zero, np.asarray(flat | (zero.a <= zero.b)), restricted)
-        return found, found.converged & (flat | _alone(data, found.tau2, zero, at, restricted))
+        found, at = _climb(data, zero, np.asarray(flat | (zero.a <= zero.b)), restricted, room)
+        return found, found.converged & (flat | _alone(data, found.tau2, zero, at, restricted, room))
 
 
-def _climb(data: Searched, zero: Score, falling: BoolArray, restricted: bool) -> tuple[Maximum, Score]:
+def _climb(data: Searched, zero: Score, falling: BoolArray, restricted: bool, room: int) -> tuple[Maximum, Score]:
     """First stationary point from 0 up, and the score's pieces there."""
     n = falling.size
     t, steps, done = np.zeros(n), np.zeros(n, dtype=np.intp), falling.copy()
     at = Score(*(piece.copy() for piece in zero))
     active = np.flatnonzero(~falling)
     part = data if active.size == n else data.take(active)
-    floor = 8 * _EPS / np.maximum((1 / part.v).max(axis=0), 1e-300)
+    floor = 8 * _EPS * part.v.min(axis=0)
     now, here = t[active], Score(*(piece[active] for piece in zero))
     for count in range(1, STEPS + 1):
-        if not active.size:
-            break
         new = step(now, here)
-        close, lost = np.abs(new - now) <= TOLERANCE * new + floor, ~(new >= 0)
-        t[active], done[active], steps[active] = new, close, count
-        for whole, piece in zip(at, here, strict=True):
-            whole[active] = piece
-        on = ~(close | lost)
+        close = np.abs(new - now) <= TOLERANCE * new + floor
+        on = ~close & (new >= 0) & (count < STEPS)
         if not on.all():
+            off = ~on
+            ended = active[off]
+            t[ended], done[ended], steps[ended] = new[off], close[off], count
+            for whole, piece in zip(at, here, strict=True):
+                whole[ended] = piece[off]
             active, part, floor, new = active[on], part.take(on), floor[on], new[on]
-        now, here = new, part.score(new, restricted=restricted)
+            if not active.size:
+                break
+        now, here = new, _scored(part, new, restricted, room)
     return Maximum(t, np.ones(n, dtype=np.intp), steps, done), at
 
 
-def _alone(data: Searched, t: FloatArray, zero: Score, at: Score, restricted: bool) -> BoolArray:
+def _alone(data: Searched, t: FloatArray, zero: Score, at: Score, restricted: bool, room: int) -> BoolArray:
     """Whether the first stationary point t is known to be the only one."""
     up, end, flat = t > 0, Curves.of(at), 1 / np.sqrt(data.spread())
     alone = np.where(up, below(t, Curves.of(zero), end), np.isfinite(t))
@@ -176,7 +190,7 @@ def _alone(data: Searched, t: FloatArray, zero: Score, at: Score, restricted: bo
         if not left.size:
             return np.asarray(alone)
         width = stride * low.a / low.a_slope
-        high = Curves.of(data.take(left).score(place + width, restricted=restricted))
+        high = Curves.of(_scored(data.take(left), place + width, restricted, room))
         safe = within(width, low, high, root)
         shut = safe & beyond(high, flat[left], np.zeros_like(root))
         stride = np.where(safe, STRIDE, stride * SHORTER)

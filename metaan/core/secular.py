@@ -7,11 +7,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from metaan.core.compiled import ENOUGH, wanted
 from metaan.core.wls import FloatArray, q_statistic
 
-__all__ = ["q_root"]
+__all__ = ["Q_STEPS", "q_root"]
 
-_STEPS: Final = 100
+Q_STEPS: Final = 100
 _TOLERANCE: Final = 1e-7  # of the last step: convergence is quadratic, so what remains is far below 1e-10
 _EPS: Final = float(np.finfo(np.float64).eps)
 
@@ -38,9 +39,14 @@ def q_root(
     """
     n = target.shape[0]
     root, steps, done = np.zeros(n), np.zeros(n, dtype=np.intp), np.zeros(n, dtype=bool)
+    if wanted(y.size, ENOUGH):
+        from metaan.core.compiled_tau2 import q_roots
+
+        q_roots(y, v, target, root, steps, done)
+        return root, steps, done
     active = np.arange(n)
     floor = _EPS / (1 / v).max(axis=0)
-    for _ in range(_STEPS):
+    for _ in range(Q_STEPS):
         now = root[active]
         q, slope = q_statistic(y, v, now)
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -105,12 +105,16 @@ def score_one(y: FloatArray, v: FloatArray, ones: FloatArray, t: float, restrict
 
 def score(y: FloatArray, v: FloatArray, t: FloatArray | float, *, restricted: bool) -> Score:
     """Score of tau2 in the profile likelihood (full) or the restricted likelihood, in O(k)."""
-    w = 1 / (v + t)
+    w = v + t
+    w = np.divide(1.0, w, out=w)  # in place: new memory for every product would take most of the time
     mean, s1 = weighted_mean(y, w)
-    e = w * (y - mean)
-    s2, moment = dot(w, w), dot(w, e)
-    a, c = dot(e, e), dot(w * e, e) - moment * moment / s1
+    e = y - mean
+    e *= w
+    product = w * e
+    moment = dot(w, e)
+    a, c = dot(e, e), dot(product, e) - moment * moment / s1
+    s2 = dot(w, w)
     if not restricted:
         return Score(a, s1, c, s2)
     ratio = s2 / s1
-    return Score(a, s1 - ratio, c, s2 - 2 * dot(w * w, w) / s1 + ratio * ratio)
+    return Score(a, s1 - ratio, c, s2 - 2 * dot(np.multiply(w, w, out=product), w) / s1 + ratio * ratio)

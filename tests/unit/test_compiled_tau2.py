@@ -5,6 +5,7 @@ import pytest
 
 from metaan.core import maximum, proof
 from metaan.core.compiled import wanted
+from metaan.core.many import pool_many
 from metaan.core.maximum import log_likelihood, maximise
 from metaan.core.wls import arrange, score
 
@@ -33,6 +34,34 @@ def test_compiled_equals_numpy(monkeypatch, spread, restricted):
         np.testing.assert_array_equal(getattr(fast, name), getattr(plain, name))
 
 
+@pytest.mark.parametrize("method", ["REML", "PM", "PMM", "DL"])
+def test_every_column_of_many_results_is_the_same(monkeypatch, method):
+    pytest.importorskip("numba")
+    data = data_sets(300, 6, 50.0, seed=4)
+    asked = {"method": method, "test": "hk", "level": 0.95, "pi": "hts"}
+    monkeypatch.setenv("METAAN_FAST", "off")
+    plain = pool_many(data, **asked)
+    monkeypatch.setenv("METAAN_FAST", "always")
+    fast = pool_many(data, **asked)
+    for name, column in plain.columns.items():
+        np.testing.assert_allclose(fast.columns[name], column, rtol=1e-11, atol=1e-14, err_msg=name)
+    for name, flag in plain.flags.items():
+        np.testing.assert_array_equal(fast.flags[name], flag, err_msg=name)
+
+
+def test_single_studies_and_identical_effects_are_flagged_alike(monkeypatch):
+    pytest.importorskip("numba")
+    y = np.array([[0.3, np.nan, np.nan], [0.2, 0.2, 0.2], [0.0, 0.0, np.nan]])
+    data = arrange(y, np.where(np.isnan(y), np.nan, 0.1))
+    results = []
+    for setting in ("off", "always"):
+        monkeypatch.setenv("METAAN_FAST", setting)
+        results.append(pool_many(data, method="REML", test="hk", level=0.95, pi="t").flags)
+    for name, flag in results[0].items():
+        np.testing.assert_array_equal(results[1][name], flag, err_msg=name)
+    np.testing.assert_array_equal(results[0]["identical"], [False, True, True])
+
+
 @pytest.mark.parametrize("spread", [20.0, 1e4])
 def test_no_likelihood_is_higher_than_that_of_the_maximum(spread):
     data = data_sets(300, 6, spread, seed=8)
@@ -45,7 +74,7 @@ def test_no_likelihood_is_higher_than_that_of_the_maximum(spread):
 def test_a_proven_maximum_is_the_one_that_cells_find(monkeypatch):
     data = data_sets(500, 5, 300.0, seed=1)
     means = maximum._Means(data.y, data.v, data.k)
-    quick, alone = maximum._first(means, True)
+    quick, alone = maximum._first(means, True, 1000)
     thorough = maximum.by_cells(means, restricted=True)
     assert 0.9 < alone.mean() < 1
     np.testing.assert_array_equal(thorough.maxima[alone], 1)
