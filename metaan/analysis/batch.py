@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from metaan.analysis.batch_lazy import elsewhere
+from metaan.analysis.data_frames import like, like_arrays
 from metaan.analysis.data_sets import DataSets, read
 from metaan.core.binomial import Binomial
 from metaan.core.many import BoolArray, Many
 from metaan.core.many import pool_many as pool_normal
 from metaan.core.many_counts import counts_many
-from metaan.core.wls import FloatArray, arrange
+from metaan.core.wls import Data, FloatArray
 from metaan.errors import OptionError
 from metaan.models.glmm_spec import Asked, make_spec
 from metaan.models.pool import pool_spec
@@ -28,6 +30,7 @@ __all__ = ["pool_many"]
 MODEL: Final = Option(
     "model", {"normal": "inverse variance, as metaan.pool", "glmm": "binomial-normal, as metaan.glmm"}, "normal"
 )  # fmt: skip
+OUTPUT: Final = Option("output", {"frame": "a table", "arrays": "a dict of arrays"}, "frame")
 _CHUNK: Final = 200_000  # numbers in an array at a time: they stay in the processor's cache
 _COLUMNS: Final = (
     "estimate", "se", "ci_low", "ci_high", "statistic", "pvalue", "log_pvalue", "df", "pi_low", "pi_high", "k",
@@ -51,7 +54,10 @@ def pool_many(
     level: float = 0.95,
     pi: str = "t",
     ci: str = "wald",
-) -> pd.DataFrame:
+    dim: str | None = None,
+    output: str = "frame",
+    progress: bool = False,
+) -> Any:
     """Pool many sets of studies at once, thousands of times faster than one after the other.
 
     Parameters
@@ -59,8 +65,8 @@ def pool_many(
     yi, vi : array of shape (n, k), or column names
         Effect sizes and sampling variances, one row for each of n meta-analyses, both NaN where a study is absent.
         With `data` and `by`: columns of a table with one row for each study.
-    data : pandas.DataFrame, optional
-        One row for each study of each meta-analysis.
+    data : table of pandas, polars or pyarrow, optional
+        One row for each study of each meta-analysis, in any order.
     by : str or sequence of str, optional
         Columns of `data` that tell the meta-analyses apart.
     model : {"normal", "glmm"}
@@ -77,10 +83,16 @@ def pool_many(
         Prediction interval, as in `metaan.pool` ("bootstrap" excepted) or `metaan.glmm`.
     ci : {"wald", "profile"}
         Interval of a GLMM.
+    dim : str, optional
+        Dimension of studies of xarray arrays, by default the last of `yi` or `events`.
+    output : {"frame", "arrays"}
+        A table, of the kind of `data` or of pandas, or a dict of arrays by name.
+    progress : bool, default False
+        Show a progress bar.
 
     Returns
     -------
-    pandas.DataFrame
+    pandas.DataFrame, or table of the kind of `data`, or dict of array
         One row for each meta-analysis, in the order of the rows of the arrays or of first appearance in `data`: the
         columns `by`; estimate, se, ci_low, ci_high, statistic, pvalue, log_pvalue, df, pi_low, pi_high, k, tau2, tau,
         I2, H2, Q, Q_df, Q_pvalue; for a GLMM loglik, lrt, lrt_pvalue; converged; and notes, the codes of the notes
@@ -114,10 +126,18 @@ def pool_many(
     1       0.3  0.00  2  tau2-zero,no-pi
     """
     MODEL.check(model)
+    OUTPUT.check(output)
     spec = _spec(model, method, test, level, pi, ci)
     arrays = _arrays(model, yi=yi, vi=vi, events=events, total=total, weights=weights, method=spec.method)
+    asked = {"model": model, "method": method, "test": test, "level": level, "pi": pi, "ci": ci}
+    lazy: pd.DataFrame | None = elsewhere(arrays, data, by, dim, asked)
+    if lazy is not None:
+        return lazy
     sets = read(arrays, data, by, counts=model == "glmm")
-    return _frame(sets, _fit(sets, spec), model)
+    columns = _results(sets, _fit(sets, spec, progress), model)
+    if output == "arrays":
+        return (like_arrays(sets.by) if sets.by is not None else {}) | columns
+    return like(sets.by, columns)
 
 
 def _spec(model: str, method: str | None, test: str | None, level: float, pi: str, ci: str) -> Spec:
@@ -144,70 +164,68 @@ def _arrays(model: str, *, method: str, **given: Any) -> dict[str, Any]:
     return {name: given[name] for name in needed}
 
 
-def _fit(sets: DataSets, spec: Spec) -> Many:
-    """Results of the sets that have studies, in order of size and in pieces."""
-    order = np.argsort(sets.k, kind="stable")
-    order = order[sets.k[order] > 0]
-    size, parts, start = sets.k[order], [], 0
-    while start < order.size:
-        ahead = size[start : start + _CHUNK]
-        count = max(1, int(np.searchsorted(ahead * np.arange(1, ahead.size + 1), _CHUNK, side="right")))
-        part = order[start : start + count]
-        parts.append(_one_size({name: value[part, : ahead[count - 1]] for name, value in sets.arrays.items()}, spec))
-        start += count
-    return _scattered(parts, order, sets.k.size)
-
-
-def _one_size(arrays: dict[str, FloatArray], spec: Spec) -> Many:
-    if spec.model == "normal":
-        weights = arrays.get("weights")
-        a = None if weights is None else np.ascontiguousarray(np.nan_to_num(weights).T)
-        return pool_normal(
-            arrange(arrays["yi"], arrays["vi"]), method=spec.method, test=spec.test, level=spec.level, pi=spec.pi,
-            weights=a,
-        )  # fmt: skip
-    x, n = (np.ascontiguousarray(arrays[name].T) for name in ("events", "total"))
-    here = ~np.isnan(n)
-    add = np.where(here & ((x == 0) | (x == n)), 0.5, 0.0)
-    hit, miss = x + add, n - x + add
-    data = arrange(np.log(hit / miss).T, (1 / hit + 1 / miss).T)
-    b = Binomial.from_counts(np.where(here, x, 0.0), np.where(here, n, 0.0))
-    return counts_many(b, data, test=spec.test, level=spec.level, pi=spec.pi, ci=spec.ci)[1]
-
-
-def _scattered(parts: list[Many], order: npt.NDArray[np.intp], n: int) -> Many:
-    """Results in the order of the sets; NaN for a set without studies, which is flagged."""
+def _fit(sets: DataSets, spec: Spec, progress: bool) -> Many:
+    """Results of the sets that have studies, in pieces of like size; NaN for the others, which are flagged."""
+    n = sets.k.size
     columns: dict[str, FloatArray] = {}
-    flags: dict[str, BoolArray] = {"no-studies": np.ones(n, dtype=bool)}
-    flags["no-studies"][order] = False
-    for name in parts[0].columns if parts else _COLUMNS:
-        columns[name] = np.full(n, np.nan)
-        columns[name][order] = np.concatenate([part.columns[name] for part in parts] or [np.empty(0)])
-    for code in parts[0].flags if parts else ():
-        flags[code] = np.zeros(n, dtype=bool)
-        flags[code][order] = np.concatenate([part.flags[code] for part in parts])
-    return Many(columns, flags)
+    flags: dict[str, BoolArray] = {"no-studies": sets.k == 0}
+    with _bar(n if progress else None) as bar:
+        for piece in sets.pieces(_CHUNK):
+            part = _one_size(*sets.take(piece), spec)
+            for name, column in part.columns.items():
+                columns.setdefault(name, np.full(n, np.nan))[piece] = column
+            for code, flag in part.flags.items():
+                flags.setdefault(code, np.zeros(n, dtype=np.bool_))[piece] = flag
+            bar.update(part.columns["k"].size)
+    return Many(columns or {name: np.full(n, np.nan) for name in _COLUMNS}, flags)
 
 
-def _frame(sets: DataSets, many: Many, model: str) -> pd.DataFrame:
-    import pandas as pd
+def _bar(total: int | None) -> Any:
+    from tqdm import tqdm
 
+    return tqdm(total=total, unit="meta-analyses", disable=total is None)
+
+
+def _one_size(arrays: dict[str, FloatArray], here: BoolArray | None, spec: Spec) -> Many:
+    if spec.model == "normal":
+        data = _data(arrays["yi"], arrays["vi"], here)
+        return pool_normal(
+            data, method=spec.method, test=spec.test, level=spec.level, pi=spec.pi, weights=arrays.get("weights")
+        )
+    x, n = arrays["events"], arrays["total"]
+    add = np.where((x == 0) | (x == n), 0.5, 0.0)
+    hit, miss = x + add, n - x + add
+    data = _data(np.log(hit / miss), 1 / hit + 1 / miss, here)
+    return counts_many(Binomial.from_counts(x, n), data, test=spec.test, level=spec.level, pi=spec.pi, ci=spec.ci)[1]
+
+
+def _data(y: FloatArray, v: FloatArray, here: BoolArray | None) -> Data:
+    if here is None:
+        return Data(y, v, v, None, np.full(y.shape[1], float(y.shape[0])))
+    v0 = np.where(here, v, 0.0)
+    present = here.astype(np.float64)
+    return Data(np.where(here, y, 0.0), np.where(here, v, np.inf), v0, present, present.sum(axis=0))
+
+
+def _results(sets: DataSets, many: Many, model: str) -> dict[str, Any]:
+    """Columns by name."""
     names = (*_COLUMNS, *(_LIKELIHOOD if model == "glmm" else ()))
-    columns: dict[str, Any] = {name: many.columns[name] for name in names if name in many.columns}
+    columns: dict[str, Any] = {name: many.columns.get(name, np.full(sets.k.size, np.nan)) for name in names}
     columns["k"] = sets.k
     columns["Q_df"] = np.maximum(sets.k - 1, 0)
-    columns["converged"] = np.nan_to_num(many.columns.get("converged", np.zeros(len(sets.k)))).astype(bool)
+    columns["converged"] = many.columns.get("converged", np.zeros(sets.k.size)) == 1
     columns["notes"] = _codes(many.flags)
-    frame = pd.DataFrame(columns, columns=[*names, "converged", "notes"])
-    return frame if sets.by is None else pd.concat([sets.by.reset_index(drop=True), frame], axis=1)
+    return columns
 
 
-def _codes(flags: dict[str, BoolArray]) -> list[str]:
+def _codes(flags: dict[str, BoolArray]) -> npt.NDArray[np.object_]:
     """The codes of each row, put together once for each combination that occurs."""
     names = list(flags)
-    packed = np.zeros(next(iter(flags.values())).size, dtype=np.int64)
+    packed = np.zeros(next(iter(flags.values())).size, dtype=np.intp)
     for i, flag in enumerate(flags.values()):
-        packed |= flag.astype(np.int64) << i
-    different, which = np.unique(packed, return_inverse=True)
-    text = [",".join(name for i, name in enumerate(names) if value >> i & 1) for value in different.tolist()]
-    return [text[i] for i in which.tolist()]
+        if flag.any():
+            packed |= flag.astype(np.intp) << i
+    text = np.empty(int(packed.max()) + 1 if packed.size else 1, dtype=object)
+    for value in np.flatnonzero(np.bincount(packed)).tolist():
+        text[value] = ",".join(name for i, name in enumerate(names) if value >> i & 1)
+    return text[packed]

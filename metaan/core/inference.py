@@ -37,8 +37,7 @@ class Mean(NamedTuple):
 
 def pieces(data: Data, tau2: FloatArray | float, weights: FloatArray | None = None) -> Pieces:
     """Sums at tau2, with inverse-variance weights or the caller's."""
-    v = data.v + tau2
-    w = 1 / v
+    w = 1 / (data.v + tau2)
     mu, total = weighted_mean(data.y, w)
     r = data.y - mu
     q = dot(w * r, r) / np.maximum(data.k - 1, 1.0)

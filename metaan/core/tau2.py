@@ -80,11 +80,13 @@ def generalised(data: Data, a: FloatArray | None = None) -> Tau2:
         raise ValueError("GENQ needs weights")
     mean, total = weighted_mean(data.y, a)
     r = data.y - mean
-    a2 = a * a
+    product = a * r
+    q = dot(product, r)
+    a2 = np.multiply(a, a, out=product)
     trace = total - a2.sum(axis=0) / total
     expected = dot(a, data.v0) - dot(a2, data.v0) / total
     with np.errstate(divide="ignore", invalid="ignore"):
-        estimate = np.where(trace > 0, (dot(a * r, r) - expected) / trace, 0.0)
+        estimate = np.where(trace > 0, (q - expected) / trace, 0.0)
     return _closed(np.where(data.k > 1, estimate, 0.0))
 
 
