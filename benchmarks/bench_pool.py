@@ -185,10 +185,10 @@ def batch(yi: FloatArray, vi: FloatArray) -> dict[str, FloatArray]:
     }  # fmt: skip
 
 
-def lean_batch(yi: FloatArray, vi: FloatArray) -> tuple[FloatArray, ...]:
+def lean_batch(yi: FloatArray, vi: FloatArray, method: str = "REML") -> tuple[FloatArray, ...]:
     """What a fit of PyMARE gives: estimate, variance and tau2."""
     data = arrange(yi, vi)
-    tau2 = ESTIMATORS["REML"](data, None).tau2
+    tau2 = ESTIMATORS[method](data, None).tau2
     p = pieces(data, tau2)
     return p.mu, p.variance, tau2
 
