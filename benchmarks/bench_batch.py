@@ -2,16 +2,12 @@
 
 A parametric bootstrap of the BCG trials whose variances differ between data sets, as in bench_pool.py. Two rows of
 metaan: `pool_many` with every column, input checked; and, as much as a fit of PyMARE gives, the estimate, its variance
-and tau2 from the batched kernels. metafor loops over 100 data sets, whose time is multiplied. The peak memory is that
-of a fresh process that makes the data and pools them, less that of one that only makes them.
+and tau2 from the batched kernels. metafor loops over 100 data sets, whose time is multiplied.
 """
 
 from __future__ import annotations
 
 import os
-import resource
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -89,31 +85,12 @@ def metafor(yi: FloatArray, vi: FloatArray, n: int, method: str, ours: dict[str,
     )
 
 
-def megabytes(n: int, setting: str) -> float:
-    """Peak memory of a fresh process."""
-    command = [sys.executable, __file__, "--child", setting, "--sizes", str(n)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
-
-
-def child(n: int, setting: str) -> None:
-    yi, vi = simulated(n, seed=13)
-    if setting != "none":
-        os.environ["METAAN_FAST"] = setting
-        metaan.pool_many(yi[:100], vi[:100])  # imports
-        metaan.pool_many(yi, vi, method="REML", test="z", output="arrays")
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-
-
 def main() -> None:
     parser = options(__doc__, rounds=7)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="N")
-    parser.add_argument("--child", choices=("none", "off", "always"), help="for internal use: print peak memory")
     arguments = parser.parse_args()
-    if arguments.child:
-        child(arguments.sizes[0], arguments.child)
-        return
     found = surroundings("metaan", "numpy", "numba", "PyMARE")
-    tables, memory = [], []
+    tables = []
     with ExitStack() as stack:
         r = stack.enter_context(Metafor()) if Metafor.available() else None
         found["metafor"] = r.version() if r else "absent"
@@ -122,13 +99,7 @@ def main() -> None:
                 rounds = arguments.rounds if n <= 10_000 else max(3, arguments.rounds // 2)
                 times = interleaved(contenders(n, method, r), rounds)
                 tables.append(report(f"{n:,} fits by {method}, k = 13", times, "fast: estimate, variance, tau2"))
-    for n in arguments.sizes:
-        base = megabytes(n, "none")
-        row = {"n": n, "data": base, **{setting: megabytes(n, setting) - base for setting in ("off", "always")}}
-        memory.append(row)
-        print(f"{n:>9,} data sets: {base:6.0f} MB with the data alone; pooling adds {row['off']:.0f} MB with numpy, "
-              f"{row['always']:.0f} MB with numba")  # fmt: skip
-    write(arguments.json, surroundings=found, tables=tables, megabytes=memory)
+    write(arguments.json, surroundings=found, tables=tables)
 
 
 if __name__ == "__main__":

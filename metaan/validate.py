@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +30,7 @@ __all__ = [
     "column",
     "forbid",
     "labels",
+    "numbered",
     "numbers",
     "require_columns",
     "same_length",
@@ -246,10 +248,16 @@ def require_columns(data: Any, needed: Sequence[str], name: str = "trials") -> N
         raise InputError(f"{name} lacks {', '.join(absent)}, which the rows of metaan.load have.")
 
 
+@lru_cache(maxsize=32)
+def numbered(k: int) -> tuple[str, ...]:
+    """Labels of studies without names: 1 ... k, the same object every time."""
+    return tuple(map(str, range(1, k + 1)))
+
+
 def labels(values: Iterable[Any] | None, k: int) -> tuple[str, ...]:
     """Study labels as text; ``1 ... k`` when none are given."""
     if values is None:
-        return tuple(str(i) for i in range(1, k + 1))
+        return numbered(k)
     if isinstance(values, str):
         raise InputError(f"study={values!r} must be one label for each study or the name of a column of data.")
     try:

@@ -11,6 +11,7 @@ from scipy.special import ndtri
 from metaan.core.compiled import ENOUGH, wanted
 from metaan.core.heterogeneity import Cochran, cochran, i2_h2, q_pvalue
 from metaan.core.inference import INTERVALS, TESTS, Mean, Pieces, log_pvalue, pieces, quantile
+from metaan.core.memory import keep_freed
 from metaan.core.tau2 import ESTIMATORS
 from metaan.core.wls import Data, FloatArray
 
@@ -54,6 +55,7 @@ def pool_many(data: Data, *, method: str, test: str, level: float, pi: str, weig
     weights : array of shape (k, n), optional
         Weights of GENQ, 0 for an absent study.
     """
+    keep_freed()
     estimate = ESTIMATORS[method](data, weights)
     p, q, same = _sums(data, estimate.tau2, weights, {test, pi})
     one = data.k == 1

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from metaan.core.cells import CELLS, STEPS, TOLERANCE, Maximum, Searched, bound, by_cells
 from metaan.core.compiled import ENOUGH, wanted
+from metaan.core.memory import keep_freed
 from metaan.core.proof import (
     MARCH,
     SHORTER,
@@ -105,6 +106,7 @@ def search(data: Searched, *, restricted: bool, room: int = _ROOM) -> Maximum:
     room : int
         Numbers in the largest array at a time.
     """
+    keep_freed()
     k, n = data.v.shape
     parts = [_first(data.take(part), restricted, room) for part in _chunks(n, _AT_ONCE * room // k)]
     found, alone = _joined([part[0] for part in parts]), np.concatenate([part[1] for part in parts])

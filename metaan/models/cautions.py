@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from metaan.errors import Note
 from metaan.measures.record import Effects
 from metaan.names import RECORD
+from metaan.validate import numbered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,9 +17,9 @@ __all__ = ["data_notes", "repeated"]
 
 def repeated(eff: Effects) -> tuple[Note, ...]:
     """Whether studies come with several estimates, which a model of independent studies takes for so many studies."""
-    if len(set(eff.study)) == eff.k:
+    if eff.study is numbered(eff.k) or (different := len(set(eff.study))) == eff.k:
         return ()
-    text = f"{eff.k} estimates of {len(set(eff.study))} studies are taken as independent"
+    text = f"{eff.k} estimates of {different} studies are taken as independent"
     return (Note("repeated-studies", f"{text}: see multilevel and robust for estimates that are not."),)
 
 

@@ -11,6 +11,7 @@ from scipy.special import ndtri
 
 from metaan.core.heterogeneity import Cochran, cochran, i2_h2
 from metaan.core.inference import INTERVALS, TESTS, Mean, Pieces, log_pvalue, pieces, quantile
+from metaan.core.memory import keep_freed
 from metaan.core.predictive import bootstrap_interval
 from metaan.core.tau2 import ESTIMATORS, Tau2
 from metaan.core.wls import Data, FloatArray
@@ -98,6 +99,7 @@ def pool(
 
 def fit_normal(eff: Effects, spec: Spec, *, a: FloatArray | None = None, tau2: float | None = None) -> PoolResult:
     """Result of the model that `spec` asks for, with weights `a` of GENQ, or at a `tau2` from elsewhere."""
+    keep_freed()
     data = Data.of_one(eff.yi, eff.vi)
     if tau2 is None:
         estimate = ESTIMATORS[spec.method](data.column(), None if a is None else a[:, None])
