@@ -1,6 +1,6 @@
 PY ?= .venv/bin/python
 
-.PHONY: install test slow lint types examples figure figures reference bench
+.PHONY: install test slow lint types examples figure figures reference bench scale
 
 install:            ## a virtual environment with everything a contributor needs
 	python3 -m venv .venv
@@ -33,5 +33,15 @@ figures:            ## the pictures of docs/, from examples/gallery
 reference:          ## reference values again from R (packages: tests/reference/README.md)
 	for f in tests/reference/*_grid.R; do Rscript $$f || exit 1; done
 
-bench:              ## side by side with the peers (needs '.[bench]' and R)
-	for f in benchmarks/bench_*.py; do $(PY) $$f || exit 1; done
+BENCHES = import cold pool single batch glmm glmm_many after_fit multilevel forest
+
+bench:              ## side by side with the peers (needs '.[bench]' and R), then the tables of docs/performance.md
+	mkdir -p benchmarks/results
+	for b in $(BENCHES); do $(PY) benchmarks/bench_$$b.py $(BENCH_OPTIONS) --json benchmarks/results/bench_$$b.json || exit 1; done
+	$(PY) benchmarks/growth.py --json benchmarks/results/growth.json --figure docs/figures/growth.png
+	$(PY) benchmarks/report.py
+
+scale:              ## ten million meta-analyses on a dask cluster (needs '.[distributed,fast]'; 3 GB of disk)
+	mkdir -p benchmarks/results
+	$(PY) benchmarks/scale.py --json benchmarks/results/scale.json
+	$(PY) benchmarks/report.py
