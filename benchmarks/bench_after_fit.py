@@ -1,4 +1,4 @@
-"""What is asked after a fit, against metafor and PyMARE: deletion, permutations, subsets, resamples, selection models.
+"""What is asked after a fit, against metafor, pimeta and PyMARE: deletion, permutations, subsets, resamples, selection.
 
 48 studies (dat.bangertdrowns2004 of R's metadat, read from the R session), REML with normal inference unless a row
 says otherwise; leave-one-out and influence for the 13 BCG trials too. Before anything is timed, the numbers must agree.
@@ -12,9 +12,10 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+import pimeta
 from metafor_session import Metafor
 from pymare import Dataset
-from pymare.estimators import DerSimonianLaird
+from pymare.estimators import DerSimonianLaird, VarianceBasedLikelihoodEstimator
 from side_by_side import Contender, assert_close, called, interleaved, one_thread, options, report, surroundings, write
 from trials import bcg
 
@@ -82,32 +83,60 @@ def prepared(r: Metafor) -> tuple[metaan.PoolResult, metaan.RegressResult, metaa
     return res, fit, few
 
 
-def pymare(res: metaan.PoolResult) -> list[Contender]:
-    """1,000 permutations of the intercept-only model by DerSimonian and Laird, which both have in closed form."""
-    eff = res.effects
-    common = metaan.pool(eff, method="DL", test="z")
-    made = DerSimonianLaird().fit_dataset(Dataset(eff.yi, eff.vi, add_intercept=True)).summary()
-    assert_close("DL", [common.estimate], [float(np.ravel(made.fe_params)[0])])
-    return [
-        called("metaan.permutation_test, DL", lambda: metaan.permutation_test(common, n=PERMUTATIONS, exact=False)),
-        called("pymare permutation_test, DL", lambda: made.permutation_test(n_perm=PERMUTATIONS)),
-    ]
+def pimeta_rows(res: metaan.PoolResult, few: metaan.PoolResult) -> dict[str, Contender]:
+    """Rows of pimeta by title; its numbers must be ours."""
+    found = {}
+    for size, fit in (("k = 48", res), ("k = 13", few)):
+        y, v = fit.effects.yi, fit.effects.vi
+        theirs, ours = pimeta.leave1out(y, v, method="REML"), metaan.leave_one_out(fit)
+        assert_close("pimeta.leave1out", np.ravel(theirs.estimate).tolist(), ours["estimate"].tolist())
+        found[f"leave-one-out, {size}"] = called("pimeta", lambda y=y, v=v: pimeta.leave1out(y, v, method="REML"))
+        cook = np.ravel(pimeta.influence(y, v, method="REML").cook_d).tolist()
+        assert_close("pimeta.influence", cook, metaan.influence(fit)["cooks_d"].tolist(), 1e-3)
+        found[f"influence, {size}"] = called("pimeta", lambda y=y, v=v: pimeta.influence(y, v, method="REML"))
+    return found
+
+
+def pymare_rows(res: metaan.PoolResult, fit: metaan.RegressResult) -> dict[str, list[Contender]]:
+    """1,000 permutations by PyMARE: REML, and DerSimonian and Laird, which both have in closed form."""
+    eff, x = res.effects, fit.moderators.matrix[:, 1:]
+    likelihood = VarianceBasedLikelihoodEstimator(method="REML", small_sample_correction="wald")
+    found: dict[str, list[Contender]] = {}
+    for method, estimator in (("REML", likelihood), ("DL", DerSimonianLaird())):
+        for title, design in (("1,000 permutations, k = 48", None), ("1,000 permutations, one moderator, k = 48", x)):
+            theirs = estimator.fit_dataset(Dataset(eff.yi, eff.vi, X=design, add_intercept=True)).summary()
+            ours = (
+                metaan.pool(eff, method=method, test="z")
+                if design is None
+                else metaan.regress(eff, "~ x", method=method, test="z")
+            )
+            assert_close(f"PyMARE {method}", sorted(np.ravel(theirs.fe_params)), sorted(np.ravel(ours.estimate)), 1e-3)
+            row = called("PyMARE", lambda theirs=theirs: theirs.permutation_test(n_perm=PERMUTATIONS))
+            if method == "REML":
+                found[title] = [row]
+            else:
+                own = called("metaan", lambda ours=ours: metaan.permutation_test(ours, n=PERMUTATIONS, exact=False))
+                found[f"{title}, DL"] = [own, row]
+    return found
 
 
 def main() -> None:
     arguments = options(__doc__, rounds=5).parse_args()
     warnings.simplefilter("ignore")
-    found = surroundings("metaan", "numpy", "scipy", "pymare")
+    found = surroundings("metaan", "numpy", "scipy", "pimeta", "pymare")
     tables = []
     with Metafor() as r:
         found["metafor"] = r.version()
         print(found)
         fits = prepared(r)
+        table, others = pimeta_rows(fits[0], fits[2]), pymare_rows(fits[0], fits[1])
         for title, function, expression, times in pairs(*fits):
             rows = [called("metaan", function), r.called("metafor", expression, times)]
+            rows += [table[title]] if title in table else []
+            rows += others.pop(title, [])
             tables.append(report(title, interleaved(rows, arguments.rounds), "metaan"))
-        rows = pymare(fits[0])
-        tables.append(report("1,000 permutations, k = 48, DL", interleaved(rows, arguments.rounds), rows[0].name))
+    for title, rows in others.items():
+        tables.append(report(title, interleaved(rows, arguments.rounds), "metaan"))
     write(arguments.json, surroundings=found, tables=tables)
 
 
