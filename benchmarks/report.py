@@ -108,9 +108,24 @@ def growth(content: dict[str, Any]) -> str:
 
 
 def scale(content: dict[str, Any]) -> str:
-    """Name and value of what the run measured."""
-    lines = ["| | |", "|---|---|"]
-    lines += [f"| {name} | {value} |" for name, value in content["summary"].items()]
+    """One row for each run."""
+    lines = [
+        f"{content['n']:,} meta-analyses:",
+        "",
+        "| workers | time | a second | peak memory of a worker |",
+        "|---|---|---|---|",
+    ]
+    for run in content["runs"]:
+        who = f"{run['workers']}, one killed half-way" if run.get("killed") else str(run["workers"])
+        peak = ", ".join(f"{value:.0f}" for value in run["peak_mb"])
+        lines.append(f"| {who} | {run['seconds']:.1f} s | {run['per_second']:,.0f} | {peak} MB |")
+    alike = len({run["sha256"] for run in content["runs"]}) == 1
+    lines += [
+        "",
+        f"Scaling efficiency t1/(2 t2): {content['efficiency']:.2f}; by processor time of the workers "
+        f"{content['efficiency_by_cpu']:.2f}. The results of all runs are {'the same, bit for bit' if alike else 'DIFFERENT'}; a sample "
+        f"lies within {content['from_pool']:.0e} of `metaan.pool`.",
+    ]
     return "\n".join(lines) + "\n"
 
 

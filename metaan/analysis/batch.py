@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,6 @@ from metaan.models.glmm_spec import Asked, make_spec
 from metaan.models.pool import pool_spec
 from metaan.models.results import Spec
 from metaan.validate import Option
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["pool_many"]
 
@@ -43,7 +40,7 @@ def pool_many(
     yi: Any = None,
     vi: Any = None,
     *,
-    data: pd.DataFrame | None = None,
+    data: Any = None,
     by: str | Sequence[str] | None = None,
     model: str = "normal",
     events: Any = None,
@@ -64,9 +61,11 @@ def pool_many(
     ----------
     yi, vi : array of shape (n, k), or column names
         Effect sizes and sampling variances, one row for each of n meta-analyses, both NaN where a study is absent.
+        Arrays of numpy or dask, or of xarray with studies along `dim`.
         With `data` and `by`: columns of a table with one row for each study.
-    data : table of pandas, polars or pyarrow, optional
-        One row for each study of each meta-analysis, in any order.
+    data : table of pandas, polars, pyarrow or dask, xarray.Dataset, or path, optional
+        One row for each study of each meta-analysis, in any order. The path is that of a Parquet file or of a folder
+        of them; an xarray.Dataset has the arrays.
     by : str or sequence of str, optional
         Columns of `data` that tell the meta-analyses apart.
     model : {"normal", "glmm"}
@@ -98,6 +97,9 @@ def pool_many(
         I2, H2, Q, Q_df, Q_pvalue; for a GLMM loglik, lrt, lrt_pvalue; converged; and notes, the codes of the notes
         that `pool` or `glmm` would make, separated by commas. All on the analysis scale.
 
+        For a dask table, a path or dask arrays a dask table, computed when asked for, its rows in the order of the
+        partitions. For xarray an xarray.Dataset with these columns over the other dimensions, lazy if its arrays are.
+
     Raises
     ------
     InputError
@@ -113,6 +115,13 @@ def pool_many(
     code ``no-studies``; where Kenward-Roger leaves too few degrees of freedom, which `pool` refuses, se, interval and
     test are NaN and the code is ``no-df``. All sets go through the same array operations in pieces that fit the
     processor's cache; sets of like size are taken together.
+
+    A dask table and a path are pooled one partition at a time, of which only the needed columns are read. No
+    meta-analysis is pooled in two halves: a dask table is taken as it is where a column of `by` is its index and has
+    known divisions (checked against the rows) or where it has been shuffled by columns of `by`; Parquet files are cut
+    by the least and largest values that they record for a column of `by` with integers or strings; any other table is
+    shuffled by `by` first. Partitions of a path have up to 500,000 rows, more where a row group has more. dask arrays
+    need all studies of a row, and xarray arrays all along `dim`, in one chunk.
 
     Examples
     --------
@@ -130,7 +139,7 @@ def pool_many(
     spec = _spec(model, method, test, level, pi, ci)
     arrays = _arrays(model, yi=yi, vi=vi, events=events, total=total, weights=weights, method=spec.method)
     asked = {"model": model, "method": method, "test": test, "level": level, "pi": pi, "ci": ci}
-    lazy: pd.DataFrame | None = elsewhere(arrays, data, by, dim, asked)
+    lazy = elsewhere(arrays, data, by, dim, asked | {"output": output, "progress": progress})
     if lazy is not None:
         return lazy
     sets = read(arrays, data, by, counts=model == "glmm")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,7 @@ def on_grid(given: Mapping[str, Any], data: Any, by: Any, dim: Any, asked: Asked
     arrays = {name: _variable(data, value, name) for name, value in given.items()}
     studies = _studies(arrays, dim)
     meta = empty_result(asked)
+    _fitting(arrays, studies, set(meta.columns))
     found = xr.apply_ufunc(
         _cells,
         *arrays.values(),
@@ -42,8 +43,10 @@ def on_grid(given: Mapping[str, Any], data: Any, by: Any, dim: Any, asked: Asked
 def _variable(data: Any, value: Any, name: str) -> Any:
     """One argument as a DataArray."""
     if data is not None and not is_a(value, "xarray.DataArray"):
-        if value not in data.data_vars:
-            raise InputError(f"{name}={value!r} is no variable of data. It has {listed(data.data_vars)}.")
+        if not isinstance(value, Hashable) or value not in data.data_vars:
+            raise InputError(
+                f"{name} must name a variable of data, not {value!r:.50}. It has {listed(data.data_vars)}."
+            )
         return data[value]
     if not is_a(value, "xarray.DataArray"):
         raise InputError(f"{name} is of type {type(value).__name__}, but others are xarray.DataArray: make it one too.")
@@ -51,7 +54,7 @@ def _variable(data: Any, value: Any, name: str) -> Any:
 
 
 def _studies(arrays: Mapping[str, Any], dim: Any) -> Any:
-    """The dimension of studies, checked: in each array, in one chunk, the others named unlike the results."""
+    """The dimension of studies, which each array has in one chunk."""
     first = next(iter(arrays.values()))
     if dim is None and not first.dims:
         raise InputError("The arrays have no dimension, so none of studies.")
@@ -64,6 +67,24 @@ def _studies(arrays: Mapping[str, Any], dim: Any) -> Any:
                 f"{name} has several chunks along {studies!r}, and {_ONE_CHUNK}: .chunk({{{studies!r}: -1}})."
             )
     return studies
+
+
+def _fitting(arrays: Mapping[str, Any], studies: Any, columns: set[Any]) -> None:
+    """Refuse labels that differ and names that the results have."""
+    import xarray as xr
+
+    try:
+        xr.align(*arrays.values(), join="exact", copy=False)
+    except ValueError as error:
+        raise InputError(f"The arrays do not fit together: {error}") from error
+    taken = [
+        name
+        for array in arrays.values()
+        for name in {*array.dims, *array.coords}
+        if name in columns and name != studies and not (name in array.coords and studies in array.coords[name].dims)
+    ]
+    if taken:
+        raise InputError(f"{listed(dict.fromkeys(taken))} is the name of a result; rename the dimension or coordinate.")
 
 
 def _plain(kind: Any) -> Any:
@@ -86,9 +107,10 @@ def _pooled(flat: dict[str, Any], asked: Asked, meta: pd.DataFrame, where: str) 
     if len(next(iter(flat.values()))) == 0:
         return meta
     try:
-        return pool_many(**flat, **asked)
+        made: pd.DataFrame = pool_many(**flat, **asked)
     except DataError as error:
         raise DataError(f"In {where}, rows counted from its first: {error}") from error
+    return made
 
 
 def in_blocks(given: Mapping[str, Any], data: Any, by: Any, asked: Asked) -> Any:

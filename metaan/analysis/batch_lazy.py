@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from metaan.errors import InputError, OptionError, listed
 from metaan.validate import column
@@ -17,8 +17,9 @@ from metaan.validate import column
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Asked", "elsewhere", "empty_result", "is_a", "needs"]
+__all__ = ["Asked", "elsewhere", "empty_result", "is_a"]
 
+_HASHED_ALIKE: Final = {"string", "bytes", "date", "datetime", "datetime64", "boolean", "categorical", "empty"}
 Asked = Mapping[str, Any]
 """The options of `pool_many`, from `model` to `ci`, by name."""
 
@@ -35,33 +36,44 @@ def elsewhere(given: Mapping[str, Any], data: Any, by: Any, dim: Any, asked: Ask
     asked : mapping
         The other options.
     """
-    grid = is_a(data, "xarray.Dataset") or any(is_a(value, "xarray.DataArray") for value in given.values())
-    if dim is not None and not grid:
+    made = _engine(given, data)
+    if dim is not None and made != "xarray":
         raise InputError("dim= names the dimension of studies of xarray arrays; others have it last.")
-    if grid:
-        from metaan.analysis.batch_grid import on_grid
-
-        return on_grid(given, data, by, dim, asked)
-    if isinstance(data, (str, os.PathLike)):
+    if made is None:
+        return None
+    _only_frames(made, asked)
+    if made == "a path":
         return _folder(given, data, by, asked)
-    if is_a(data, "dask.dataframe.DataFrame"):
+    if made == "a dask table":
         return _dask(given, data, by, asked)
-    if any(is_a(value, "dask.array.Array") for value in given.values()):
-        from metaan.analysis.batch_grid import in_blocks
+    from metaan.analysis.batch_grid import in_blocks, on_grid
 
-        return in_blocks(given, data, by, asked)
-    return None
+    return on_grid(given, data, by, dim, asked) if made == "xarray" else in_blocks(given, data, by, asked)
+
+
+def _engine(given: Mapping[str, Any], data: Any) -> str | None:
+    if isinstance(data, (str, os.PathLike)):
+        return "a path"
+    if is_a(data, "dask.dataframe.DataFrame"):
+        return "a dask table"
+    if is_a(data, "xarray.Dataset") or any(is_a(value, "xarray.DataArray") for value in given.values()):
+        return "xarray"
+    return "dask arrays" if any(is_a(value, "dask.array.Array") for value in given.values()) else None
+
+
+def _only_frames(made: str, asked: Asked) -> None:
+    if asked["output"] != "frame":
+        raise OptionError(
+            f"output={asked['output']!r} is for data in memory; {made} gives what the same engine computes."
+        )
+    if asked["progress"]:
+        raise OptionError(f"progress= is for data in memory; with {made} use dask.diagnostics.ProgressBar.")
 
 
 def is_a(value: object, name: str) -> bool:
     """Whether a value is of a class of a package that is not imported for this question."""
     module, _, kind = name.rpartition(".")
     return module in sys.modules and isinstance(value, getattr(sys.modules[module], kind, ()))
-
-
-def needs(package: str, what: str) -> OptionError:
-    """The error where an optional package is absent."""
-    return OptionError(f"{what} needs {package}, which is not installed: pip install 'metaan[distributed]'.")
 
 
 def _columns(meta: pd.DataFrame, given: Mapping[str, Any], by: Any) -> tuple[dict[str, Any], list[Any]]:
@@ -111,7 +123,8 @@ def _folder(given: Mapping[str, Any], data: Any, by: Any, asked: Asked) -> Any:
         import dask.dataframe  # noqa: F401
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
-        raise needs("dask with pyarrow", "A path as data=") from error
+        text = "A path as data= needs dask and pyarrow, which are not installed: pip install 'metaan[distributed]'"
+        raise OptionError(f"{text}. Or read the files, and give the table.") from error
     from metaan.analysis.batch_parquet import Folder
 
     folder = Folder(data)
@@ -122,17 +135,30 @@ def _folder(given: Mapping[str, Any], data: Any, by: Any, asked: Asked) -> Any:
 
 def _by_partition(table: Any, whole: bool, names: Mapping[str, Any], labels: list[Any], asked: Asked) -> Any:
     """The dask table of the results of each partition."""
-    if not whole and table.npartitions > 1:
-        kinds = {name: kind for name, kind in table.dtypes[labels].items() if kind != "category"}
-        table = table.map_partitions(_typed, kinds=kinds, meta=table._meta).shuffle(labels)
     meta = empty_result(asked, table._meta[labels])
+    if not meta.columns.is_unique:
+        taken = listed(meta.columns[meta.columns.duplicated()])
+        raise InputError(f"by= has columns with the name of a result: {taken}. Rename them.")
+    if not whole and table.npartitions > 1:
+        kinds = table.dtypes[labels].to_dict()
+        table = table.map_partitions(_alike, kinds=kinds, meta=table._meta).shuffle(labels)
     how = {"names": names, "labels": labels, "asked": dict(asked), "meta": meta}
     return table.map_partitions(_partition, how=how, meta=meta, clear_divisions=True)
 
 
-def _typed(frame: pd.DataFrame, kinds: Mapping[Any, Any]) -> pd.DataFrame:
-    """Labels of one type in all partitions: the shuffle would send 1 and 1.0 to different ones."""
-    return frame.astype(dict(kinds))
+def _alike(frame: pd.DataFrame, kinds: Mapping[Any, Any]) -> pd.DataFrame:
+    """Labels of one type in all partitions: a shuffle would send 1 and 1.0 to different ones."""
+    import pandas as pd
+
+    for name, kind in kinds.items():
+        if pd.api.types.is_object_dtype(kind) and pd.api.types.infer_dtype(frame[name]) not in _HASHED_ALIKE:
+            raise InputError(f"The labels {name!r} are objects of any type: make them numbers or texts by astype.")
+        if frame[name].dtype != kind and not isinstance(kind, pd.CategoricalDtype):
+            try:
+                frame = frame.astype({name: kind})
+            except (TypeError, ValueError) as error:
+                raise InputError(f"A partition has labels {name!r} that are not {kind}: {error}") from error
+    return frame
 
 
 def _partition(frame: pd.DataFrame, how: Mapping[str, Any]) -> pd.DataFrame:
@@ -141,7 +167,8 @@ def _partition(frame: pd.DataFrame, how: Mapping[str, Any]) -> pd.DataFrame:
     if len(frame) == 0:
         empty: pd.DataFrame = how["meta"]
         return empty
-    return pool_many(data=frame, by=how["labels"], **how["names"], **how["asked"])
+    made: pd.DataFrame = pool_many(data=frame, by=how["labels"], **how["names"], **how["asked"])
+    return made
 
 
 def empty_result(asked: Asked, labels: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -150,8 +177,10 @@ def empty_result(asked: Asked, labels: pd.DataFrame | None = None) -> pd.DataFra
 
     from metaan.analysis.batch import pool_many
 
-    given = {"events": [[1.0]], "total": [[2.0]]} if asked["model"] == "glmm" else {"yi": [[0.0]], "vi": [[1.0]]}
+    given: dict[str, Any] = {"yi": [[0.0]], "vi": [[1.0]]}
+    if asked["model"] == "glmm":
+        given = {"events": [[1.0]], "total": [[2.0]]}
     if asked["method"] == "GENQ":
         given["weights"] = [[1.0]]
-    numbers = pool_many(**given, **asked).iloc[:0]  # type: ignore[arg-type]
+    numbers: pd.DataFrame = pool_many(**given, **asked).iloc[:0]
     return numbers if labels is None else pd.concat([labels.iloc[:0].reset_index(drop=True), numbers], axis=1)

@@ -124,13 +124,14 @@ class Folder:
     def table(self, columns: list[str], labels: list[str]) -> tuple[Any, bool]:
         """Dask table of some columns, and whether each meta-analysis is known to lie in one of its partitions."""
         import dask.dataframe as dd
+        import pyarrow as pa
 
         source = self._source
         fragments = list(source.get_fragments())
         if not set(columns) <= set(fragments[0].physical_schema.names):  # in the names of folders
             return dd.read_parquet(os.fspath(self.path), columns=columns), False
         parts, whole = _parts(fragments, source.schema, labels)
-        schema = source.schema.empty_table().select(columns).schema.remove_metadata()
+        schema = pa.schema([source.schema.field(name) for name in columns])
         made = dd.from_map(_read, parts, files=source.filesystem, schema=schema, meta=self.meta[columns])
         return made, whole
 
@@ -139,9 +140,11 @@ def _parts(fragments: list[Any], schema: Any, labels: list[str]) -> tuple[list[P
     """Ranges of the first label that allows them, else runs of rows."""
     import pyarrow as pa
 
-    types = {name: schema.field(name).type for name in labels}
-    for name, kind in types.items():
-        if pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    schemas = [fragment.physical_schema for fragment in fragments]
+    for name in labels:
+        kind = schema.field(name).type
+        ordered = pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        if ordered and all(name in known.names and known.field(name).type == kind for known in schemas):
             groups = _row_groups(fragments, name)
             parts = ranges(groups, name) if groups and all(group.low is not None for group in groups) else None
             if parts is not None:

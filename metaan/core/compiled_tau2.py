@@ -83,6 +83,13 @@ def _alone(
 
 
 @compiled
+def _room(rows: int) -> Any:
+    """Three arrays at a fixed distance: whether a loop is taken in vectors, and so the last digit, may hang on it."""
+    work = np.empty((3, max(rows, 64)))
+    return work[0], work[1], work[2]
+
+
+@compiled
 def _present(ys: Any, vs: Any, j: int, y: Any, v: Any) -> int:
     """Copy the studies of one data set that are there; how many there are."""
     k = 0
@@ -106,7 +113,7 @@ def first_maxima(ys: Any, vs: Any, restricted: bool, tau2: Any, steps: Any, alon
         Filled.
     """
     rows, n = ys.shape
-    y, v, weights = np.empty(rows), np.empty(rows), np.empty(rows)
+    y, v, weights = _room(rows)
     for j in range(n):
         k = _present(ys, vs, j, y, v)
         mean, smallest, spread = 0.0, np.inf, 0.0
@@ -137,7 +144,7 @@ def first_maxima(ys: Any, vs: Any, restricted: bool, tau2: Any, steps: Any, alon
 def q_roots(ys: Any, vs: Any, target: Any, root: Any, steps: Any, done: Any) -> None:
     """As `metaan.core.secular.q_root`, into `root`, `steps` and `done`, shape (n,)."""
     rows, n = ys.shape
-    y, v, weights = np.empty(rows), np.empty(rows), np.empty(rows)
+    y, v, weights = _room(rows)
     for j in range(n):
         k = _present(ys, vs, j, y, v)
         t, smallest = 0.0, np.inf
@@ -178,7 +185,7 @@ def sums(ys: Any, vs: Any, tau2: Any, out: Any, same: Any) -> None:
         Filled: whether all effects are the same but for rounding.
     """
     rows, n = ys.shape
-    y, v = np.empty(rows), np.empty(rows)
+    y, v, _ = _room(rows)
     for j in range(n):
         k = _present(ys, vs, j, y, v)
         total, weighted, total0, weighted0, low, high = 0.0, 0.0, 0.0, 0.0, np.inf, -np.inf
