@@ -119,12 +119,12 @@ def scale(content: dict[str, Any]) -> str:
         who = f"{run['workers']}, one killed half-way" if run.get("killed") else str(run["workers"])
         peak = ", ".join(f"{value:.0f}" for value in run["peak_mb"])
         lines.append(f"| {who} | {run['seconds']:.1f} s | {run['per_second']:,.0f} | {peak} MB |")
-    alike = len({run["sha256"] for run in content["runs"]}) == 1
+    alike = "the same, bit for bit" if len({run["sha256"] for run in content["runs"]}) == 1 else "DIFFERENT"
+    efficiency, by_cpu, worst = (content[name] for name in ("efficiency", "efficiency_by_cpu", "from_pool"))
     lines += [
         "",
-        f"Scaling efficiency t1/(2 t2): {content['efficiency']:.2f}; by processor time of the workers "
-        f"{content['efficiency_by_cpu']:.2f}. The results of all runs are {'the same, bit for bit' if alike else 'DIFFERENT'}; a sample "
-        f"lies within {content['from_pool']:.0e} of `metaan.pool`.",
+        f"Scaling efficiency t1/(2 t2): {efficiency:.2f}; by processor time of the workers {by_cpu:.2f}.",
+        f"The results of all runs are {alike}; a sample lies within {worst:.0e} of `metaan.pool`.",
     ]
     return "\n".join(lines) + "\n"
 
