@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from concurrent.futures import Executor
+from typing import Any, Final
 
 import numpy as np
 
 from metaan.analysis.bootstrap_models import Bootstrapped, model_of
 from metaan.analysis.bootstrap_result import INTERVALS, BootstrapResult
+from metaan.analysis.executors import LIKELIHOODS, TASK, check_executor, in_tasks, task_rng, tasks
 from metaan.core.resample import basic, bca, normal, percentile
 from metaan.core.wls import FloatArray
 from metaan.errors import DataError, InputError, Note, OptionError
@@ -42,6 +44,7 @@ def bootstrap(
     ci: str | Sequence[str] = ("percentile", "basic", "normal", "bca"),
     level: float | None = None,
     seed: int = 1,
+    executor: Executor | None = None,
 ) -> BootstrapResult:
     """Bootstrap standard errors, bias and intervals of a pooled effect, its heterogeneity, or a regression.
 
@@ -58,6 +61,9 @@ def bootstrap(
     level : float, optional
         Of the intervals, in (0.5, 1); that of the result by default.
     seed : int, default 1
+    executor : concurrent.futures.Executor, optional
+        Who does the work, in tasks of 10,000 replicates (500 of a likelihood of
+        counts); here by default. The numbers do not depend on it.
 
     Returns
     -------
@@ -114,11 +120,12 @@ def bootstrap(
     """
     n, seed = whole("n", n, 2), whole("seed", seed, 0)
     KIND.check(kind)
+    check_executor(executor)
     wanted = tuple(INTERVALS.check(name) for name in ((ci,) if isinstance(ci, str) else ci))
     res = getattr(res, "analysis", None) or res
     of = model_of(res)
     level = res.spec.level if level is None else check_level(level)
-    values = _replicates(res, of, n, kind, seed)
+    values = _replicates(res, of, n, kind, seed, executor)
     known = ~np.isnan(values).any(axis=1)
     if known.sum() < 2:
         raise DataError("No replicate has an estimate: the studies that are drawn do not tell it.")
@@ -134,18 +141,32 @@ def bootstrap(
     )  # fmt: skip
 
 
-def _replicates(res: PoolResult | RegressResult, of: Bootstrapped, n: int, kind: str, seed: int) -> FloatArray:
+def _replicates(
+    res: PoolResult | RegressResult, of: Bootstrapped, n: int, kind: str, seed: int, executor: Executor | None
+) -> FloatArray:
     """Statistics of the replicates, (n, m)."""
-    rng = np.random.default_rng(seed)
     if not _its_own(of):
         raise OptionError("bootstrap takes results whose tau2 was estimated from their own studies.")
     if kind == "parametric":
         if of.simulated is None:
             raise OptionError(f"kind='parametric' does not apply: {_why_not(res)}. Use kind='nonparametric'.")
-        return of.parametric(n, rng)
-    if res.k < 2:
+    elif res.k < 2:
         raise InputError("bootstrap needs at least two studies to draw from; the result has one.")
-    return of.resampled(rng.integers(0, res.k, (res.k, n)))
+    unit = LIKELIHOODS if res.spec.model in ("glmm", "beta-binomial") else TASK
+    work: list[tuple[Any, ...]] = []
+    for task, part in enumerate(tasks(n)):
+        count, rng = part.stop - part.start, task_rng(seed, task)
+        drawn: tuple[Any, ...] = (rng.integers(0, res.k, (res.k, count)),) if kind == "nonparametric" else ()
+        if kind == "parametric" and of.simulated is not None:
+            drawn = of.simulated(count, rng)
+        work += [(res, kind, tuple(column[:, some] for column in drawn)) for some in tasks(count, unit)]
+    return np.concatenate(in_tasks(_fits, work, executor))
+
+
+def _fits(res: PoolResult | RegressResult, kind: str, drawn: tuple[Any, ...]) -> FloatArray:
+    """Statistics of what was drawn."""
+    of = model_of(res)
+    return of.of_simulated(drawn) if kind == "parametric" else of.resampled(drawn[0])
 
 
 def _its_own(of: Bootstrapped) -> bool:

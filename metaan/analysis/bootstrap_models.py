@@ -52,11 +52,9 @@ class Bootstrapped(NamedTuple):
         """Of studies drawn with replacement, positions (k, n)."""
         return self._in_parts(index.shape[1], lambda part: tuple(column[index[:, part]] for column in self.studies))
 
-    def parametric(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Of meta-analyses simulated under the fitted model."""
-        assert self.simulated is not None
-        made = self.simulated(n, rng)
-        return self._in_parts(n, lambda part: tuple(column[:, part] for column in made))
+    def of_simulated(self, made: Drawn) -> FloatArray:
+        """Of simulated meta-analyses."""
+        return self._in_parts(made[0].shape[1], lambda part: tuple(column[:, part] for column in made))
 
     def _in_parts(self, n: int, drawn: Callable[[slice], Drawn]) -> FloatArray:
         width = max(1, CHUNK // len(self.studies[0]))

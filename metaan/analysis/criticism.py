@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.special import chdtrc
 
 from metaan.analysis.criticism_models import Fitted, fitted_model
 from metaan.analysis.criticism_result import CheckResult
+from metaan.analysis.executors import LIKELIHOODS, TASK, check_executor, in_tasks, task_rng, tasks
 from metaan.analysis.test_result import TestResult
 from metaan.core.linear import Design
 from metaan.core.location_scale import score_statistic
@@ -48,7 +50,9 @@ _GROUP: Final = "group"
 _SMALL: Final = 20
 
 
-def normality_check(res: PoolResult | RegressResult, *, n: int = 2000, seed: int = 1) -> TestResult:
+def normality_check(
+    res: PoolResult | RegressResult, *, n: int = 2000, seed: int = 1, executor: Executor | None = None
+) -> TestResult:
     """Shapiro-Wilk test of the standardised residuals of a random-effects model, by parametric bootstrap.
 
     Parameters
@@ -59,6 +63,8 @@ def normality_check(res: PoolResult | RegressResult, *, n: int = 2000, seed: int
         Data sets drawn from the fitted model, at least 99.
     seed : int, default 1
         Of the random numbers.
+    executor : concurrent.futures.Executor, optional
+        Who fits them, in tasks of 10,000 (500 of counts); here by default. The numbers do not depend on it.
 
     Returns
     -------
@@ -98,8 +104,7 @@ def normality_check(res: PoolResult | RegressResult, *, n: int = 2000, seed: int
     if of.counted:
         raise OptionError("normality_check is for effects with sampling errors; for counts use predictive_check.")
     drawn, seed = whole("n", n, _FEWEST), whole("seed", seed, 0)
-    made = np.column_stack([of.observed, of.draw(np.random.default_rng(seed), drawn)])
-    residual = of.residuals(made)
+    _, residual = _made(res, "normality_check", drawn, seed, executor)
     w = shapiro_wilk(residual)
     skewness, kurtosis = moment_ratios(residual[:, :1])
     if np.isnan(w[0]):
@@ -120,6 +125,7 @@ def predictive_check(
     n: int = 2000,
     seed: int = 1,
     level: float = 0.95,
+    executor: Executor | None = None,
 ) -> CheckResult:
     """Compare the data with data drawn from the fitted model: parametric-bootstrap model criticism.
 
@@ -136,6 +142,8 @@ def predictive_check(
         Of the random numbers.
     level : float, default 0.95
         Of the ranges of simulated values.
+    executor : concurrent.futures.Executor, optional
+        Who fits them, in tasks of 10,000 (500 of counts); here by default. The numbers do not depend on it.
 
     Returns
     -------
@@ -172,8 +180,7 @@ def predictive_check(
     of = fitted_model(res, "predictive_check")
     chosen = _statistics(statistic, of)
     drawn, seed, level = whole("n", n, _FEWEST), whole("seed", seed, 0), check_level(level)
-    made = np.column_stack([of.observed, of.draw(np.random.default_rng(seed), drawn)])
-    residual = of.residuals(made)
+    made, residual = _made(res, "predictive_check", drawn, seed, executor)
     values = _values(chosen, of, made, residual)
     observed, simulated = values[:, 0], values[:, 1:]
     with np.errstate(invalid="ignore"):
@@ -191,6 +198,23 @@ def predictive_check(
         study=res.effects.study, k=res.k, n=drawn, seed=seed, measure=res.spec.measure, model=of.model,
         notes=_few(res.k) + _undefined(chosen, simulated),
     )  # fmt: skip
+
+
+def _made(
+    res: PoolResult | RegressResult, name: str, n: int, seed: int, executor: Executor | None
+) -> tuple[FloatArray, FloatArray]:
+    """The data and n data sets from the model, (k, 1 + n), and the standardised residuals of each."""
+    check_executor(executor)
+    of = fitted_model(res, name)
+    drawn = [of.draw(task_rng(seed, task), part.stop - part.start) for task, part in enumerate(tasks(n))]
+    made = np.column_stack([of.observed, *drawn])
+    unit = LIKELIHOODS if of.counted else TASK
+    work = [(res, name, made[:, part]) for part in tasks(n + 1, unit + 1)]
+    return made, np.concatenate(in_tasks(_residuals, work, executor), axis=1)
+
+
+def _residuals(res: PoolResult | RegressResult, name: str, made: FloatArray) -> FloatArray:
+    return fitted_model(res, name).residuals(made)
 
 
 def _share(hits: Any) -> float:

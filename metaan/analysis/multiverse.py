@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from metaan.analysis.executors import check_executor
 from metaan.analysis.multiverse_choices import (
     DATA_CHOICES,
     MODEL_CHOICES,
@@ -52,6 +54,7 @@ def multiverse(
     level: float = 0.95,
     pi: str = "t",
     progress: bool = True,
+    executor: Executor | None = None,
 ) -> MultiverseResult:
     """Pool rates in every way that can be defended, and see what of the answer survives.
 
@@ -92,6 +95,8 @@ def multiverse(
         Prediction interval; that of the beta-binomial model is its own.
     progress : bool, default True
         Show a bar on a terminal when it takes longer than a second.
+    executor : concurrent.futures.Executor, optional
+        Who does the work, a task for each call of a kernel; here by default. The numbers do not depend on it.
 
     Returns
     -------
@@ -138,6 +143,7 @@ def multiverse(
     0        20   0.083   0.096    0.118          0.5
     """
     started = time.monotonic()
+    check_executor(executor)
     data = {
         "units": units, "overlaps": overlaps, "counts": counts, "confidence": confidence, "denominators": denominators,
         "icc": icc,
@@ -148,7 +154,7 @@ def multiverse(
     }  # fmt: skip
     asked, sets = _read(trials, Columns(events, total, study), model, data, level, pi)
     plan, excluded = _plan(asked, sets)
-    table = _table(plan, sets.sets, asked, _bar(len(plan), started, progress))
+    table = _table(plan, sets.sets, asked, _bar(len(plan), started, progress), executor)
     check_answers(table)
     scale = KINDS[asked.measures[0]].scale if isinstance(trials, Effects) else "rate"
     return MultiverseResult(
@@ -215,12 +221,14 @@ def _bar(total: int, started: float, progress: bool) -> Any:
     )
 
 
-def _table(plan: pd.DataFrame, sets: tuple[Rows, ...], asked: Models, bar: Any) -> pd.DataFrame:
+def _table(
+    plan: pd.DataFrame, sets: tuple[Rows, ...], asked: Models, bar: Any, executor: Executor | None
+) -> pd.DataFrame:
     """The analyses with their results."""
     import pandas as pd
 
     with bar:
-        found = fits(plan, sets, level=asked.level, pi=asked.pi, told=bar.update)
+        found = fits(plan, sets, level=asked.level, pi=asked.pi, told=bar.update, executor=executor)
     own = plan["set"].to_numpy()
     sizes = {"k": [rows.k for rows in sets], "n": [float(np.sum(rows.total)) for rows in sets]}
     counted = {name: np.array(values)[own] for name, values in sizes.items()}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from metaan.analysis.batch import pool_many
+from metaan.analysis.executors import as_done
 from metaan.analysis.multiverse_data import Rows
 from metaan.core.beta_binomial_fit import problem_of
 from metaan.core.links import LINKS, family_of
@@ -46,8 +48,9 @@ class Fitted(NamedTuple):
 
 
 def fits(
-    plan: pd.DataFrame, sets: tuple[Rows, ...], *, level: float, pi: str, told: Callable[[int], Any]
-) -> pd.DataFrame:
+    plan: pd.DataFrame, sets: tuple[Rows, ...], *, level: float, pi: str, told: Callable[[int], Any],
+    executor: Executor | None = None,
+) -> pd.DataFrame:  # fmt: skip
     """Results of the analyses of `plan` on the display scale, one row for each.
 
     Parameters
@@ -59,13 +62,18 @@ def fits(
     pi : str
     told : callable
         Told how many analyses a step has done.
+    executor : concurrent.futures.Executor, optional
+        Who calls the kernels.
     """
     import pandas as pd
 
     n = len(plan)
     made: dict[str, Any] = {name: np.full(n, np.nan) for name in NUMBERS}
     made |= {"converged": np.zeros(n, dtype=bool), "notes": [""] * n, "reason": [""] * n}
-    for where, found in _groups(plan.reset_index(drop=True), sets, level, pi):
+    jobs = list(_jobs(plan.reset_index(drop=True), sets, level, pi))
+    answers = as_done(_done, [(job.kernel, job.given) for job in jobs], executor)
+    for job, answer in zip(jobs, answers, strict=True):
+        where, found = job.where, _shown(answer, job.measures, job.effects)
         for name in NUMBERS:
             made[name][where] = found.numbers[name]
         made["converged"][where] = found.converged
@@ -75,28 +83,54 @@ def fits(
     return pd.DataFrame(made)
 
 
-def _groups(plan: pd.DataFrame, sets: tuple[Rows, ...], level: float, pi: str) -> Iterator[tuple[IntArray, Fitted]]:
-    """Rows of the plan that one call of a kernel answers, with the answers."""
+class _Job(NamedTuple):
+    """One call of a kernel: the rows of the plan that it answers, and how their answers are shown."""
+
+    where: IntArray
+    kernel: Callable[..., Fitted]
+    given: dict[str, Any]
+    measures: list[str]
+    effects: list[Effects]
+
+
+def _done(kernel: Callable[..., Fitted], given: dict[str, Any]) -> Fitted:
+    return kernel(**given)
+
+
+def _jobs(plan: pd.DataFrame, sets: tuple[Rows, ...], level: float, pi: str) -> Iterator[_Job]:
+    """All calls of kernels."""
     failed = np.array([rows.failed for rows in sets])[plan["set"].to_numpy()]
     gone = np.flatnonzero(failed != "")
     if gone.size:
-        yield gone, _nothing([str(failed[i]) for i in gone])
+        yield _Job(gone, _nothing, {"reason": [str(failed[i]) for i in gone]}, [], [])
     here = plan[failed == ""]
     prepared: dict[tuple[int, str, str], Effects] = {}
     exact = here["model"] != "normal"
+    how = {"level": level, "pi": pi}
     for (_, _, test), part in here[~exact].groupby(_KERNEL, sort=False):
         eff = [_effects(sets, key, prepared) for key in _keys(part)]
-        found = _normal(eff, method=str(part["method"].iloc[0]), test=str(test), level=level, pi=pi)
-        yield part.index.to_numpy(), _shown(found, [str(m) for m in part["measure"]], eff)
+        yi, vi = (_padded([getattr(one, name) for one in eff]).T for name in ("yi", "vi"))
+        given = {
+            "yi": yi,
+            "vi": vi,
+            "own": list(map(_own, eff)),
+            "method": str(part["method"].iloc[0]),
+            "test": str(test),
+        }
+        yield _Job(
+            part.index.to_numpy(), _normal, given | how | {"test": str(test)}, [str(m) for m in part["measure"]], eff
+        )
     for (model, measure, test), part in here[exact].groupby(["model", "measure", "test"], sort=False):
         where = part.index.to_numpy()
         large = np.array([sets[i].total.max() > _LARGEST for i in part["set"]])
         if large.any():
-            yield where[large], _nothing(["a total beyond 5 million, which no likelihood takes"] * int(large.sum()))
+            reason = ["a total beyond 5 million, which no likelihood takes"] * int(large.sum())
+            yield _Job(where[large], _nothing, {"reason": reason}, [], [])
         if not large.all():
             chosen = [sets[i] for i in part["set"][~large]]
-            found = _exact(chosen, model=str(model), measure=str(measure), test=str(test), level=level, pi=pi)
-            yield where[~large], _shown(found, [str(measure)] * len(chosen), [])
+            x, n = (_padded([getattr(rows, name) for rows in chosen]) for name in ("events", "total"))
+            given = {"x": x, "n": n, "model": str(model), "measure": str(measure), "test": str(test)}
+            yield _Job(where[~large], _exact, given | how, [str(measure)] * len(chosen), [])
 
 
 def _keys(part: pd.DataFrame) -> list[tuple[int, str, str]]:
@@ -126,14 +160,13 @@ def _padded(columns: list[FloatArray]) -> FloatArray:
     return array
 
 
-def _normal(eff: list[Effects], *, method: str, test: str, level: float, pi: str) -> Fitted:
-    yi, vi = (_padded([getattr(one, name) for one in eff]).T for name in ("yi", "vi"))
-    found = pool_many(yi, vi, method=method, test=test, level=level, pi=pi)
-    numbers = {name: found[name].to_numpy(dtype=np.float64) for name in NUMBERS}
-    codes = [",".join(filter(None, (_own(one), text))) for one, text in zip(eff, found["notes"], strict=True)]
+def _normal(yi: FloatArray, vi: FloatArray, own: list[str], *, method: str, test: str, level: float, pi: str) -> Fitted:
+    found = pool_many(yi, vi, method=method, test=test, level=level, pi=pi, output="arrays")
+    numbers = {name: found[name] for name in NUMBERS}
+    codes = [",".join(filter(None, texts)) for texts in zip(own, found["notes"], strict=True)]
     few = "Kenward-Roger leaves too few degrees of freedom"
     reason = [few if "no-df" in text.split(",") else "" for text in found["notes"]]
-    return _answered(numbers, found["converged"].to_numpy(), codes, reason)
+    return _answered(numbers, found["converged"], codes, reason)
 
 
 def _own(eff: Effects) -> str:
@@ -142,8 +175,7 @@ def _own(eff: Effects) -> str:
     return ",".join([*(note.code for note in eff.notes), *repeated])
 
 
-def _exact(chosen: list[Rows], *, model: str, measure: str, test: str, level: float, pi: str) -> Fitted:
-    x, n = (_padded([getattr(rows, name) for rows in chosen]) for name in ("events", "total"))
+def _exact(x: FloatArray, n: FloatArray, *, model: str, measure: str, test: str, level: float, pi: str) -> Fitted:
     here = ~np.isnan(n)
     data = _empirical(x, n, here, _LINK[measure])
     x, n = np.where(here, x, 0.0), np.where(here, n, 0.0)
@@ -155,7 +187,7 @@ def _exact(chosen: list[Rows], *, model: str, measure: str, test: str, level: fl
             many = beta_many(problem_of(x, n), data, level=level, pi="none" if pi == "none" else "beta", **how)
     steep = "the likelihood is too steep near a rate of 1 for its curvature to be reckoned"
     reason = ["" if se > 0 else steep for se in many.columns["se"]]
-    codes = [",".join(_codes(many, j)) for j in range(len(chosen))]
+    codes = [",".join(_codes(many, j)) for j in range(x.shape[1])]
     return _answered(many.columns, np.asarray(many.columns["converged"], dtype=bool), codes, reason)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from metaan.analysis.executors import TASK, check_executor, in_tasks, task_rng, tasks
 from metaan.analysis.permutation_result import PermutationResult
 from metaan.analysis.refits import check_result
 from metaan.core.inference import TESTS, pieces
@@ -26,7 +29,7 @@ from metaan.errors import DataError, Note, OptionError
 from metaan.measures.backtransform import display_scale
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
-from metaan.models.permuted import check_dealt, dealt
+from metaan.models.permuted import Permuted, check_dealt, dealt
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult, Spec
 from metaan.validate import whole
@@ -59,6 +62,7 @@ def permutation_test(
     exact: bool | None = None,
     interval: bool = False,
     seed: int = 1,
+    executor: Executor | None = None,
 ) -> PermutationResult:
     """Permutation test of a pooled effect, or of the coefficients of a meta-regression.
 
@@ -74,6 +78,8 @@ def permutation_test(
         Whether to search the limits of the effects that the test does not reject; of a pooled effect only.
     seed : int, default 1
         Of the random permutations.
+    executor : concurrent.futures.Executor, optional
+        Who does the work, in tasks of 10,000 permutations; here by default. The numbers do not depend on it.
 
     Returns
     -------
@@ -126,11 +132,12 @@ def permutation_test(
     (True, 64, array([0.03125]))
     """
     asked = _asked(n, exact, interval, seed)
+    check_executor(executor)
     if isinstance(res, RegressResult) and res.names != ("Intercept",):
         if interval:
             raise OptionError("interval=True is for a pooled effect; coefficients have the limits of the regression.")
-        return _of_moderators(res, asked)
-    return _of_mean(res, asked, interval)
+        return _of_moderators(res, asked, executor)
+    return _of_mean(res, asked, interval, executor)
 
 
 def _asked(n: object, exact: object, interval: object, seed: object) -> _Asked:
@@ -157,12 +164,21 @@ class _Signs(NamedTuple):
     spec: Spec
     signs: npt.NDArray[np.int8]
     exact: bool
+    executor: Executor | None
 
     def statistics(self, theta: float = 0.0) -> FloatArray:
         """Statistics of y - theta with each column of signs, (n,)."""
-        y, n = self.y - theta, self.signs.shape[1]
+        parts = tasks(self.signs.shape[1] - 1)  # the first column goes with the first task
+        columns = [slice(part.start + (part.start > 0), part.stop + 1) for part in parts] or [slice(0, 1)]
+        alone = self._replace(signs=self.signs[:, :0], executor=None)
+        return np.concatenate(
+            in_tasks(_Signs.of, [(alone, self.y - theta, self.signs[:, part]) for part in columns], self.executor)
+        )
+
+    def of(self, y: FloatArray, signs: npt.NDArray[np.int8]) -> FloatArray:
+        """Statistics of y with each column of signs, (n,)."""
         width = max(1, _ROOM // y.size)
-        return np.concatenate([self._of(y, self.signs[:, i : i + width]) for i in range(0, n, width)])
+        return np.concatenate([self._of(y, signs[:, i : i + width]) for i in range(0, signs.shape[1], width)])
 
     def _of(self, y: FloatArray, signs: npt.NDArray[np.int8]) -> FloatArray:
         n = signs.shape[1]
@@ -184,16 +200,17 @@ class _Signs(NamedTuple):
         return hits / values.size
 
 
-def _of_mean(res: PoolResult | RegressResult, asked: _Asked, interval: bool) -> PermutationResult:
+def _of_mean(
+    res: PoolResult | RegressResult, asked: _Asked, interval: bool, executor: Executor | None
+) -> PermutationResult:
     _check(res)
     res = getattr(res, "analysis", None) or res
     eff, k = res.effects, res.effects.k
     asked = _settled(asked, 2 ** (k - 1))
     exact = bool(asked.exact)
-    rng = np.random.default_rng(asked.seed)
-    signs = every_sign(k) if exact else np.column_stack([np.ones(k, dtype=np.int8), random_signs(k, asked.n, rng)])
+    signs = every_sign(k) if exact else np.column_stack([np.ones(k, dtype=np.int8), *_drawn(random_signs, k, asked)])
     weights = res.weights if res.spec.method == "GENQ" else None
-    of = _Signs(eff.yi, eff.vi, weights, res.spec, signs, exact)
+    of = _Signs(eff.yi, eff.vi, weights, res.spec, signs, exact, executor)
     values = of.statistics()[:, None]
     observed, given = float(values[0, 0]), float(np.ravel(res.statistic)[0])
     if math.isnan(observed):
@@ -204,6 +221,11 @@ def _of_mean(res: PoolResult | RegressResult, asked: _Asked, interval: bool) -> 
     limits = (_limit(of, res, 1), _limit(of, res, -1)) if interval else (math.nan, math.nan)
     every = np.concatenate([values, -values]) if exact else values[1:]
     return _result(res, ("mean",), np.array([observed]), every, asked, notes + _open(limits), limits=limits)
+
+
+def _drawn(draw: Callable[..., Any], k: int, asked: _Asked) -> list[Any]:
+    """Random signs or orders, those of a task from its own seed."""
+    return [draw(k, part.stop - part.start, task_rng(asked.seed, task)) for task, part in enumerate(tasks(asked.n))]
 
 
 def _check(res: PoolResult | RegressResult) -> None:
@@ -257,13 +279,14 @@ def _open(limits: tuple[float, float]) -> tuple[Note, ...]:
     return (Note("open", "Too few permutations for the level of the interval: it is open."),)
 
 
-def _of_moderators(res: RegressResult, asked: _Asked) -> PermutationResult:
+def _of_moderators(res: RegressResult, asked: _Asked, executor: Executor | None) -> PermutationResult:
     check_dealt(res, "permutation_test")
     codes = np.unique(res.moderators.matrix, axis=0, return_inverse=True)[1].ravel()
     asked = _settled(asked, distinct_orders(codes))
-    rng = np.random.default_rng(asked.seed)
-    rows = every_order(codes) if asked.exact else random_orders(res.k, asked.n, rng)
-    every = dealt(res, np.vstack([np.arange(res.k), rows]))
+    rows = every_order(codes) if asked.exact else np.vstack(_drawn(random_orders, res.k, asked))
+    rows = np.vstack([np.arange(res.k), rows])
+    fits = in_tasks(dealt, [(res, rows[part]) for part in tasks(len(rows), TASK + 1)], executor)
+    every = Permuted(*(np.concatenate(column) for column in zip(*fits, strict=True)))
     notes = res.effects.notes + tuple(note for note in res.notes if note.code == "few-studies")
     return _result(
         res, res.names, every.statistic[0], every.statistic[1:], asked, notes,

@@ -36,7 +36,7 @@ def _installed() -> bool:
 _there: bool | None = None
 
 
-def compiled(function: F, *signature: str) -> F:
+def compiled(function: F) -> F:
     """Compile a function of arrays and numbers; on disk where that can be written, so that it is compiled once.
 
     Division by zero gives inf or NaN as in numpy, other threads run meanwhile, and sums may be taken in the order
@@ -46,6 +46,6 @@ def compiled(function: F, *signature: str) -> F:
 
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": {"reassoc", "contract", "arcp"}}
     try:
-        return numba.njit(*signature, cache=True, **options)(function)  # type: ignore[no-any-return]
+        return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
     except RuntimeError:  # no folder for the cache can be written
-        return numba.njit(*signature, **options)(function)  # type: ignore[no-any-return]
+        return numba.njit(**options)(function)  # type: ignore[no-any-return]
