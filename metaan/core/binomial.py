@@ -16,7 +16,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, gammaln, log_ndtr, logit
 
-from metaan.core.quadrature import Integrand, Nodes, Terms, gauss_hermite, mode, spread_out, top_of, trapezoid
+from metaan.core.quadrature import (
+    Integrand,
+    Nodes,
+    Terms,
+    gauss_hermite,
+    kernels,
+    mode,
+    rows_of,
+    spread_out,
+    top_of,
+    trapezoid,
+)  # fmt: skip
 from metaan.core.wls import FloatArray
 
 __all__ = [
@@ -75,12 +86,15 @@ class Family(Integrand, Protocol):
 
 
 def logit_terms(x: FloatArray, N: FloatArray, eta: FloatArray) -> Terms:
-    """Terms of x events of N at log odds eta, arrays that broadcast."""
-    e = np.exp(-np.abs(eta))
-    one = 1 + e
-    p = np.where(eta >= 0, 1.0, e) / one
-    value = x * eta - N * (np.maximum(eta, 0.0) + np.log(one))
-    return Terms(value, x - N * p, N * e / (one * one))
+    """Terms of x events of N at log odds eta, arrays that broadcast; without cancellation where a rate is near 1."""
+    high = eta >= 0
+    fewer = np.where(high, N - x, x)  # of what is rare at eta
+    size = np.abs(eta)
+    odds = np.exp(-size)
+    one = 1 + odds
+    mean = N * (odds / one)
+    more = mean - fewer
+    return Terms(-fewer * size - N * np.log(one), np.where(high, more, -more), mean / one)
 
 
 class Binomial(NamedTuple):
@@ -107,11 +121,15 @@ class Binomial(NamedTuple):
         """Binomials without offset are."""
         return True
 
+    @property
+    def arrays(self) -> list[FloatArray]:
+        """What compiled kernels read: counts, totals, empirical log odds and their variances."""
+        return [np.ascontiguousarray(part) for part in (self.x, self.N, self.logit, self.variance)]
+
     def take(self, index: Index) -> Binomial:
         """The meta-analyses of `index`."""
-        return Binomial(
-            self.x[:, index], self.N[:, index], self.constant[index], self.logit[:, index], self.variance[:, index]
-        )
+        where = np.flatnonzero(index) if index.dtype == np.bool_ else index
+        return Binomial(*(part.take(where, axis=-1) for part in self))  # contiguous, as x[:, where] is not
 
     @property
     def top(self) -> float:
@@ -158,30 +176,45 @@ class Moments(NamedTuple):
     sd: FloatArray
 
 
-def _posterior(
-    b: Family, mu: FloatArray, tau: FloatArray, at: Nodes
-) -> tuple[FloatArray, FloatArray, FloatArray, Terms]:
-    """Log-likelihood of each study (no constants), posterior weights of the nodes, eta and derivatives at the nodes.
+class _Posterior(NamedTuple):
+    """Log-likelihood of each study (no constants), (k, n), and at the nodes, (k, nodes, n), what stands below."""
 
-    What lies beyond the top, where a study that has nothing but events has likelihood 1, is missing from the weights.
-    """
-    eta = spread_out(mu) + tau * at.u
+    loglik: FloatArray
+    weight: FloatArray
+    """Posterior weights; what lies beyond the top, where a study that has only events has likelihood 1, is missing."""
+    u: FloatArray
+    eta: FloatArray
+    of: Terms
+
+
+def _posterior(b: Family, mu: FloatArray, tau: FloatArray, at: Nodes) -> _Posterior:
+    u = at.u
+    eta = tau * u
+    eta += spread_out(mu)
     of = b.terms(eta)
-    log_f = of.value - at.u * at.u / 2 + at.log_weight
+    log_f = u * u
+    log_f *= -0.5
+    log_f += of.value
+    if at.log_w is not None:
+        log_f += at.log_w[:, None]
+    unit = np.log(at.scale) - _ROOT
     beyond = None
     if (end := top_of(b, mu, tau)) is not None:
-        log_f = np.where(at.u > end[:, None] + 1e-9, -np.inf, log_f)  # Gauss-Hermite nodes know of no end
-        beyond = np.where(b.x == b.N, log_ndtr(-end) + _ROOT, -np.inf)
+        log_f = np.where(u > end[:, None] + 1e-9, -np.inf, log_f)  # Gauss-Hermite nodes know of no end
+        beyond = np.where(b.x == b.N, log_ndtr(-end) - unit, -np.inf)
     top = log_f.max(axis=1) if beyond is None else np.maximum(log_f.max(axis=1), beyond)
-    weight = np.exp(log_f - top[:, None])
+    log_f -= top[:, None]
+    weight = np.exp(log_f, out=log_f)
     total = weight.sum(axis=1) if beyond is None else weight.sum(axis=1) + np.exp(beyond - top)
     weight /= total[:, None]
-    return top + np.log(total) - _ROOT, weight, eta, of
+    return _Posterior(top + np.log(total) + unit, weight, u, eta, of)
 
 
 def log_likelihood(b: Family, mu: FloatArray, tau: FloatArray, at: Nodes) -> FloatArray:
     """Marginal log-likelihood, constants included, shape (n,)."""
-    return np.asarray(_posterior(b, mu, tau, at)[0].sum(axis=0) + b.constant)
+    out = np.empty((len(Value._fields), *at.origin.shape))
+    of = out[0] if _compiled(b, mu, tau, at, out) else _posterior(b, mu, tau, at).loglik
+    return np.asarray(of.sum(axis=0) + b.constant)
 
 
 def common_log_likelihood(b: Family, mu: FloatArray) -> FloatArray:
@@ -191,25 +224,56 @@ def common_log_likelihood(b: Family, mu: FloatArray) -> FloatArray:
 
 
 def by_study(b: Family, mu: FloatArray, tau: FloatArray, at: Nodes) -> Value:
-    """Contributions of the studies to `evaluate`, arrays of shape (k, n), without the constants.
+    """Contributions of the studies to `evaluate`, arrays of shape (k, n), without the constants."""
+    return Value(*_by_study(b, mu, tau, at))
+
+
+def _by_study(b: Family, mu: FloatArray, tau: FloatArray, at: Nodes) -> FloatArray:
+    """The fields of `Value` for each study, (7, k, n).
 
     Posterior moments of the score (Louis 1982): with s and a = s^2 - information at a node, d/dmu = E s, d/dtau = E us,
     d2/dmu2 = E a - (E s)^2, d2/dmu dtau = E ua - E s E us, d2/dtau2 = E u^2 a - (E us)^2.
     """
-    loglik, weight, _, of = _posterior(b, mu, tau, at)
+    out = np.empty((len(Value._fields), *at.origin.shape))
+    if _compiled(b, mu, tau, at, out):
+        _central(out)
+        return out
+    loglik, weight, u, _, of = _posterior(b, mu, tau, at)
     s = of.score
     a = s * s - of.information if of.second is None else of.second
-    uw = at.u * weight
-    s1, s2 = np.einsum("kqn,kqn->kn", weight, s), np.einsum("kqn,kqn->kn", uw, s)
-    a0, a1 = np.einsum("kqn,kqn->kn", weight, a), np.einsum("kqn,kqn->kn", uw, a)
-    a2 = np.einsum("kqn,kqn,kqn->kn", uw, at.u, a)
+    uw = u * weight
+    for place, (one, two) in enumerate([(weight, s), (uw, s), (weight, a), (uw, a)], start=1):
+        np.einsum("kqn,kqn->kn", one, two, out=out[place])
+    np.einsum("kqn,kqn,kqn->kn", uw, u, a, out=out[5])
     if isinstance(at.coarse, float):
-        doubt = np.abs(at.coarse * weight[:, ::2].sum(axis=1) - 1)
+        out[6] = np.abs(at.coarse * weight[:, ::2].sum(axis=1) - 1)
     else:
-        doubt = np.sqrt(np.abs((at.coarse * weight[:, ::2]).sum(axis=1) - weight.sum(axis=1)))
+        out[6] = np.sqrt(np.abs((at.coarse * weight[:, ::2]).sum(axis=1) - weight.sum(axis=1)))
     if (end := top_of(b, mu, tau)) is not None:
-        s1, s2, a0, a1, a2 = _near_top(b, tau, end, at.u, weight, loglik, (s1, s2, a0, a1, a2))
-    return Value(loglik, s1, s2, a0 - s1 * s1, a1 - s1 * s2, a2 - s2 * s2, doubt)
+        out[1:6] = _near_top(b, tau, end, u, weight, loglik, (out[1], out[2], out[3], out[4], out[5]))
+    out[0] = loglik
+    _central(out)
+    return out
+
+
+def _compiled(b: Family, mu: FloatArray, tau: FloatArray, at: Nodes, out: FloatArray) -> bool:
+    """Whether compiled kernels have filled `out`."""
+    found = kernels(b, mu, tau, at.z.size)
+    if found is None:
+        return False
+    fast, arrays = found
+    log_w = np.zeros_like(at.z) if at.log_w is None else at.log_w
+    origin, scale = np.ascontiguousarray(at.origin), np.ascontiguousarray(at.scale)
+    fast.by_study(*arrays[:2], rows_of(mu), tau, origin, scale, at.z, log_w, out)
+    return True
+
+
+def _central(out: FloatArray) -> None:
+    """From second moments to second derivatives, in place."""
+    s1, s2 = out[1], out[2]
+    out[3] -= s1 * s1
+    out[4] -= s1 * s2
+    out[5] -= s2 * s2
 
 
 def _near_top(
@@ -251,14 +315,16 @@ def _bend(b: Family, end: FloatArray, tau: FloatArray, loglik: FloatArray) -> Fl
 
 def evaluate(b: Family, mu: FloatArray, tau: FloatArray, at: Nodes) -> Value:
     """Marginal log-likelihood, constants included, with gradient and Hessian: sums over the studies."""
-    of = by_study(b, mu, tau, at)
-    total = Value(*(part.sum(axis=0) for part in of))
-    return total._replace(loglik=total.loglik + b.constant, doubt=of.doubt.max(axis=0))
+    of = _by_study(b, mu, tau, at)
+    total = of.sum(axis=1)
+    total[0] += b.constant
+    of[6].max(axis=0, out=total[6])
+    return Value(*total)
 
 
 def moments(b: Family, mu: FloatArray, tau: FloatArray, at: Nodes) -> Moments:
     """Posterior mean and standard deviation of the log odds of each study, mu and tau taken as known."""
-    _, weight, eta, _ = _posterior(b, mu, tau, at)
+    _, weight, _, eta, _ = _posterior(b, mu, tau, at)
     mean = np.einsum("kqn,kqn->kn", weight, eta)
     if (end := top_of(b, mu, tau)) is None:
         r = eta - mean[:, None]

@@ -14,10 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import xlogy
 
-from metaan.core.binomial import Family, Nodes, Value, evaluate, gauss_hermite, trapezoid
+from metaan.core.binomial import Family, Value, evaluate
+from metaan.core.binomial_scan import SCAN, concave_step, starts
+from metaan.core.memory import keep_freed
+from metaan.core.quadrature import Reach, can_compile, reach, spread_over
 from metaan.core.wls import FloatArray
 
-__all__ = ["TAU_HELD", "BinomialFit", "covariance", "fit", "maximise_mu", "moved", "newton_step"]
+__all__ = ["TAU_HELD", "BinomialFit", "covariance", "fit", "fit_one", "follow", "maximise_mu", "moved", "newton_step"]
 
 IntArray = npt.NDArray[np.intp]
 BoolArray = npt.NDArray[np.bool_]
@@ -25,17 +28,15 @@ BoolArray = npt.NDArray[np.bool_]
 TAU_HELD: Final = 10.0
 """tau when every study is at 0 or n and the likelihood is highest, a limit, for tau without bound."""
 
-_SCAN: Final = np.array([0.08, 0.25, 0.6, 1.2, 2.5])  # multiples of the spread of the empirical log odds
-_SCAN_NODES: Final = 9  # Gauss-Hermite: enough to rank starts
-_SCAN_STEPS: Final = 1
 _FIRST_NODES: Final = 33
 _MOST_NODES: Final = 16385
 _STEPS: Final = 60
 _SMALL_DECREMENT: Final = 1e-16  # squared length of the last step in standard errors
-_SHORT: Final = 0.05  # squared length of a step, in standard errors, over which the range of the integrand may be kept
+_TINY: Final = 1e-8  # squared length of a step, in standard errors, that no range notices
 _IS_ZERO: Final = 1e-5  # a search that comes down to such a tau has found the maximum at 0
 _AGREE: Final = 1e-5  # of the integral and the one over every second node; the error of the former is about the square
-_CHUNK: Final = 200_000  # nodes in memory at a time: arrays stay in the processor's cache
+_CHUNK: Final = 400_000  # nodes in memory at a time
+_COMPILED_CHUNK: Final = 4_000_000  # the same where compiled kernels keep no nodes
 
 
 class BinomialFit(NamedTuple):
@@ -67,25 +68,47 @@ class _Search(NamedTuple):
     steps: IntArray
     nodes: IntArray
     done: BoolArray
+    over: Reach
 
     @classmethod
-    def start(cls, mu: FloatArray, tau: FloatArray) -> _Search:
+    def start(cls, mu: FloatArray, tau: FloatArray, over: Reach, nodes: int) -> _Search:
         n = mu.shape[0]
-        value = Value(*(np.empty(n) for _ in Value._fields))
-        return cls(mu.copy(), tau.copy(), value, np.zeros(n, np.intp), np.zeros(n, np.intp), np.zeros(n, bool))
+        value = Value(*np.empty((len(Value._fields), n)))
+        over = Reach(*(part.copy() for part in over))
+        return cls(mu.copy(), tau.copy(), value, np.zeros(n, np.intp), np.full(n, nodes), np.zeros(n, bool), over)
+
+    def put(self, index: IntArray, later: _Search) -> None:
+        """Go on where `later`, a search that started from the columns of `index`, ended."""
+        self.mu[index], self.tau[index] = later.mu, later.tau
+        for target, source in zip(self.value, later.value, strict=True):
+            target[index] = source
+        self.steps[index] += later.steps
+        self.nodes[index], self.done[index] = later.nodes, later.done
+        self.over.put(index, later.over)
 
 
 def fit(b: Family) -> BinomialFit:
     """Fit every meta-analysis of `b`, in chunks that bound memory."""
     k, n = b.x.shape
-    width = max(1, _CHUNK // (k * _FIRST_NODES * _SCAN.size))
-    parts = [_fit(b.take(np.arange(i, min(i + width, n)))) for i in range(0, n, width)]
-    if len(parts) == 1:
-        return parts[0]
+    several = k * _FIRST_NODES * SCAN.size
+    at_once = _COMPILED_CHUNK if can_compile(b, n * several) else _CHUNK
+    width = max(1, at_once // several)
+    if n * several > _CHUNK:
+        keep_freed()
+    if n <= width:
+        return _fit(b)[0]
+    parts = [_fit(b.take(np.arange(i, min(i + width, n))))[0] for i in range(0, n, width)]
     return BinomialFit(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _fit(b: Family) -> BinomialFit:
+def fit_one(b: Family) -> tuple[BinomialFit, Reach | None]:
+    """Fit one meta-analysis; also where the integrands lie at the maximum, if the search came to know."""
+    found, over = _fit(b)
+    return found, None if over is None or not np.isinf(b.top) else over
+
+
+def _fit(b: Family) -> tuple[BinomialFit, Reach | None]:
+    """Fit all at once; also where the integrands lie at the maxima, if all were searched for."""
     n = b.x.shape[1]
     mu0, loglik0 = b.common()
     total = b.x.sum(axis=0)
@@ -95,25 +118,36 @@ def _fit(b: Family) -> BinomialFit:
     identified = ((b.N > 1).any(axis=0) | (not b.alike)) & several
     # binomials alike: E p^N <= E p, so that no likelihood exceeds its limit for tau without bound
     held = extreme & ~separated & identified & b.alike
-    zero, score = _zero_is_maximum(b, mu0, separated)
+    finite = np.isfinite(mu0) & (mu0 < b.top)
+    of = b.terms(np.broadcast_to(np.where(finite, mu0, _any_rate(b)), b.x.shape))
+    zero = _zero_is_maximum(of.score, of.information)
     searched = ~separated & ~held & identified
     result = BinomialFit(
         mu=mu0.copy(), tau=np.zeros(n), loglik=loglik0.copy(), mu_common=mu0, loglik_common=loglik0,
-        cov=_common_covariance(b, mu0), iterations=np.zeros(n, np.intp), nodes=np.zeros(n, np.intp),
+        cov=_common_covariance(of.information, finite), iterations=np.zeros(n, np.intp), nodes=np.zeros(n, np.intp),
         maxima=np.ones(n, np.intp), converged=np.ones(n, bool), separated=separated, held=held,
         identified=identified,
     )  # fmt: skip
-    index = np.flatnonzero(searched)
+    index, over = np.flatnonzero(searched), None
     if index.size:
-        owner, mu, tau = _starts(b.take(index), loglik0[index], zero[index], score[index])
+        owner, mu, tau = starts(_columns(b, index), loglik0[index], zero[index])
         if owner.size:
-            _keep_best(result, index, zero, index[owner], _polish(b.take(index[owner]), mu, tau))
+            found = _polish(_columns(b, index[owner]), mu, tau)
+            best = _keep_best(result, index, zero, index[owner], found)
+            over = found.over.take(best) if best.size == n else None
     if not b.alike:
         beyond = (result.loglik < _limit(b)) | (result.tau > TAU_HELD)  # so far out quadrature is no proof either
         held |= extreme & ~separated & identified & beyond
     if held.any():
         _hold(result, b, np.flatnonzero(held))
-    return result
+        over = None
+    return result, over
+
+
+def _columns(b: Family, index: IntArray) -> Family:
+    """The meta-analyses of `index`, in rising order: often all of them."""
+    n = b.x.shape[1]
+    return b if index.size == n and (index == np.arange(n)).all() else b.take(index)
 
 
 def _limit(b: Family) -> FloatArray:
@@ -123,11 +157,9 @@ def _limit(b: Family) -> FloatArray:
     return np.asarray(xlogy(hits, hits / k) + xlogy(k - hits, 1 - hits / k))
 
 
-def _zero_is_maximum(b: Family, mu0: FloatArray, separated: BoolArray) -> tuple[BoolArray, FloatArray]:
-    """Whether tau2 = 0 is a local maximum, and the score of tau2 there: sum [score^2 - information]/2."""
-    slope, noise = b.slope(np.broadcast_to(np.where(separated, _any_rate(b), mu0), b.x.shape))
-    score = (slope**2 - noise).sum(axis=0)
-    return score <= 1e-12 * noise.sum(axis=0), score
+def _zero_is_maximum(slope: FloatArray, noise: FloatArray) -> BoolArray:
+    """Whether tau2 = 0 is a local maximum: where the score of tau2, sum [slope^2 - noise]/2, is not positive."""
+    return np.asarray((slope * slope - noise).sum(axis=0) <= 1e-12 * noise.sum(axis=0))
 
 
 def _any_rate(b: Family) -> float:
@@ -135,43 +167,11 @@ def _any_rate(b: Family) -> float:
     return min(0.0, b.top - 1.0)
 
 
-def _common_covariance(b: Family, mu0: FloatArray) -> FloatArray:
-    finite = np.isfinite(mu0) & (mu0 < b.top)
-    information = b.slope(np.broadcast_to(np.where(finite, mu0, _any_rate(b)), b.x.shape))[1].sum(axis=0)
-    cov = np.full((mu0.shape[0], 2, 2), np.nan)
+def _common_covariance(noise: FloatArray, finite: BoolArray) -> FloatArray:
+    cov = np.full((finite.size, 2, 2), np.nan)
+    information = noise.sum(axis=0)
     cov[:, 0, 0] = np.divide(1.0, information, out=np.full_like(information, np.inf), where=finite)
     return cov
-
-
-def _starts(
-    b: Family, loglik0: FloatArray, zero: BoolArray, score: FloatArray
-) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Local maxima of the profile on the scan: the meta-analysis each belongs to, mu and tau."""
-    n, m = loglik0.shape[0], _SCAN.size
-    here = b.N > 0
-    count = here.sum(axis=0)
-    centre = (b.logit * here).sum(axis=0) / count
-    spread = np.sqrt((here * (b.logit - centre) ** 2).sum(axis=0) / count)
-    tau = (np.maximum(spread, 0.1) * _SCAN[:, None]).ravel()
-    owner = np.tile(np.arange(n), m)
-    wide = b.take(owner)
-    weight = (wide.N > 0) / (wide.variance + tau**2)
-    mu = (weight * wide.logit).sum(axis=0) / weight.sum(axis=0)
-    loglik = np.empty_like(mu)
-    for _ in range(_SCAN_STEPS):
-        at = evaluate(wide, mu, tau, gauss_hermite(wide, mu, tau, _SCAN_NODES, tolerance=0.05))
-        mu, loglik = _concave_step(at, mu, tau)
-    height = np.vstack([np.where(zero, loglik0, -np.inf), loglik.reshape(m, n), np.full(n, -np.inf)])
-    peak = (height[1:-1] >= height[:-2]) & (height[1:-1] > height[2:])
-    keep = peak.ravel()
-    return owner[keep], mu[keep], tau[keep]
-
-
-def _concave_step(at: Value, mu: FloatArray, tau: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Newton step in mu for fixed tau, and the log-likelihood that it promises."""
-    step = at.mu / np.maximum(-at.mu_mu, 1e-12)
-    reach = 1.0 + tau
-    return mu + np.clip(step, -reach, reach), at.loglik + at.mu * step / 2
 
 
 def maximise_mu(b: Family, mu: FloatArray, tau: FloatArray) -> tuple[FloatArray, Value, int]:
@@ -190,13 +190,15 @@ def maximise_mu(b: Family, mu: FloatArray, tau: FloatArray) -> tuple[FloatArray,
 
 def _climb_mu(b: Family, mu: FloatArray, tau: FloatArray, nodes: int) -> tuple[FloatArray, Value]:
     """Newton in mu with a given number of nodes, short where these are too few."""
-    at = evaluate(b, mu, tau, trapezoid(b, mu, tau, nodes))
+    over = reach(b, mu, tau)
+    at = evaluate(b, mu, tau, spread_over(b, over, nodes))
     for _ in range(_STEPS):
         settled = at.mu**2 < _SMALL_DECREMENT * np.abs(at.mu_mu)
         if (settled | (at.doubt > _AGREE)).all():
             break
-        mu, _ = _concave_step(at, mu, tau)
-        at = evaluate(b, mu, tau, trapezoid(b, mu, tau, nodes))
+        mu, _ = concave_step(at, mu, tau)
+        over = follow(b, over, mu, tau)
+        at = evaluate(b, mu, tau, spread_over(b, over, nodes))
     return mu, at
 
 
@@ -210,37 +212,35 @@ def newton_step(at: Value, tau: FloatArray, damping: FloatArray) -> tuple[FloatA
     size = np.abs(a) + np.abs(d)
     smallest = (a + d) / 2 - np.hypot((a - d) / 2, c)
     definite = smallest > 1e-10 * size
-    shift = np.where(definite, 0.0, 0.1 * size - smallest) + damping * size
-    a, d = a + shift, d + shift
+    shifted = ~definite | (damping > 0)
+    if any_shifted := shifted.any():
+        shift = np.where(definite, 0.0, 0.1 * size - smallest) + damping * size
+        a, d = a + shift, d + shift
     det = a * d - c * c
     d_mu, d_tau = (d * at.mu - c * at.tau) / det, (a * at.tau - c * at.mu) / det
-    decrement = np.where(definite & (damping == 0), at.mu * d_mu + at.tau * d_tau, np.inf)
-    return d_mu, d_tau, decrement
+    decrement = at.mu * d_mu + at.tau * d_tau
+    return d_mu, d_tau, np.where(shifted, np.inf, decrement) if any_shifted else decrement
 
 
 def moved(tau: FloatArray, step: FloatArray) -> FloatArray:
     """Return tau after a step, on the scale of log tau when it falls and of tau^2 when it rises."""
     down = tau * np.exp(np.minimum(step, 0.0) / tau)
     up = np.sqrt(tau * (tau + 2 * np.maximum(step, 0.0)))
-    return np.clip(np.where(step < 0, down, up), tau / 4, 3 * tau)
+    return np.minimum(np.maximum(np.where(step < 0, down, up), tau / 4), 3 * tau)
 
 
 def _polish(b: Family, mu: FloatArray, tau: FloatArray) -> _Search:
     """Newton to the local maximum, with as many nodes as it takes that more change nothing."""
-    found = _Search.start(mu, tau)
-    todo, nodes = np.arange(mu.shape[0]), _FIRST_NODES
-    while todo.size:
-        part = _newton(b.take(todo), found.mu[todo], found.tau[todo], nodes)
-        found.mu[todo], found.tau[todo] = part.mu, part.tau
-        for target, source in zip(found.value, part.value, strict=True):
-            target[todo] = source
-        found.steps[todo] += part.steps
-        found.nodes[todo] = nodes
-        agree = part.value.doubt <= _AGREE
-        found.done[todo] = part.done & agree
-        if 2 * nodes > _MOST_NODES:
-            break
-        todo, nodes = todo[~agree], 2 * nodes - 1
+    nodes = _FIRST_NODES
+    found = _newton(b, mu, tau, reach(b, mu, tau), nodes)
+    todo = np.flatnonzero(found.value.doubt > _AGREE)
+    while todo.size and 2 * nodes <= _MOST_NODES:
+        nodes = 2 * nodes - 1
+        part, over = b.take(todo), found.over.take(todo)
+        over = follow(part, over, found.mu[todo], found.tau[todo])
+        found.put(todo, _newton(part, found.mu[todo], found.tau[todo], over, nodes))
+        todo = todo[found.value.doubt[todo] > _AGREE]
+    found.done[todo] = False
     return found
 
 
@@ -252,50 +252,65 @@ class _State(NamedTuple):
     mu: FloatArray
     tau: FloatArray
     damping: FloatArray
-    grid: Nodes
+    over: Reach
     at: Value
 
     def keep(self, go: BoolArray) -> _State:
-        grid = self.grid._replace(u=self.grid.u[..., go], log_weight=self.grid.log_weight[..., go])
         at = Value(*(x[go] for x in self.at))
-        return _State(self.column[go], self.b.take(go), self.mu[go], self.tau[go], self.damping[go], grid, at)
+        mu, tau, damping = self.mu[go], self.tau[go], self.damping[go]
+        return _State(self.column[go], self.b.take(go), mu, tau, damping, self.over.take(go), at)
 
 
-def _newton(b: Family, mu: FloatArray, tau: FloatArray, nodes: int) -> _Search:
+def _newton(b: Family, mu: FloatArray, tau: FloatArray, over: Reach, nodes: int) -> _Search:
     """Damped Newton in (mu, tau); columns leave the iteration when they have converged or need more nodes."""
-    out = _Search.start(mu, tau)
-    grid = trapezoid(b, mu, tau, nodes)
-    state = _State(np.arange(mu.size), b, mu, tau, np.zeros(mu.size), grid, evaluate(b, mu, tau, grid))
+    out = _Search.start(mu, tau, over, nodes)
+    at = evaluate(b, mu, tau, spread_over(b, over, nodes))
+    state = _State(np.arange(mu.size), b, mu, tau, np.zeros(mu.size), over, at)
     for step in range(_STEPS + 1):
         d_mu, d_tau, decrement = newton_step(state.at, state.tau, state.damping)
         converged = decrement < _SMALL_DECREMENT
         leave = converged | ((step > 2) & (state.at.doubt > 1e3 * _AGREE)) | (step == _STEPS)
+        if leave.all():
+            _record(out, state, converged, d_mu, d_tau, step)
+            break
         if leave.any():
             _record(out, state.keep(leave), converged[leave], d_mu[leave], d_tau[leave], step)
-            if leave.all():
-                break
             state = state.keep(~leave)
             d_mu, d_tau, decrement = d_mu[~leave], d_tau[~leave], decrement[~leave]
-        state = _advance(state, d_mu, d_tau, bool((decrement < _SHORT).all()), nodes)
+        state = _advance(state, d_mu, d_tau, nodes, tiny=bool((decrement < _TINY).all()))
     return out
 
 
-def _advance(state: _State, d_mu: FloatArray, d_tau: FloatArray, short: bool, nodes: int) -> _State:
+def _advance(state: _State, d_mu: FloatArray, d_tau: FloatArray, nodes: int, *, tiny: bool) -> _State:
     """Take the step where it does not lower the likelihood; damp the next one where it does."""
-    reach = 1.0 + state.tau
-    mu = state.mu + np.clip(d_mu, -reach, reach)
+    longest = 1.0 + state.tau
+    mu = state.mu + np.minimum(np.maximum(d_mu, -longest), longest)
     tau = moved(state.tau, d_tau)
-    grid = state.grid if short else trapezoid(state.b, mu, tau, nodes)
-    trial = evaluate(state.b, mu, tau, grid)
+    over = state.over if tiny and np.isinf(state.b.top) else follow(state.b, state.over, mu, tau)
+    trial = evaluate(state.b, mu, tau, spread_over(state.b, over, nodes))
     size = np.where(np.isfinite(state.b.N), state.b.N, state.b.x).sum(axis=0)
     rounding = 1e-11 * np.abs(state.at.loglik) + 1e-15 * size
     better = trial.loglik >= state.at.loglik - rounding
     relaxed = np.where(state.damping > 1e-3, state.damping / 10, 0.0)
+    if better.all():
+        return _State(state.column, state.b, mu, tau, relaxed, over, trial)
     return _State(
         state.column, state.b, np.where(better, mu, state.mu), np.where(better, tau, state.tau),
-        np.where(better, relaxed, np.maximum(4 * state.damping, 0.01)), grid,
+        np.where(better, relaxed, np.maximum(4 * state.damping, 0.01)),
+        Reach(*(np.where(better, new, old) for new, old in zip(over, state.over, strict=True))),
         Value(*(np.where(better, new, old) for new, old in zip(trial, state.at, strict=True))),
     )  # fmt: skip
+
+
+def follow(b: Family, over: Reach, mu: FloatArray, tau: FloatArray) -> Reach:
+    """Ranges for mu and tau: those at hand where the integrands are still inside, and no top has moved."""
+    stray = np.arange(mu.size) if np.isfinite(b.top) else np.flatnonzero(~over.fits(b, mu, tau))
+    if stray.size == mu.size:
+        return reach(b, mu, tau)
+    if stray.size:
+        over = Reach(*(part.copy() for part in over))
+        over.put(stray, reach(b.take(stray), mu[stray], tau[stray]))
+    return over
 
 
 def _record(out: _Search, state: _State, converged: BoolArray, d_mu: FloatArray, d_tau: FloatArray, step: int) -> None:
@@ -304,20 +319,25 @@ def _record(out: _Search, state: _State, converged: BoolArray, d_mu: FloatArray,
     out.mu[j] = state.mu + np.where(converged, d_mu, 0.0)
     out.tau[j] = state.tau + np.where(converged, d_tau, 0.0)
     out.steps[j], out.done[j] = step, converged
+    out.over.put(j, state.over)
     for target, source in zip(out.value, state.at, strict=True):
         target[j] = source
 
 
-def _keep_best(result: BinomialFit, index: IntArray, zero: BoolArray, owner: IntArray, found: _Search) -> None:
-    """Write the highest local maximum of each searched meta-analysis into the result, tau2 = 0 among them."""
+def _keep_best(result: BinomialFit, index: IntArray, zero: BoolArray, owner: IntArray, found: _Search) -> IntArray:
+    """Write the highest local maximum of each searched meta-analysis into the result, tau2 = 0 among them.
+
+    Returns the searches that ended there.
+    """
     result.maxima[index] = zero[index]
     order = np.lexsort((found.tau, owner))
     tau, i = found.tau[order], owner[order]
-    distinct = np.r_[True, (i[1:] != i[:-1]) | (tau[1:] - tau[:-1] > 1e-4 * tau[1:])]
-    distinct &= ~(zero[i] & (tau < _IS_ZERO))
+    distinct = ~(zero[i] & (tau < _IS_ZERO))
+    distinct[1:] &= (i[1:] != i[:-1]) | (tau[1:] - tau[:-1] > 1e-4 * tau[1:])
     np.add.at(result.maxima, i, distinct)
     order = np.lexsort((found.value.loglik, owner))
-    j = order[np.r_[owner[order][1:] != owner[order][:-1], True]]  # the highest of each owner
+    last = np.append(owner[order][1:] != owner[order][:-1], True)
+    j = order[last]  # the highest of each owner
     height, common = found.value.loglik[j], result.loglik_common[owner[j]]
     j = j[~zero[owner[j]] | (height > common + 1e-12 * np.abs(common))]
     i = owner[j]
@@ -327,6 +347,7 @@ def _keep_best(result: BinomialFit, index: IntArray, zero: BoolArray, owner: Int
     settled = zero.copy()
     settled[i] = True
     result.converged[index] &= settled[index]
+    return np.asarray(j)
 
 
 def covariance(value: Value) -> FloatArray:
@@ -334,11 +355,16 @@ def covariance(value: Value) -> FloatArray:
     a, c, d = -value.mu_mu, -value.mu_tau, -value.tau_tau
     det = a * d - c * c
     regular = (det > 1e-10 * a * d) & (a * d > 0)
-    safe = np.where(regular, det, 1.0)
-    cov = np.array([[d, -c], [-c, a]]) / safe
-    cov[:, :, ~regular] = np.nan
-    cov[0, 0, ~regular] = 1 / a[~regular]
-    return np.moveaxis(cov, -1, 0)
+    cov = np.empty((det.size, 2, 2))
+    cov[:, 0, 0], cov[:, 1, 1], cov[:, 0, 1] = d, a, -c
+    cov[:, 1, 0] = -c
+    if regular.all():
+        cov /= det[:, None, None]
+        return cov
+    cov /= np.where(regular, det, 1.0)[:, None, None]
+    cov[~regular] = np.nan
+    cov[~regular, 0, 0] = 1 / a[~regular]
+    return cov
 
 
 def _hold(result: BinomialFit, b: Family, index: IntArray) -> None:

@@ -7,8 +7,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy.special import chdtri
 
-from metaan.core.binomial import Family, common_log_likelihood, evaluate, gauss_hermite, trapezoid
-from metaan.core.binomial_fit import BinomialFit, maximise_mu
+from metaan.core.binomial import Family, common_log_likelihood, evaluate, gauss_hermite
+from metaan.core.binomial_fit import BinomialFit, follow, maximise_mu
+from metaan.core.quadrature import reach, spread_over
 from metaan.core.roots import bracketed_root
 from metaan.core.wls import FloatArray
 
@@ -60,8 +61,11 @@ def _climb_tau(
     b: Family, mu: FloatArray, tau: FloatArray, low: FloatArray, high: FloatArray, nodes: int
 ) -> tuple[_Profile, FloatArray]:
     """Newton in tau with a given number of nodes, short where these are too few; also the doubt of the integrals."""
-    at = evaluate(b, mu, tau, trapezoid(b, mu, tau, nodes))
+    over, column = reach(b, mu, tau), np.arange(mu.size)
+    at = evaluate(b, mu, tau, spread_over(b, over, nodes))
+    found, doubt = _Profile(at.loglik.copy(), tau.copy()), at.doubt.copy()
     for _ in range(_STEPS):
+        found.loglik[column], found.tau[column], doubt[column] = at.loglik, tau, at.doubt
         low, high = np.where(at.tau > 0, tau, low), np.where(at.tau > 0, high, tau)
         high = np.maximum(high, low)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -69,12 +73,16 @@ def _climb_tau(
         new = tau + step
         new = np.where((new >= low) & (new <= high), new, (low + high) / 2)
         small = (np.abs(new - tau) <= 1e-9 * (new + 1e-6)) | (at.tau**2 < 1e-18 * np.abs(at.tau_tau))
-        settled = small | (at.doubt > _AGREE)
-        if settled.all():
-            break
-        tau = np.where(settled, tau, new)
-        at = evaluate(b, mu, tau, trapezoid(b, mu, tau, nodes))
-    return _Profile(at.loglik, tau), at.doubt
+        go = np.flatnonzero(~small & (at.doubt <= _AGREE))
+        if go.size == 0:
+            return found, doubt
+        tau = new[go]
+        if go.size < mu.size:
+            b, over, mu, column, low, high = b.take(go), over.take(go), mu[go], column[go], low[go], high[go]
+        over = follow(b, over, mu, tau)
+        at = evaluate(b, mu, tau, spread_over(b, over, nodes))
+    found.loglik[column], found.tau[column], doubt[column] = at.loglik, tau, at.doubt
+    return found, doubt
 
 
 def profile_of_mu(b: Family, found: BinomialFit, mu: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -12,21 +12,42 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import gammaln
 
 from metaan.core.binomial import Binomial, Family, Index, Terms, common_log_likelihood
+from metaan.core.memory import keep_freed
 from metaan.core.roots import bracketed_root
 from metaan.core.wls import FloatArray
 
 __all__ = ["Hypergeometric", "Shifted", "common_effect", "common_limit"]
 
-_ROOM: Final = 2_000_000  # elements of a table of terms at a time
+IntArray = npt.NDArray[np.intp]
+
+_ROOM: Final = 200_000  # elements of a table of terms at a time
 _WIDEST: Final = 700.0
 
 
 def _log_choose(n: FloatArray, r: FloatArray) -> FloatArray:
     """Logarithm of the binomial coefficient."""
     return np.asarray(gammaln(n + 1) - gammaln(r + 1) - gammaln(n - r + 1))
+
+
+def _cumulants(log_weight: FloatArray, eta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Logarithm of the sum of w_j exp(j eta), mean and variance of j: weights (k, J), eta (k, n)."""
+    j = np.arange(log_weight.shape[1], dtype=np.float64)
+    p = j[:, None] * eta[:, None]
+    p += log_weight[..., None]
+    top = p.max(axis=1)
+    p -= top[:, None]
+    np.exp(p, out=p)
+    total = p.sum(axis=1)
+    p /= total[:, None]
+    mean = j @ p
+    distance = j[:, None] - mean[:, None]
+    distance *= distance
+    distance *= p
+    return top + np.log(total), mean, distance.sum(axis=1)
 
 
 class Hypergeometric(NamedTuple):
@@ -39,10 +60,13 @@ class Hypergeometric(NamedTuple):
     variance: FloatArray
     log_weight: FloatArray
     """log [C(n1, low + j) C(n2, m - low - j)] for j = 0 ... N, less its maximum; -inf beyond N. Shape (k, J)."""
+    alike_in_size: tuple[IntArray, ...]
+    """Rows of studies whose N + 1 has the same number of binary digits: their sums are taken together."""
 
     @classmethod
     def from_tables(cls, a: FloatArray, n1: FloatArray, c: FloatArray, n2: FloatArray) -> Hypergeometric:
         """One meta-analysis from events and totals of the treated and the control arm, shape (k,)."""
+        keep_freed()
         m = a + c
         low, high = np.maximum(0.0, m - n2), np.minimum(n1, m)
         x, N = a - low, high - low
@@ -56,7 +80,9 @@ class Hypergeometric(NamedTuple):
         cells = [cell + 0.5 for cell in (a, n1 - a, c, n2 - c)]
         effect = np.log(cells[0] / cells[1]) - np.log(cells[2] / cells[3])
         spread = np.sum([1 / cell for cell in cells], axis=0)
-        return cls(x[:, None], N[:, None], np.array([constant]), effect[:, None], spread[:, None], log_weight)
+        digits = np.frexp(N + 1)[1]
+        rows = tuple(np.flatnonzero(digits == number) for number in np.unique(digits))
+        return cls(x[:, None], N[:, None], np.array([constant]), effect[:, None], spread[:, None], log_weight, rows)
 
     @property
     def alike(self) -> bool:
@@ -86,22 +112,17 @@ class Hypergeometric(NamedTuple):
 
     def cumulants(self, eta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Logarithm of the sum of w_j exp(j eta), mean and variance of j."""
-        k, terms = self.log_weight.shape
-        flat = eta.reshape(k, -1)
-        j = np.arange(terms, dtype=np.float64)[:, None]
-        value, mean, variance = (np.empty_like(flat) for _ in range(3))
-        rows = max(1, _ROOM // (terms * flat.shape[1]))
-        for start in range(0, k, rows):
-            part = slice(start, start + rows)
-            p = self.log_weight[part, :, None] + j * flat[part, None]
-            top = p.max(axis=1)
-            p = np.exp(p - top[:, None])
-            total = p.sum(axis=1)
-            p /= total[:, None]
-            value[part] = top + np.log(total)
-            mean[part] = (p * j).sum(axis=1)
-            variance[part] = (p * (j - mean[part, None]) ** 2).sum(axis=1)
-        return value.reshape(eta.shape), mean.reshape(eta.shape), variance.reshape(eta.shape)
+        flat = eta.reshape(len(eta), -1)
+        out = np.empty((3, *flat.shape))
+        for rows in self.alike_in_size:
+            log_weight = self.log_weight[rows]
+            log_weight = log_weight[:, : int((log_weight > -np.inf).sum(axis=1).max())]
+            width = max(1, _ROOM // log_weight.size)
+            for start in range(0, flat.shape[1], width):
+                part = slice(start, start + width)
+                out[:, rows, part] = _cumulants(log_weight, flat[rows, part])
+        value, mean, variance = out.reshape(3, *eta.shape)
+        return value, mean, variance
 
     def slope(self, eta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """x less the mean of j, and its variance."""

@@ -15,6 +15,7 @@ from metaan.core.heterogeneity import cochran, i2_h2
 from metaan.core.links import LINKS, Linked
 from metaan.core.many import BoolArray, Many, quantiles, wald
 from metaan.core.masked import Masked
+from metaan.core.memory import keep_freed
 from metaan.core.roots import bracketed_root
 from metaan.core.wls import Data, FloatArray
 
@@ -48,6 +49,7 @@ def counts_many(
     nodes : int, optional
         Gauss-Hermite nodes; as many as needed by default. A number takes one search for each meta-analysis.
     """
+    keep_freed()
     found = fit(b)
     if nodes is not None:
         found = _fixed(b, found, nodes)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy.special import chdtri
 
 from metaan.core.binomial_fit import moved
+from metaan.core.memory import keep_freed
 from metaan.core.roots import bracketed_root
 from metaan.core.wls import FloatArray
 
@@ -23,7 +24,10 @@ _STEPS: Final = 200
 _LAST: Final = 1e-16  # squared length of the last step in standard errors
 _AGREE: Final = 1e-5
 _LEVELS: Final = 8
+_DEFINITE: Final = 1e-6  # of the largest element, a smallest pivot that leaves no doubt
 _IS_ZERO: Final = 1e-5  # a search that comes down to such a standard deviation belongs to the face where it is 0
+_STEEP: Final = 0.25  # of all curvature in a standard deviation, what must be left on the scale of its logarithm
+_LARGEST_RISE: Final = 1.0  # of that logarithm in one step
 _LARGEST: Final = 20.0  # a standard deviation on the scale of a link beyond which there is no finite maximum
 
 
@@ -79,59 +83,104 @@ def climb(model: Model, theta: FloatArray, allowed: FloatArray, level: int = 0) 
     """Damped Newton from theta (n, q) within the directions that the projections `allowed` (n, q, q) leave.
 
     Steps of a standard deviation are taken on the scale of its logarithm when it falls and of its square when it rises,
-    as in `metaan.core.binomial_fit`.
+    as in `metaan.core.binomial_fit`; of its logarithm, too, when it rises and the likelihood is well curved on that.
     """
+    keep_freed()
     theta = theta.copy()
     damping, done = np.zeros(len(theta)), np.zeros(len(theta), dtype=bool)
     at, steps = model.at(theta, level), 0
     while steps < _STEPS:
-        if at.doubt[~done].max(initial=0.0) > _AGREE and level + 1 < _LEVELS:
+        rows = np.flatnonzero(~done)
+        if at.doubt[rows].max(initial=0.0) > _AGREE and level + 1 < _LEVELS:
             level += 1
             at = model.at(theta, level)
             continue
-        step, decrement = _newton(model, theta, at, allowed, damping)
-        last = decrement < _LAST
-        free = [allowed[:, j, j] > 0 for j in model.spreads]
-        at_zero = [on & (theta[:, j] < _IS_ZERO) for on, j in zip(free, model.spreads, strict=True)]
-        done |= last | ~np.isfinite(at.loglik) | np.any(at_zero, axis=0)
-        if done.all():
-            theta = np.where(last[:, None], _carried_out(model, theta, step), theta)
+        here = At(*(part[rows] for part in at))
+        step, decrement, steep = _newton(model, theta[rows], here, allowed[rows], damping[rows])
+        trial, last = _carried_out(model, theta[rows], step, steep), decrement < _LAST
+        theta[rows[last]] = trial[last]
+        go = ~(last | ~np.isfinite(here.loglik) | _at_zero(model, theta[rows], allowed[rows]))
+        done[rows] = ~go
+        if not go.any():
             break
         steps += 1
-        trial = np.where(done[:, None], theta, _carried_out(model, theta, step))
+        rows, trial = rows[go], trial[go]
         new = model.at(trial, level)
-        better = new.loglik >= at.loglik - 1e-11 * np.abs(at.loglik)  # NaN is not
-        theta = np.where(better[:, None], trial, theta)
-        at = At(*(np.where(better.reshape(-1, *[1] * (a.ndim - 1)), a, b) for a, b in zip(new, at, strict=True)))
-        relaxed = np.where(damping > 1e-3, damping / 10, 0.0)
-        damping = np.where(better, relaxed, np.maximum(4 * damping, 0.01))
+        better = new.loglik >= at.loglik[rows] - 1e-11 * np.abs(at.loglik[rows])  # NaN is not
+        theta[rows[better]] = trial[better]
+        for target, source in zip(at, new, strict=True):
+            target[rows[better]] = source[better]
+        relaxed = np.where(damping[rows] > 1e-3, damping[rows] / 10, 0.0)
+        damping[rows] = np.where(better, relaxed, np.maximum(4 * damping[rows], 0.01))
     return Climb(theta, at, steps, level, done & np.isfinite(at.loglik) & (at.doubt <= _AGREE))
+
+
+def _at_zero(model: Model, theta: FloatArray, allowed: FloatArray) -> npt.NDArray[np.bool_]:
+    """Searches in which a standard deviation that may move has come down to 0."""
+    low = [(allowed[:, j, j] > 0) & (theta[:, j] < _IS_ZERO) for j in model.spreads]
+    return np.any(low, axis=0) if low else np.zeros(len(theta), dtype=bool)
 
 
 def _newton(
     model: Model, theta: FloatArray, at: At, allowed: FloatArray, damping: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Step (n, q) and undamped decrement (n,); an indefinite Hessian is shifted."""
+) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
+    """Step (n, q), undamped decrement (n,), and which standard deviations rise on the scale of their logarithm (n, q).
+
+    An indefinite Hessian is shifted.
+    """
     q = theta.shape[1]
-    a = -np.where(np.isfinite(at.hessian), at.hessian, 0.0)
+    hessian = -np.where(np.isfinite(at.hessian), at.hessian, 0.0)
     g = np.where(np.isfinite(at.gradient), at.gradient, 0.0)
+    own = hessian.diagonal(axis1=1, axis2=2)
+    pull = np.zeros_like(g)
     for j in model.spreads:
-        a[:, j, j] += np.where(theta[:, j] > 0, np.abs(g[:, j]) / np.maximum(theta[:, j], 1e-300), 0.0)
-    a = allowed @ a @ allowed
-    g = (allowed @ g[..., None])[..., 0]
+        pull[:, j] = np.where(theta[:, j] > 0, np.abs(g[:, j]) / np.maximum(theta[:, j], 1e-300), 0.0)
+    steep = (g > 0) & (pull > 0) & (own - pull > _STEEP * (np.abs(own) + pull))
+    projected = (allowed @ g[..., None])[..., 0]
     outside = np.eye(q) - allowed
-    size = np.maximum(np.abs(a).max(axis=(1, 2)), 1e-300)  # 0 where nothing may move
-    values, vectors = np.linalg.eigh(a + size[:, None, None] * outside)
+
+    def curvature(extra: FloatArray) -> tuple[FloatArray, FloatArray]:
+        a = allowed @ (hessian + extra[:, :, None] * np.eye(q)) @ allowed
+        size = np.maximum(np.abs(a).max(axis=(1, 2)), 1e-300)  # 0 where nothing may move
+        return a + size[:, None, None] * outside, size
+
+    step = None
+    if not damping.any():
+        step = _definite_step(*curvature(np.where(steep, -pull, pull)), projected)
+        if step is None and steep.any():
+            steep = np.zeros_like(steep)
+            step = _definite_step(*curvature(pull), projected)
+    if step is not None:
+        decrement = (projected * step).sum(axis=1)
+    else:
+        steep = np.zeros_like(steep)
+        step, decrement = _shifted_step(*curvature(pull), projected, damping)
+    return (allowed @ step[..., None])[..., 0], decrement, steep
+
+
+def _shifted_step(a: FloatArray, size: FloatArray, g: FloatArray, damping: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Solution of (a + shift) step = g with the shift that makes a definite or damps, and the undamped decrement."""
+    values, vectors = np.linalg.eigh(a)
     smallest = values[:, 0]
     definite = smallest > 1e-12 * size
     shift = np.where(definite, 0.0, 0.1 * size - smallest) + damping * size
     along = np.einsum("nij,ni->nj", vectors, g) / np.maximum(values + shift[:, None], 1e-300)
     step = np.einsum("nij,nj->ni", vectors, along)
-    decrement = np.where(definite & (damping == 0), (g * step).sum(axis=1), np.inf)
-    return (allowed @ step[..., None])[..., 0], decrement
+    return step, np.where(definite & (damping == 0), (g * step).sum(axis=1), np.inf)
 
 
-def _carried_out(model: Model, theta: FloatArray, step: FloatArray) -> FloatArray:
+def _definite_step(a: FloatArray, size: FloatArray, g: FloatArray) -> FloatArray | None:
+    """Solution of a step = g; None if some matrix is not clearly positive definite."""
+    try:
+        pivots = np.linalg.cholesky(a).diagonal(axis1=1, axis2=2)
+    except np.linalg.LinAlgError:
+        return None
+    if not (pivots.min(axis=1) ** 2 > _DEFINITE * size).all():
+        return None
+    return np.asarray(np.linalg.solve(a, g[..., None])[..., 0])
+
+
+def _carried_out(model: Model, theta: FloatArray, step: FloatArray, steep: npt.NDArray[np.bool_]) -> FloatArray:
     """Parameters after a step whose coefficients move by at most 2 and their spread."""
     spreads = list(model.spreads)
     others = [j for j in range(theta.shape[1]) if j not in spreads]
@@ -142,7 +191,8 @@ def _carried_out(model: Model, theta: FloatArray, step: FloatArray) -> FloatArra
     for j in spreads:
         positive = theta[:, j] > 0
         tau = np.where(positive, theta[:, j], 1.0)
-        new[:, j] = np.where(positive, moved(tau, step[:, j]), 0.0)
+        up = tau * np.exp(np.minimum(step[:, j] / tau, _LARGEST_RISE))
+        new[:, j] = np.where(positive, np.where(steep[:, j] & (step[:, j] > 0), up, moved(tau, step[:, j])), 0.0)
     return new
 
 

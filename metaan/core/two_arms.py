@@ -51,11 +51,11 @@ class Arms(NamedTuple):
         link = LINKS[self.link]
         return link.of_rate(p), link.derivative(p) ** 2 * p * (1 - p) / (self.x + self.other + 1)
 
-    def terms(self, arm: int, eta: FloatArray) -> Terms:
-        """Log-likelihood of an arm at eta, (k, ...), continued beyond the ends of the link."""
-        shape = (-1, *[1] * (eta.ndim - 1))
+    def terms(self, eta: FloatArray) -> Terms:
+        """Log-likelihood of both arms at eta, (2, k, ...), continued beyond the ends of the link."""
+        shape = (2, -1, *[1] * (eta.ndim - 2))
         link = LINKS[self.link]
-        x, other = self.x[:, arm].reshape(shape), self.other[:, arm].reshape(shape)
+        x, other = self.x.T.reshape(shape), self.other.T.reshape(shape)
         if np.isinf(link.low) and np.isinf(link.high):
             return link.terms(x, other, eta)
         at = np.clip(eta, link.low + _NEAR, link.high - _NEAR)
@@ -82,20 +82,27 @@ class _Pair(NamedTuple):
     def top(self) -> float:
         return np.inf
 
-    def both(self, theta: FloatArray) -> tuple[list[FloatArray], list[Terms]]:
-        alpha = self.alpha if theta.ndim == 2 else self.alpha[:, None]
-        eta = [alpha + side * theta for side in _SIDE]
-        return eta, [self.arms.terms(j, e) for j, e in enumerate(eta)]
+    def both(self, theta: FloatArray) -> tuple[FloatArray, Terms]:
+        """Eta of both arms, (2, k, ...), and the terms there."""
+        eta = _either(self.alpha if theta.ndim == 2 else self.alpha[:, None], theta)
+        return eta, self.arms.terms(eta)
 
     def terms(self, eta: FloatArray) -> Terms:
         of = self.both(eta)[1]
-        return Terms(
-            of[0].value + of[1].value, (of[0].score - of[1].score) / 2, (of[0].information + of[1].information) / 4
-        )
+        return Terms(of.value[0] + of.value[1], *_in_theta(of))
 
     def slope(self, eta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        of = self.terms(eta)
-        return of.score, of.information
+        return _in_theta(self.both(eta)[1])
+
+
+def _in_theta(of: Terms) -> tuple[FloatArray, FloatArray]:
+    """Derivative of the log-likelihood of both arms by the effect, and minus the second one."""
+    return (of.score[0] - of.score[1]) / 2, (of.information[0] + of.information[1]) / 4
+
+
+def _either(base: FloatArray, effect: FloatArray) -> FloatArray:
+    """Linear predictors of both arms, (2, k, ...)."""
+    return base + _SIDE.reshape(2, *[1] * effect.ndim) * effect
 
 
 class FixedStudies(NamedTuple):
@@ -123,24 +130,29 @@ class FixedStudies(NamedTuple):
         hessian[:, k:-1, k:-1] = np.einsum("kn,ka,kb->nab", curve[1, 1], self.x, self.x)
         hessian[:, k:-1, -1] = curve[1, 2].T @ self.x
         hessian[:, -1, -1] = curve[2, 2].sum(axis=0)
-        i, j = np.tril_indices(k + p + 1, -1)
-        hessian[:, i, j] = hessian[:, j, i]
-        doubt = np.abs(2 * found.weight[:, ::2].sum(axis=1) - 1).max(axis=0)
-        return At(found.loglik, gradient.T, hessian, doubt)
+        hessian[:, k:, :k] = hessian[:, :k, k:].swapaxes(1, 2)
+        hessian[:, -1, k:-1] = hessian[:, k:-1, -1]
+        whole = theta[:, -1].any()
+        doubt = np.abs(2 * found.weight[:, ::2].sum(axis=1) - 1).max(axis=0) if whole else np.zeros(n)
+        return At(found.loglik, gradient.T.copy(), hessian, doubt)
 
     def _posterior(self, theta: FloatArray, nodes: int, *, hermite: bool = False) -> _Posterior:
         k = self.x.shape[0]
         tau, mean = theta[:, -1], self.x @ theta[:, k:-1].T
         y, v = self.arms.empirical()
         pair = _Pair(self.arms, theta[:, :k].T, y[:, :1] - y[:, 1:], v.sum(axis=1, keepdims=True))
-        grid = (gauss_hermite if hermite else trapezoid)(pair, mean, tau, nodes)
-        eta, of = pair.both(mean[:, None] + tau * grid.u)
-        log_f = of[0].value + of[1].value - grid.u**2 / 2 + grid.log_weight
+        if not tau.any():  # eta is the same at all nodes, and three give the moments of u
+            grid = gauss_hermite(pair, mean, tau, 3)
+        else:
+            grid = (gauss_hermite if hermite else trapezoid)(pair, mean, tau, nodes)
+        u = grid.u
+        eta, of = pair.both(mean[:, None] + tau * u)
+        log_f = of.value[0] + of.value[1] - u * u / 2 + grid.log_weight
         top = log_f.max(axis=1)
         weight = np.exp(log_f - top[:, None])
         total = weight.sum(axis=1)
         loglik = (top + np.log(total)).sum(axis=0) - k * np.log(2 * np.pi) / 2 + self.arms.constant
-        return _Posterior(loglik, weight / total[:, None], grid.u, eta, of)
+        return _Posterior(loglik, weight / total[:, None], u, eta, of)
 
     def loglik(self, theta: FloatArray, nodes: int) -> FloatArray:
         """Log-likelihood alone, (n,), by adaptive Gauss-Hermite nodes."""
@@ -152,18 +164,18 @@ class FixedStudies(NamedTuple):
         found = self._posterior(theta[None], 257)
         effect = self.x @ theta[k:-1] + theta[-1] * found.u[..., 0].T
         weight = found.weight[..., 0].T
-        beyond = np.maximum(*(self.arms.beyond(eta[..., 0].T) for eta in found.eta))
+        beyond = self.arms.beyond(found.eta[..., 0]).max(axis=0).T
         return _shrunken(self.arms, theta[:k], effect, weight, float((weight * beyond).sum(axis=0).max()))
 
 
 class _Posterior(NamedTuple):
-    """Log-likelihood (n,), weights of the nodes, the nodes, eta of both arms and the terms there, (k, nodes, n)."""
+    """Log-likelihood (n,), weights of the nodes, the nodes, (k, nodes, n), eta of both arms and the terms there."""
 
     loglik: FloatArray
     weight: FloatArray
     u: FloatArray
-    eta: list[FloatArray]
-    of: list[Terms]
+    eta: FloatArray
+    of: Terms
 
 
 class Shrunken(NamedTuple):
@@ -181,25 +193,25 @@ def _shrunken(arms: Arms, alpha: FloatArray, effect: FloatArray, weight: FloatAr
     """From effects at nodes, (nodes, k), and their weights."""
     mean = (weight * effect).sum(axis=0)
     sd = np.sqrt((weight * (effect - mean) ** 2).sum(axis=0))
-    info = [arms.terms(j, alpha + side * mean).information for j, side in enumerate(_SIDE)]
+    info = arms.terms(_either(alpha, mean)).information
     with np.errstate(divide="ignore"):
         noise = 1 / info[0] + 1 / info[1]
     return Shrunken(mean, sd, np.minimum(noise, 1e12), outside)
 
 
-def _moments(of: list[Terms], u: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _moments(of: Terms, u: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Gradient (3, k, n) and Hessian (3, 3, k, n) of each study in alpha, mean and tau (Louis 1982)."""
-    s = [of[0].score + of[1].score, (of[0].score - of[1].score) / 2]
-    a, b = of[0].information, of[1].information
-    info = [[a + b, (a - b) / 2], [(a - b) / 2, (a + b) / 4]]
-    parts = [(s[0], 0, None), (s[1], 1, None), (u * s[1], 1, u)]
-    slope = np.array([np.einsum("kqn,kqn->kn", weight, part[0]) for part in parts])
+    a, b = of.information
+    s = (of.score[0] - of.score[1]) / 2
+    score = np.array([of.score[0] + of.score[1], s, u * s])
+    cross, both = (a - b) / 2, (a + b) / 4
+    noise = np.array([4 * both, cross, u * cross, both, u * both, u * u * both])
+    slope = np.einsum("ikqn,kqn->ikn", score, weight)
+    mean_noise = np.einsum("ikqn,kqn->ikn", noise, weight)
     curve = np.empty((3, 3, *slope.shape[1:]))
-    for i, (vi, ki, ui) in enumerate(parts):
-        for j, (vj, kj, uj) in enumerate(parts[: i + 1]):
-            w = info[ki][kj] * (1.0 if ui is None else ui) * (1.0 if uj is None else uj)
-            curve[i, j] = np.einsum("kqn,kqn->kn", weight, vi * vj - w) - slope[i] * slope[j]
-            curve[j, i] = curve[i, j]
+    for i, j, place in ((0, 0, 0), (0, 1, 1), (0, 2, 2), (1, 1, 3), (1, 2, 4), (2, 2, 5)):
+        square = np.einsum("kqn,kqn,kqn->kn", weight, score[i], score[j])
+        curve[i, j] = curve[j, i] = square - mean_noise[place] - slope[i] * slope[j]
     return slope, curve
 
 
@@ -239,7 +251,7 @@ class RandomStudies(NamedTuple):
 
     def _integral(
         self, theta: FloatArray, nodes: int
-    ) -> tuple[FloatArray, FloatArray, tuple[FloatArray, FloatArray], list[Terms]]:
+    ) -> tuple[FloatArray, FloatArray, tuple[FloatArray, FloatArray], Terms]:
         """Log-likelihood (n,), posterior weights of the nodes, the nodes and the terms there, (k, nodes^2, n)."""
         p = self.x.shape[1]
         alpha, (sigma, tau) = theta[:, 0], theta[:, p + 1 :].T
@@ -252,8 +264,8 @@ class RandomStudies(NamedTuple):
             u[:, None] + root[1][:, None] * z1[None, :, None] + root[2][:, None] * z2[None, :, None],
         )
         base, effect = middle[:, None] + sigma * at[0], mean[:, None] + tau * at[1]
-        of = [self.arms.terms(j, base + side * effect) for j, side in enumerate(_SIDE)]
-        log_f = of[0].value + of[1].value - (at[0] ** 2 + at[1] ** 2) / 2 + log_weight[None, :, None]
+        of = self.arms.terms(_either(base, effect))
+        log_f = of.value[0] + of.value[1] - (at[0] ** 2 + at[1] ** 2) / 2 + log_weight[None, :, None]
         log_f = log_f + np.log(root[0] * root[2])[:, None]
         top = log_f.max(axis=1)
         weight = np.exp(log_f - top[:, None])
@@ -271,10 +283,10 @@ class RandomStudies(NamedTuple):
         u = tau * (y[:, :1] - y[:, 1:] - mean) / (tau**2 + spread)
         longest = 1 / np.maximum(np.maximum(sigma, tau), 1e-3)
         for _ in range(_NEWTON):
-            of = [self.arms.terms(j, middle + sigma * w + side * (mean + tau * u)) for j, side in enumerate(_SIDE)]
-            a, b = of[0].information, of[1].information
-            g1 = sigma * (of[0].score + of[1].score) - w
-            g2 = tau * (of[0].score - of[1].score) / 2 - u
+            of = self.arms.terms(_either(middle + sigma * w, mean + tau * u))
+            a, b = of.information
+            g1 = sigma * (of.score[0] + of.score[1]) - w
+            g2 = tau * (of.score[0] - of.score[1]) / 2 - u
             h11, h12, h22 = 1 + sigma**2 * (a + b), sigma * tau * (a - b) / 2, 1 + tau**2 * (a + b) / 4
             det = h11 * h22 - h12 * h12
             d1, d2 = (h22 * g1 - h12 * g2) / det, (h11 * g2 - h12 * g1) / det
@@ -292,12 +304,12 @@ class RandomStudies(NamedTuple):
         loglik, weight, (w, u), of = self._integral(theta, nodes)
         one: FloatArray = np.ones_like(w)
         load = [(one, one), (one, 0 * one), (w, w), (u / 2, -u / 2)]  # of alpha, mean, sigma and tau on the two arms
-        parts = [treated * of[0].score + control * of[1].score for treated, control in load]
+        parts = [treated * of.score[0] + control * of.score[1] for treated, control in load]
         slope = np.array([(weight * part).sum(axis=1) for part in parts])
         curve = np.empty((4, 4, *slope.shape[1:]))
         for i, a in enumerate(load):
             for j, b in enumerate(load[: i + 1]):
-                inner = parts[i] * parts[j] - a[0] * b[0] * of[0].information - a[1] * b[1] * of[1].information
+                inner = parts[i] * parts[j] - a[0] * b[0] * of.information[0] - a[1] * b[1] * of.information[1]
                 curve[i, j] = curve[j, i] = (weight * inner).sum(axis=1) - slope[i] * slope[j]
         design = np.zeros((4, self.x.shape[0], p + 3))
         design[0, :, 0], design[1, :, 1 : p + 1], design[2, :, p + 1], design[3, :, p + 2] = 1, self.x, 1, 1

@@ -10,14 +10,15 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from scipy.special import betaincinv, chdtri, expit, ndtr
 
-from metaan.core.binomial import Family, log_likelihood, moments, trapezoid
-from metaan.core.binomial_fit import TAU_HELD, BinomialFit, fit
+from metaan.core.binomial import Family, log_likelihood, moments
+from metaan.core.binomial_fit import TAU_HELD, BinomialFit, fit_one
 from metaan.core.binomial_fixed import fixed_nodes_maximum
 from metaan.core.binomial_profile import mu_limits
 from metaan.core.conditional import common_limit
 from metaan.core.heterogeneity import cochran, i2_h2
 from metaan.core.inference import log_pvalue, quantile
 from metaan.core.links import LINKS, Linked
+from metaan.core.quadrature import reach, spread_over
 from metaan.core.wls import Data
 from metaan.errors import ConvergenceError, Note
 from metaan.measures.record import Effects
@@ -64,14 +65,14 @@ class Fitted(NamedTuple):
 
 def fit_exact(b: Family, eff: Effects, spec: Spec, words: Words) -> GlmmResult:
     """Fit one meta-analysis and fill its result; `b` has its counts, `eff` the empirical effects for display."""
-    found = fit(b)
+    found, over = fit_one(b)
     if spec.nodes is not None and found.tau[0] > 0 and not found.held[0]:
-        found = fixed_nodes_maximum(b, found, spec.nodes)
+        found, over = fixed_nodes_maximum(b, found, spec.nodes), None
     if found.separated[0]:
         return separated(b, eff, spec, found, words)
     if found.held[0]:
         spec = dataclasses.replace(spec, ci="wald")
-    grid = trapezoid(b, found.mu, found.tau, max(int(found.nodes[0]), 33))
+    grid = spread_over(b, over or reach(b, found.mu, found.tau), max(int(found.nodes[0]), 33))
     study = moments(b, found.mu, found.tau, grid)
     loglik = float((found.loglik if spec.nodes is None else log_likelihood(b, found.mu, found.tau, grid))[0])
 

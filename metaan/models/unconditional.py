@@ -64,6 +64,8 @@ def _check(model: Unconditional, found: Mixed, spec: Spec) -> None:
     known = np.isfinite(np.diagonal(information(model, found))[coefficients]).all()
     if far or not found.converged or not known:
         raise ConvergenceError(f"{what} has no finite maximum of its likelihood on these counts. Use {other}.")
+    if spec.measure in ("OR", "IRR"):  # their links have no ends
+        return
     outside = model.effects(found.theta).outside
     if outside > _OUTSIDE:
         text = f"{what} takes a true rate beyond 0 or 1 with probability {outside:.2g} in one of the studies"

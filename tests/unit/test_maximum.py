@@ -11,11 +11,11 @@ def scan(y, v, restricted, points=4001):
     """Highest log-likelihood on a dense grid: independent of the search's derivatives."""
     top = 4 * np.var(y) + 4 * v.max()
     grid = np.concatenate([[0.0], np.geomspace(v.min() * 1e-4, top, points - 1)])
-    height = np.empty(points)
-    for i, t in enumerate(grid):
-        w = 1 / (v + t)
-        mu = (w @ y) / w.sum()
-        height[i] = -(np.log(v + t).sum() + w @ (y - mu) ** 2 + (np.log(w.sum()) if restricted else 0.0)) / 2
+    w = 1 / (v + grid[:, None])
+    rest = y - (w @ y / w.sum(axis=1))[:, None]
+    height = -(np.log(v + grid[:, None]).sum(axis=1) + (w * rest**2).sum(axis=1)) / 2
+    if restricted:
+        height -= np.log(w.sum(axis=1)) / 2
     best = height.argmax()
     return grid[best], height[best]
 
