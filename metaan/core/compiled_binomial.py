@@ -36,7 +36,8 @@ def by_study(
     """
     k, n = x.shape
     nodes = z.size
-    height, score, noise = np.empty(nodes), np.empty(nodes), np.empty(nodes)
+    work = np.empty((3, max(nodes, 64)))  # at a fixed distance: see `metaan.core.compiled_tau2._room`
+    height, score, noise = work[0], work[1], work[2]
     for i in range(k):
         row = i if mu.shape[0] > 1 else 0
         for j in range(n):
