@@ -7,10 +7,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Clusters", "hotelling_df"]
+__all__ = ["Clusters", "by_size", "hotelling_df"]
 
 _FULL: Final = 1e-10  # 1 less a leverage, below which it counts as 1
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
 
 
 class Clusters(NamedTuple):
@@ -25,17 +26,24 @@ class Clusters(NamedTuple):
     """x_j'h_j."""
 
     @classmethod
-    def of_design(cls, x: FloatArray, codes: npt.NDArray[np.intp]) -> Clusters:
+    def of_design(cls, x: FloatArray, codes: IntArray) -> Clusters:
         """From the design, (k, p), and the cluster of each of its rows."""
-        norms, scores = [], []
-        for rows in np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1]):
-            part = x[rows]
-            evals, evecs = np.linalg.eigh(np.eye(len(part)) - part @ part.T)
+        norms, scores = np.empty((2, codes.max() + 1, x.shape[1], x.shape[1]))
+        for rows in by_size(codes):
+            part, at = x[rows], codes[rows[:, 0]]
+            turned = part.swapaxes(-1, -2)
+            evals, evecs = np.linalg.eigh(np.eye(rows.shape[1]) - part @ turned)
             root = np.where(evals > _FULL, np.maximum(evals, _FULL) ** -0.5, 0.0)
-            half = (evecs * root) @ (evecs.T @ part)
-            norms.append(half.T @ half)
-            scores.append(part.T @ half)
-        return cls(np.array(norms), np.array(scores))
+            half = (evecs * root[:, None]) @ (evecs.swapaxes(-1, -2) @ part)
+            norms[at], scores[at] = half.swapaxes(-1, -2) @ half, turned @ half
+        return cls(norms, scores)
+
+
+def by_size(codes: IntArray) -> list[IntArray]:
+    """Members of the groups 0 ..., those of one size s together: arrays of shape (groups, s)."""
+    order, size = np.argsort(codes, kind="stable"), np.bincount(codes)
+    sizes = size[codes[order]]
+    return [order[sizes == s].reshape(-1, s) for s in np.unique(size[size > 0])]
 
 
 def hotelling_df(of: Clusters, contrasts: FloatArray) -> float:

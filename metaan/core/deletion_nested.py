@@ -8,10 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from metaan.core.deletion import log_size
 from metaan.core.many import BoolArray
 from metaan.core.many_nested import NestedFits, nested_many
-from metaan.core.nested import Nested, blocks, solve
+from metaan.core.nested import Nested, blocks, fits, solve
 from metaan.core.wls import FloatArray
 
 __all__ = ["NestedDeleted", "marginal", "of_nested"]
@@ -37,7 +36,7 @@ def of_nested(
     y: FloatArray, x: FloatArray, v: FloatArray, groups: Sequence[IntArray], sigma2: FloatArray, gone: BoolArray,
     *, restricted: bool,
 ) -> NestedDeleted:  # fmt: skip
-    """Fit again without the estimates `gone`, shape (k, n), each of which is gone once: one fit after the other.
+    """Fit again without the estimates `gone`, shape (k, n), each of which is gone once.
 
     Parameters
     ----------
@@ -49,35 +48,32 @@ def of_nested(
     restricted : bool
     """
     n, p = gone.shape[1], x.shape[1]
-    fits = nested_many(y, x, v, groups, ~gone, restricted=restricted)
+    made = nested_many(y, x, v, groups, ~gone, restricted=restricted)
     data = blocks(y, x, v, groups)
-    full = solve(data, sigma2, restricted=restricted)
-    beta = np.linalg.solve(data.r, full.gamma)
+    r, full = data.r[0], solve(data, sigma2, restricted=restricted)
+    beta = np.linalg.solve(r, full.gamma)
+    log_cov = float(np.linalg.slogdet(full.cov)[1] - 2 * np.linalg.slogdet(r)[1])
+    blank = np.full(n, np.nan)
     out = NestedDeleted(
-        np.full(y.size, np.nan), np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan), np.full((n, p), np.nan),
-        fits,
-    )  # fmt: skip
-    for i in np.flatnonzero(fits.known):
-        away, s2 = gone[:, i], fits.sigma2[i]
-        rest = _part(y, x, v, groups, ~away)
-        found = solve(rest, s2, restricted=restricted)
-        back = np.linalg.inv(rest.r)
-        cov = back @ found.cov @ back.T
-        spread = marginal(v, groups, s2, away) + x[away] @ cov @ x[away].T
-        residual = y[away] - x[away] @ fits.estimate[i]
-        d = beta - fits.estimate[i]
-        turned = data.r @ d
+        np.full(y.size, np.nan),
+        blank.copy(),
+        blank.copy(),
+        np.exp(made.log_cov - log_cov),
+        np.full((n, p), np.nan),
+        made,
+    )
+    known = np.flatnonzero(made.known)
+    d = beta - made.estimate[known]
+    turned = d @ r.T
+    out.cooks_d[known] = (turned * np.linalg.solve(full.cov, turned.T).T).sum(axis=1)
+    out.dfbetas[known] = d / _errors(data, made.sigma2[known])
+    for i in known:
+        away = gone[:, i]
+        spread = marginal(v, groups, made.sigma2[i], away) + x[away] @ made.cov[i] @ x[away].T
+        residual = y[away] - x[away] @ made.estimate[i]
         out.rstudent[away] = residual / np.sqrt(np.diagonal(spread))
         out.statistic[i] = residual @ np.linalg.solve(spread, residual)
-        out.cooks_d[i] = turned @ np.linalg.solve(full.cov, turned)
-        log_ratio = np.linalg.slogdet(found.cov)[1] - np.linalg.slogdet(full.cov)[1]
-        out.cov_ratio[i] = np.exp(log_ratio + 2 * (log_size(data.r) - log_size(rest.r)))
-        out.dfbetas[i] = d / _errors(data, s2)
     return out
-
-
-def _part(y: FloatArray, x: FloatArray, v: FloatArray, groups: Sequence[IntArray], keep: BoolArray) -> Nested:
-    return blocks(y[keep], x[keep], v[keep] if v.ndim == 1 else v[np.ix_(keep, keep)], [code[keep] for code in groups])
 
 
 def marginal(v: FloatArray, groups: Sequence[IntArray], sigma2: FloatArray, rows: BoolArray) -> FloatArray:
@@ -89,7 +85,7 @@ def marginal(v: FloatArray, groups: Sequence[IntArray], sigma2: FloatArray, rows
 
 
 def _errors(data: Nested, sigma2: FloatArray) -> FloatArray:
-    """Standard errors of the coefficients of all estimates at sigma2."""
-    back = np.linalg.inv(data.r)
-    cov = solve(data, sigma2, restricted=True).cov
-    return np.asarray(np.sqrt(np.einsum("pa,ab,pb->p", back, cov, back)))
+    """Standard errors of the coefficients of all estimates at sigma2, (n, levels): (n, p)."""
+    back = np.linalg.inv(data.r[0])
+    cov = fits(data, None, sigma2, restricted=True).cov
+    return np.asarray(np.sqrt(np.einsum("pa,nab,pb->np", back, cov, back)))

@@ -6,7 +6,7 @@ from typing import Final
 
 import pandas as pd
 
-from metaan.evidence.store import RESPONSES, TABLE1, responses, table
+from metaan.evidence.store import TABLE1, every_response, responses, table
 
 __all__ = ["ALL", "HYPERTHERMIA", "PREVALENCE", "SKIN_METASTASES", "candidates", "named", "table1_outcomes"]
 
@@ -31,8 +31,7 @@ def named(name: str) -> pd.DataFrame:
     if name == PREVALENCE:
         return _prevalence()
     if name == ALL:
-        rows = pd.concat([responses(file) for file in RESPONSES], ignore_index=True)
-        return rows.assign(row=range(1, len(rows) + 1))
+        return every_response()
     return responses("radiotherapy" if name == HYPERTHERMIA else name)
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, Final, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from metaan.errors import InputError, Note, OptionError, listed
-from metaan.evidence.store import RESPONSES, responses
+from metaan.evidence.store import every_response
 from metaan.names import RECORD
-from metaan.validate import Option, require_columns
+from metaan.validate import FloatArray, Option, require_columns
 
 __all__ = ["POLICY", "denominators"]
+
+BoolArray = npt.NDArray[np.bool_]
 
 POLICY: Final = Option(
     "policy",
@@ -81,20 +87,21 @@ def denominators(trials: pd.DataFrame, *, policy: str, most_missing: float = 1 /
     [73, 78]
     """
     _check(trials, POLICY.check(policy), most_missing)
-    treated = _treated(trials)
-    missing = treated - trials["total"]
-    counted = trials["outcome"].isin(list(_GOOD))
-    negative, many = (missing < 0).fillna(value=False), (missing > most_missing * treated).fillna(value=False)
-    usable = counted & (missing > 0).fillna(value=False) & ~many
-    if policy == "evaluable":
-        usable &= False
-    lost = missing.where(usable, 0).astype("int64")
-    hit = trials["outcome"].map(_GOOD).eq(policy == "best") if policy in ("best", "worst") else counted & False
+    treated, total = _treated(trials), trials["total"].to_numpy(dtype=np.float64, na_value=np.nan)
+    missing = treated - total  # NaN where either is not known: no comparison holds
+    counted = trials["outcome"].isin(list(_GOOD)).to_numpy()
+    negative, many = missing < 0, missing > most_missing * treated
+    usable = counted & (missing > 0) & ~many & (policy != "evaluable")
+    lost = np.where(usable, missing, 0).astype(np.int64)
+    good = [_GOOD.get(outcome) is (policy == "best") for outcome in trials["outcome"].tolist()]
+    hit = np.array(good, dtype=bool) & (policy in ("best", "worst"))
+    known = np.where(counted & ~negative, missing, np.nan)
     frame = trials.assign(
-        events=trials["events"] + lost.where(hit, 0), total=trials["total"] + lost, events_evaluable=trials["events"],
-        total_evaluable=trials["total"], missing=missing.where(counted & ~negative).astype("Int64"),
+        events=trials["events"] + np.where(hit, lost, 0), total=trials["total"] + lost,
+        events_evaluable=trials["events"], total_evaluable=trials["total"],
+        missing=pd.Series(known, index=trials.index).astype("Int64"),
     )  # fmt: skip
-    note = _note(frame, policy, usable, counted & (many | negative))
+    note = _note(trials, policy, usable, counted & (many | negative), known)
     record = trials.attrs.get(RECORD, {"notes": []})
     frame.attrs = {**trials.attrs, RECORD: {**record, "notes": [*record["notes"], note]}}
     return frame
@@ -110,34 +117,68 @@ def _check(trials: pd.DataFrame, policy: str, most_missing: float) -> None:
         raise OptionError(f"policy={policy!r}: stable disease is neither the better nor the worse outcome; use 'itt'.")
 
 
-def _treated(trials: pd.DataFrame) -> pd.Series[int]:
-    """Number treated in the arm; missing where only that of the trial is known."""
-    columns = [*_KEY, "arm", "n_patients", "n_lesions"]
-    known = pd.concat([trials[columns], *(responses(name)[columns] for name in RESPONSES)], ignore_index=True)
-    known = known.assign(number=_number(known))[~known["arm"].str.startswith("subgroup")]
-    by_key = known.groupby(_KEY)
-    arms, numbers = by_key["arm"].nunique(), by_key["number"].nunique()
-    own = (arms == 1) | (numbers == arms)
-    is_own = own.reindex(pd.MultiIndex.from_frame(trials[_KEY]), fill_value=False).to_numpy(dtype=bool)
-    return _number(trials).where(is_own & ~trials["arm"].str.startswith("subgroup"))
+def _treated(trials: pd.DataFrame) -> FloatArray:
+    """Number treated in the arm; NaN where only that of the trial is known."""
+    number = _number(trials)
+    lines = _lines(trials, number)
+    here = _told(lines)
+    known = _evidence()
+    own = {}
+    for key, told in here.items():
+        more = known.get(key, _NOTHING)
+        arms, numbers = told[0] | more[0], told[1] | more[1]
+        own[key] = len(arms) == 1 or len(numbers) == len(arms)
+    told_of = [own.get(key, False) and not arm.startswith("subgroup") for key, arm, _ in lines]
+    return np.where(told_of, number.to_numpy(dtype=np.float64, na_value=np.nan), np.nan)
+
+
+_Key: TypeAlias = tuple[str, ...]
+_Told: TypeAlias = tuple[set[str], set[int]]
+_NOTHING: Final[_Told] = (set(), set())
+
+
+def _lines(rows: pd.DataFrame, number: pd.Series[int]) -> list[tuple[_Key, str, Any]]:
+    """Study, unit and outcome of each row; its arm; how many were treated."""
+    keys = zip(*(rows[name].tolist() for name in _KEY), strict=True)
+    return list(zip(keys, rows["arm"].tolist(), number.tolist(), strict=True))
+
+
+def _told(lines: Iterable[tuple[_Key, str, Any]]) -> dict[_Key, _Told]:
+    """Whole arms of each study, unit and outcome, and the numbers treated."""
+    found: dict[_Key, _Told] = {}
+    for key, arm, number in lines:
+        if not arm.startswith("subgroup"):
+            arms, numbers = found.setdefault(key, (set(), set()))
+            arms.add(arm)
+            if number is not pd.NA:
+                numbers.add(number)
+    return found
+
+
+@cache
+def _evidence() -> dict[_Key, _Told]:
+    """The same of the evidence."""
+    rows = every_response()
+    return _told(_lines(rows, _number(rows)))
 
 
 def _number(rows: pd.DataFrame) -> pd.Series[int]:
     return rows["n_patients"].where(rows["unit"] == "patient", rows["n_lesions"]).astype("Int64")
 
 
-def _note(frame: pd.DataFrame, policy: str, changed: pd.Series[bool], left: pd.Series[bool]) -> dict[str, object]:
+def _note(
+    trials: pd.DataFrame, policy: str, changed: BoolArray, left: BoolArray, missing: FloatArray
+) -> dict[str, object]:
     """Plain note: who changed and who could have."""
+    study = trials["study"].to_numpy(dtype=object)
     said = [f"Denominators: {POLICY.choices[policy]}."]
     if changed.any():
-        lost = int(frame.loc[changed, "missing"].sum())
-        said.append(f"{lost} more in {int(changed.sum())} rows: {listed(frame.loc[changed, 'study'], limit=8)}.")
+        lost = int(missing[changed].sum())
+        said.append(f"{lost} more in {int(changed.sum())} rows: {listed(study[changed], limit=8)}.")
     if left.any() and policy != "evaluable":
-        said.append(
-            f"As loaded, since the numbers treated and evaluated do not match: {listed(frame.loc[left, 'study'])}."
-        )
-    unknown = frame["missing"].isna() & frame["outcome"].isin(list(_GOOD))
+        said.append(f"As loaded, since the numbers treated and evaluated do not match: {listed(study[left])}.")
+    unknown = np.isnan(missing) & trials["outcome"].isin(list(_GOOD)).to_numpy()
     if unknown.any() and policy != "evaluable":
         said.append(f"{int(unknown.sum())} rows do not tell how many were treated.")
-    note = Note("denominators", " ".join(said), tuple(frame.loc[changed, "study"]))
+    note = Note("denominators", " ".join(said), tuple(study[changed]))
     return {"code": note.code, "text": note.text, "studies": list(note.studies)}

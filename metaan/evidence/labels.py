@@ -48,5 +48,8 @@ def study_label(study_id: str) -> str:
 def row_labels(rows: pd.DataFrame) -> pd.Series[str]:
     """Labels of rows, unique among them: study, then arm, then place in the file, as far as needed."""
     label = rows["study_id"].map(study_label)
-    label = label.where(~label.duplicated(keep=False), label + ", " + rows["arm"])
-    return label.where(~label.duplicated(keep=False), label + " (row " + rows["row"].astype("str") + ")")
+    again = label.duplicated(keep=False)
+    if again.any():
+        label = label.where(~again, label + ", " + rows["arm"])
+        again = label.duplicated(keep=False)
+    return label.where(~again, label + " (row " + rows["row"].astype("str") + ")") if again.any() else label

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
 import pandas as pd
 
@@ -11,7 +12,7 @@ from metaan.evidence.labels import study_label
 from metaan.evidence.options import TABLE1_THERAPY, THERAPY
 from metaan.evidence.overlap import shared
 from metaan.evidence.selection import Sifted, tally
-from metaan.evidence.store import RESPONSES, responses
+from metaan.evidence.store import every_response
 from metaan.names import RECORD
 
 __all__ = ["cautions", "notes_on"]
@@ -89,15 +90,25 @@ def _printed_unit(kept: pd.DataFrame, labels: pd.Series[str]) -> Note | None:
     if kept.empty or "asterisk" not in kept.columns:
         return None
     counts = ["study_id", "outcome", "events", "total"]
-    read = pd.concat([responses(name)[[*counts, "unit"]] for name in RESPONSES])
-    units = read.groupby(counts)["unit"].agg(set)
-    keys = pd.MultiIndex.from_frame(kept[counts])
+    units = _units()
+    keys = zip(*(kept[name].tolist() for name in counts), strict=True)
     patients = pd.Series([units.get(key) == {"patient"} for key in keys], index=kept.index)
     wrong = patients & (kept["n_patients"] == kept["total"]).fillna(value=False).astype(bool)
     if not wrong.any():
         return None
     text = f"{_rows(wrong.sum())} printed as lesions count patients, by the study's own text: {listed(labels[wrong])}."
     return Note("printed-unit", text, tuple(labels[wrong]))
+
+
+@cache
+def _units() -> dict[tuple[Any, ...], set[str]]:
+    """Units in which the evidence counts each study, outcome, events and total."""
+    rows = every_response().dropna(subset=["events", "total"])
+    units: dict[tuple[Any, ...], set[str]] = {}
+    columns = (rows[name].tolist() for name in ("study_id", "outcome", "events", "total", "unit"))
+    for *key, unit in zip(*columns, strict=True):
+        units.setdefault(tuple(key), set()).add(unit)
+    return units
 
 
 def _several_rows(kept: pd.DataFrame, labels: pd.Series[str]) -> Note | None:

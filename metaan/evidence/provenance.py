@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import pandas as pd
@@ -147,6 +148,21 @@ def provenance(study_id: str) -> Provenance:
 
 
 def _rows(key: str) -> pd.DataFrame:
+    held = [frame.iloc[at[key]].reindex(columns=list(_COLUMNS)) for frame, at in _frames() if key in at]
+    rows = pd.concat(held, ignore_index=True) if held else _frames()[0][0].iloc[:0].reindex(columns=list(_COLUMNS))
+    return rows.assign(**{name: _text(rows[name]) for name in _COLUMNS if name not in _NUMBERS})
+
+
+def _text(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Text, "" where there is none."""
+    values = column.to_numpy(dtype=object, copy=True)
+    values[column.isna().to_numpy(dtype=bool)] = ""
+    return pd.Series(values, index=column.index, dtype=object)
+
+
+@cache
+def _frames() -> list[tuple[pd.DataFrame, dict[Any, Any]]]:
+    """Rows of every file, and where those of each study are."""
     frames = [responses(name) for name in RESPONSES]
     for name in ("prevalence", "composition"):
         other = table(name)
@@ -154,11 +170,7 @@ def _rows(key: str) -> pd.DataFrame:
         other = other.assign(file=name, row=range(1, len(other) + 1), unit="patient", outcome=outcome)
         frames.append(other.assign(arm=other["population"]))
     frames.append(_table1())
-    held = [frame[frame["study_id"] == key].reindex(columns=list(_COLUMNS)) for frame in frames]
-    held = [frame for frame in held if len(frame)]
-    rows = pd.concat(held, ignore_index=True) if held else frames[0].iloc[:0].reindex(columns=list(_COLUMNS))
-    text = [name for name in _COLUMNS if name not in _NUMBERS]
-    return rows.assign(**{name: rows[name].astype(object).where(rows[name].notna(), "") for name in text})
+    return [(frame, frame.groupby("study_id").indices) for frame in frames]
 
 
 def _table1() -> pd.DataFrame:

@@ -126,6 +126,10 @@ _NAMED_RULES: Final = {
     ALL: (_Rule("therapy", _treatment, lambda s, _: s.therapy or None, "treatment is {value}"), *_RULES[1:]),
 }
 
+_TOLD_BY: Final = (
+    "study_id", "year", "arm", "role", "therapy", "unit", "outcome", "response_scope", "total", "source_kind",
+)  # fmt: skip
+"""Columns by which a row is judged beside the others."""
 _NAMED: Final = 4  # more findings of one rule than this are counted
 LATER: Final = "after loading"
 _ORDER: Final = (*dict.fromkeys([*(rule.code for rule in _RULES), "one arm", "overlaps", LATER]),)
@@ -148,12 +152,13 @@ def sift(selection: Selection) -> Sifted:
         allowed = rule.allowed(selection, values)
         if allowed is None:
             continue
-        for found, value in zip(against, values, strict=True):
+        for found, value in zip(against, values.tolist(), strict=True):
             if value not in allowed:
                 found.append((rule.code, rule.found.format(value=value.replace("_", " "))))
     if selection.name != TABLE1:
+        slim = rows[[name for name in _TOLD_BY if name in rows.columns]].reset_index(drop=True)
         for tell in (_tell_arms, _tell_overlaps):
-            kept = rows.reset_index(drop=True)[[not found for found in against]]
+            kept = slim[[not found for found in against]]
             for place, why in tell(kept, selection).items():
                 against[place].append(why)
     gone = [found for found in against if found]
@@ -190,9 +195,17 @@ def _tell_overlaps(kept: pd.DataFrame, selection: Selection) -> dict[int, tuple[
 
 def tally(left_out: pd.DataFrame) -> pd.DataFrame:
     """Rows and studies left out for each reason, in the order of the rules."""
-    groups = left_out.groupby("reason")["study_id"]
-    counts = pd.DataFrame({"rows": groups.size(), "studies": groups.nunique()})
-    return counts.reindex([code for code in _ORDER if code in counts.index]).rename_axis("reason").reset_index()
+    studies: dict[str, list[str]] = {}
+    for reason, study in zip(left_out["reason"].tolist(), left_out["study_id"].tolist(), strict=True):
+        studies.setdefault(reason, []).append(study)
+    codes = [code for code in _ORDER if code in studies]
+    return pd.DataFrame(
+        {
+            "reason": pd.Series(codes, dtype=left_out["reason"].dtype),
+            "rows": np.array([len(studies[code]) for code in codes], dtype=np.int64),
+            "studies": np.array([len(set(studies[code])) for code in codes], dtype=np.int64),
+        }
+    )
 
 
 def told(left_out: pd.DataFrame, reason: str) -> str:

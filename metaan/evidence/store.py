@@ -12,7 +12,7 @@ import pandas as pd
 
 from metaan.errors import MetaanError
 
-__all__ = ["RESPONSES", "TABLE1", "folder", "responses", "table"]
+__all__ = ["RESPONSES", "TABLE1", "every_response", "folder", "responses", "table"]
 
 RESPONSES: Final = (
     "electrochemotherapy",
@@ -78,6 +78,22 @@ def table(name: str) -> pd.DataFrame:
 
 def responses(name: str) -> pd.DataFrame:
     """Rows of a response file, with its name and their place in it (`file`, `row` from 1), year and design."""
-    frame = table(name)
-    known = table("references").set_index("study_id")[["year", "design"]]
+    return _responses(name).copy()
+
+
+@cache
+def _responses(name: str) -> pd.DataFrame:
+    frame = _read(name)
+    known = _read("references").set_index("study_id")[["year", "design"]]
     return frame.join(known, on="study_id").assign(file=name, row=range(1, len(frame) + 1))
+
+
+def every_response() -> pd.DataFrame:
+    """Rows of all response files, `row` the place among them all."""
+    return _every_response().copy()
+
+
+@cache
+def _every_response() -> pd.DataFrame:
+    rows = pd.concat([_responses(name) for name in RESPONSES], ignore_index=True)
+    return rows.assign(row=range(1, len(rows) + 1))

@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,8 +141,11 @@ def moderators(eff: Effects, formula: str, missing: str, *, also: Sequence[str] 
         data = rows_of(eff, "regress")
     data, unused = _plain(data, needed)
     eff = eff if not unused else dataclasses.replace(eff, notes=eff.notes + unused)
-    made = _matrix(parsed, data, formula)
-    matrix = np.array(made.to_numpy(), dtype=np.float64)
+    if [str(term) for term in parsed] == ["1"]:
+        made, matrix = _constant(), np.ones((eff.k, 1))
+    else:
+        made = _matrix(parsed, data, formula)
+        matrix = np.array(made.to_numpy(), dtype=np.float64)
     spec = made.model_spec
     terms = {str(term): tuple(int(i) for i in columns) for term, columns in spec.term_indices.items()}
     found = Moderators(
@@ -174,14 +178,19 @@ def _plain(data: pd.DataFrame, needed: set[str]) -> tuple[pd.DataFrame, tuple[No
 
 
 def _parse(formula: Any) -> Any:
-    from formulaic import Formula
-    from formulaic.errors import FormulaicError
-    from formulaic.formula import SimpleFormula
-
     if not isinstance(formula, str) or "~" in formula.strip()[1:]:
         raise OptionError(f"formula={formula!r} must be one-sided text such as '~ year + C(therapy)'.")
     if not formula.strip():
         raise OptionError("formula is empty; '~ 1' is the model without moderators.")
+    return _parsed(formula)
+
+
+@lru_cache(maxsize=64)
+def _parsed(formula: str) -> Any:
+    from formulaic import Formula
+    from formulaic.errors import FormulaicError
+    from formulaic.formula import SimpleFormula
+
     try:
         parsed = Formula(formula)
     except FormulaicError as error:
@@ -189,6 +198,14 @@ def _parse(formula: Any) -> Any:
     if not isinstance(parsed, SimpleFormula):
         raise OptionError(f"formula={formula!r} must have one part, without '|'.")
     return parsed
+
+
+@cache
+def _constant() -> Any:
+    """Model matrix of one row and the intercept alone, whose specification is that of any number of rows."""
+    import pandas as pd
+
+    return _matrix(_parsed("~ 1"), pd.DataFrame(index=[0]), "~ 1")
 
 
 def _matrix(source: Any, data: pd.DataFrame, formula: str) -> Any:

@@ -11,7 +11,8 @@ from scipy.special import chdtrc
 
 from metaan.core.coefficients import Covariance
 from metaan.core.many_nested import told_apart
-from metaan.core.nested import Nested, Solution, apply_inverse, blocks, maximise, profile_limits, solve, within_trace
+from metaan.core.nested import Nested, apply_inverse, blocks, fits, solve, within_trace
+from metaan.core.nested_search import maximise, profile_limits
 from metaan.errors import DataError, InputError, Note, OptionError, listed
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes
@@ -110,8 +111,9 @@ def multilevel(
     v = _sampling(vcov, full, design.rows, eff, codes[0])
     data = blocks(eff.yi, design.matrix, eff.vi if v is None else v, codes)
     _check_identified(names, codes, data)
-    best, converged = maximise(data, restricted=method == "REML")
-    return _result(eff, spec, design, (names, codes, v), data, best, converged)
+    restricted = method == "REML"
+    sigma2, converged = maximise(data, restricted=restricted)
+    return _result(eff, spec, design, (names, codes, v), data, sigma2[0], bool(converged[0]))
 
 
 def _levels(random: Any) -> tuple[str, ...]:
@@ -128,6 +130,8 @@ def _with_rows(eff: Effects, names: tuple[str, ...]) -> Effects:
     import pandas as pd
 
     aligned = eff.data is not None and len(eff.data) == eff.k
+    if aligned and eff.data is not None and all(name in eff.data.columns for name in names):
+        return eff
     rows = eff.data.copy() if aligned and eff.data is not None else pd.DataFrame(index=range(eff.k))
     for name, values in (("study", list(eff.study)), ("estimate", list(range(1, eff.k + 1)))):
         if name in names and name not in rows.columns:
@@ -141,24 +145,26 @@ def _with_rows(eff: Effects, names: tuple[str, ...]) -> Effects:
 
 def _codes(eff: Effects, names: tuple[str, ...]) -> tuple[IntArray, ...]:
     """Group of each estimate at each level; a school is one within its district only."""
+    import pandas as pd
+
     assert eff.data is not None
-    codes = tuple(
-        eff.data.groupby(list(names[: i + 1]), sort=False, observed=True).ngroup().to_numpy().astype(np.intp)
-        for i in range(len(names))
-    )
+    codes: list[IntArray] = []
+    for name in names:
+        code = pd.factorize(eff.data[name].to_numpy())[0].astype(np.intp)
+        codes.append(pd.factorize(codes[-1] * (code.max() + 1) + code)[0].astype(np.intp) if codes else code)
     counts = [int(code.max()) + 1 for code in codes]
     if counts[0] < 2:
         raise DataError(f"All estimates are of one {names[0]}: its variance cannot be estimated.")
     for i in range(1, len(names)):
         if counts[i] == counts[i - 1]:
             raise DataError(f"Each {names[i - 1]} has one {names[i]}: the two levels are the same. Leave one out.")
-    return codes
+    return tuple(codes)
 
 
 def _check_identified(names: tuple[str, ...], codes: tuple[IntArray, ...], data: Nested) -> None:
     """Refuse a level whose groups the moderators tell apart: nothing is left from which to know its variance."""
     for name, code in zip(names, codes, strict=True):
-        if told_apart(data.q, code):
+        if told_apart(data.q[0], code):
             text = f"The moderators tell every {name} apart: its variance cannot be estimated"
             raise DataError(f"{text}. Take {name} out of random=, or a moderator out of the formula.")
 
@@ -315,31 +321,29 @@ def _df(spec: Spec, design: Moderators, codes: tuple[IntArray, ...]) -> FloatArr
 def _result(
     eff: Effects, spec: Spec, design: Moderators,
     parts: tuple[tuple[str, ...], tuple[IntArray, ...], FloatArray | None],
-    data: Nested, best: Solution, converged: bool,
+    data: Nested, sigma2: FloatArray, converged: bool,
 ) -> MultilevelResult:  # fmt: skip
     names, codes, v = parts
-    p, total = len(design.names), float(best.sigma2.sum())
-    back = np.linalg.inv(data.r)
-    beta = back @ best.gamma
+    p, total = len(design.names), float(sigma2.sum())
+    best, zero = fits(data, None, np.array([sigma2, 0 * sigma2]), restricted=spec.method == "REML").each()
+    beta = np.linalg.inv(data.r[0]) @ best.gamma
     df = None if spec.test == "z" else _df(spec, design, codes)
-    of = Covariance(best.cov, data.r, math.inf, each=None if df is None else np.maximum(df, 1.0))
-    zero = solve(data, np.zeros(data.levels), restricted=True)
-    typical, q_df = (eff.k - p) / within_trace(data), eff.k - p
+    of = Covariance(best.cov, data.r[0], math.inf, each=None if df is None else np.maximum(df, 1.0))
+    typical, q_df = (eff.k - p) / float(within_trace(data, zero.cov[None])[0]), eff.k - p
     fitted = design.matrix @ beta
-    weighed = apply_inverse(data, best.sigma2, np.column_stack([np.ones(eff.k), data.q]))
-    own = eff.vi * best.u if v is None else v @ best.u
-    shares = 100 * best.sigma2 / (total + typical)
+    u, even, *weighed = apply_inverse(data, sigma2, np.column_stack([eff.yi - fitted, np.ones(eff.k), data.q[0]])).T
+    own = eff.vi * u if v is None else v @ u
+    shares = 100 * sigma2 / (total + typical)
     return MultilevelResult(
         estimate=beta, **coefficient_fields(beta, of, spec.level), names=design.names, cov=of.cov,
         **moderator_fields(beta, of, design.intercept),
-        R2=math.nan, QE=zero.Q, QE_df=q_df, QE_pvalue=float(chdtrc(q_df, zero.Q)),
+        R2=math.nan, QE=float(zero.Q), QE_df=q_df, QE_pvalue=float(chdtrc(q_df, zero.Q)),
         k=eff.k, tau2=total, tau=math.sqrt(total), I2=float(shares.sum()), H2=(total + typical) / typical,
-        loglik=best.loglik, fitted=fitted, blup=eff.yi - own,
-        weights=100 * weighed[:, 0] / weighed[:, 0].sum(),
-        leverage=np.einsum("kp,pq,kq->k", data.q, best.cov, weighed[:, 1:]),
+        loglik=float(best.loglik), fitted=fitted, blup=eff.yi - own,
+        weights=100 * even / even.sum(), leverage=(data.q[0] @ best.cov * np.column_stack(weighed)).sum(axis=1),
         moderators=design, inference=of, spec=spec, effects=eff,
-        notes=eff.notes + data_notes(eff.data) + _notes(names, codes, best, converged, v) + _raised(design, df),
-        sigma2=best.sigma2, levels=names, groups=tuple(int(code.max()) + 1 for code in codes), I2_levels=shares,
+        notes=eff.notes + data_notes(eff.data) + _notes(names, codes, sigma2, converged, v) + _raised(design, df),
+        sigma2=sigma2, levels=names, groups=tuple(int(code.max()) + 1 for code in codes), I2_levels=shares,
         codes=codes, vcov=v,
     )  # fmt: skip
 
@@ -353,10 +357,10 @@ def _raised(design: Moderators, df: FloatArray | None) -> tuple[Note, ...]:
 
 
 def _notes(
-    names: tuple[str, ...], codes: tuple[IntArray, ...], best: Solution, converged: bool, v: FloatArray | None
+    names: tuple[str, ...], codes: tuple[IntArray, ...], sigma2: FloatArray, converged: bool, v: FloatArray | None
 ) -> tuple[Note, ...]:
     notes = []
-    zero = [name for name, s in zip(names, best.sigma2, strict=True) if s == 0]
+    zero = [name for name, s in zip(names, sigma2, strict=True) if s == 0]
     if zero:
         notes.append(Note("sigma2-zero", f"The variance between {listed(zero)} is estimated as 0."))
     if codes[-1].max() + 1 < len(codes[-1]):

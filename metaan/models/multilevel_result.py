@@ -86,7 +86,7 @@ class MultilevelResult(RegressResult):
         eff = self.effects
         data = blocks(eff.yi, self.moderators.matrix, eff.vi if self.vcov is None else self.vcov, self.codes)
         u = apply_inverse(data, self.sigma2, (eff.yi - self.fitted)[:, None])[:, 0]
-        weighed = apply_inverse(data, self.sigma2, data.q)
+        weighed = apply_inverse(data, self.sigma2, data.q[0])
         inner = solve(data, self.sigma2, restricted=True).cov
         parts = []
         for i, code in enumerate(self.codes):

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from metaan.core.clusters import Clusters
+from metaan.core.clusters import Clusters, by_size
 from metaan.core.coefficients import Covariance
 from metaan.errors import InputError, Note, OptionError, listed
 from metaan.measures.pymare_api import pymare
@@ -140,17 +140,18 @@ def _whiten(res: PoolResult | RegressResult, codes: npt.NDArray[np.intp]) -> _Wh
 
 def _whiten_nested(res: MultilevelResult, codes: npt.NDArray[np.intp]) -> _White:
     eff, outer = res.effects, res.codes[0]
-    if any(len(np.unique(codes[outer == group])) > 1 for group in range(res.groups[0])):
+    first = np.unique(outer, return_index=True)[1]
+    if (codes != codes[first][outer]).any():
         text = f"Each {res.levels[0]} must lie in one cluster: the model lets its estimates depend on each other"
         raise OptionError(f"{text}. Use cluster={res.levels[0]!r} or a coarser one.")
     y, x = np.empty_like(eff.yi), np.empty_like(res.moderators.matrix)
-    for group in range(res.groups[0]):
-        rows = np.flatnonzero(outer == group)
-        block = np.diag(eff.vi[rows]) if res.vcov is None else res.vcov[np.ix_(rows, rows)].copy()
+    for rows in by_size(outer):
+        size = rows.shape[1]
+        block = eff.vi[rows, None] * np.eye(size) if res.vcov is None else res.vcov[rows[:, :, None], rows[:, None]]
         for code, sigma2 in zip(res.codes, res.sigma2, strict=True):
-            block += sigma2 * (code[rows][:, None] == code[rows][None, :])
+            block += sigma2 * (code[rows][:, :, None] == code[rows][:, None])
         lower = np.linalg.cholesky(block)
-        y[rows] = np.linalg.solve(lower, eff.yi[rows])
+        y[rows] = np.linalg.solve(lower, eff.yi[rows][..., None])[..., 0]
         x[rows] = np.linalg.solve(lower, res.moderators.matrix[rows])
     return _White.of(y, x, res.estimate, codes)
 
