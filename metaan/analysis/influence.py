@@ -69,7 +69,7 @@ def influence(res: PoolResult | RegressResult, *, by: Any = None) -> pd.DataFram
     Multilevel models, as metafor's for ``rma.mv``: rstudent has the sum of the variance components for tau2,
     dfbetas the covariance of all estimates at the components without i. `statistic` is e'S^-1 e of the residuals e of
     a cluster, chi2(left_out). The rule is that of regressions without dffits and, for clusters, without hat.
-    One row after the other is fitted.
+    With `vcov` one row after the other is fitted.
 
     Mantel-Haenszel and Peto: rstudent with the effect of the trial by itself (for Mantel-Haenszel with 0.5 added where
     a cell is 0) and tau2 = 0, as in metafor; dfbetas = (mu - mu_(i))/se. Trials that say nothing on the measure have no

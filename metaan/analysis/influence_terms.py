@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_terms", "influence_of_terms", "without_estimates", "without_rows"]
 
-_ONE_BY_ONE: Final = "One row after the other was fitted: the groups that an estimate leaves differ from row to row."
+_ONE_BY_ONE: Final = "One row after the other was fitted: the blocks of vcov= differ from row to row."
 
 
 def check_terms(res: RegressResult, name: str) -> None:
@@ -95,7 +95,7 @@ def _nested(res: MultilevelResult) -> pd.DataFrame:
             "weight": res.weights, **_terms(res, d.dfbetas), "influential": influential(d),
         }
     )  # fmt: skip
-    frame.attrs["notes"] = _said(made, res.effects.study)
+    frame.attrs["notes"] = _said(res, made, res.effects.study)
     return frame
 
 
@@ -116,7 +116,7 @@ def _clusters(res: MultilevelResult, by: Any) -> pd.DataFrame:
         }
     )  # fmt: skip
     frame.attrs["rstudent"] = tuple(made.rstudent.tolist())
-    frame.attrs["notes"] = _said(made, of.labels) + of.notes
+    frame.attrs["notes"] = _said(res, made, of.labels) + of.notes
     return frame
 
 
@@ -126,11 +126,12 @@ def _moved(res: MultilevelResult, made: NestedDeleted) -> dict[str, FloatArray]:
     return columns | {"q_del": made.fits.columns["QE"]}
 
 
-def _said(made: NestedDeleted, labels: tuple[str, ...]) -> tuple[Note, ...]:
+def _said(res: MultilevelResult, made: NestedDeleted, labels: tuple[str, ...]) -> tuple[Note, ...]:
     fits = made.fits
     flags = {
         "undefined": ~fits.known,
         "sigma2-zero": (fits.sigma2 == 0).any(axis=1),
         "not-converged": fits.known & ~fits.converged,
     }
-    return (*notes_of(flags, labels, "without", SAID_OF_TERMS), Note("one-by-one", _ONE_BY_ONE))
+    notes = notes_of(flags, labels, "without", SAID_OF_TERMS)
+    return notes if res.vcov is None else (*notes, Note("one-by-one", _ONE_BY_ONE))

@@ -267,9 +267,8 @@ def p_curve(
     skew_binomial = float(bdtrc(half.size - 1, x.size, 0.5)) if half.size else 1.0
     flat_binomial = float(bdtr(half.size, x.size, share))
     edge = float(ndtri((1 + level) / 2))
-    power, power_low, power_high = (
-        max(alpha, float(tail(cut, stouffer_shift(x, cut, at)))) for at in (0.0, edge, -edge)
-    )
+    shifts = stouffer_shift(x, cut, np.array([0.0, edge, -edge]))
+    power, power_low, power_high = (max(alpha, float(share)) for share in tail(cut, shifts))
     return PCurveResult(
         k=tests.size, significant=x.size, half=half.size, skew=skew[0], skew_pvalue=skew[1], skew_half=skew_half[0],
         skew_half_pvalue=skew_half[1], skew_binomial_pvalue=skew_binomial,

@@ -69,8 +69,8 @@ def leave_one_out(res: PoolResult | RegressResult, *, by: Any = None) -> pd.Data
     batched kernels, which see an absent study with weight 0, or with a likelihood of 1. A row without an estimate is
     NaN, and a note says why: no events in an arm without the study, or moderators that no longer differ. A regression
     keeps its design row by row, so that a category that only the study has leaves no estimate. One row after the other
-    are fitted: a GLMM with `nodes`, with moderators or of both arms (UM.FS, UM.RS), and multilevel models, whose blocks
-    change with what is left out.
+    are fitted: a GLMM with `nodes`, with moderators or of both arms (UM.FS, UM.RS), and multilevel models with `vcov`,
+    whose blocks change with what is left out.
 
     A bootstrap prediction interval is not made again: its columns are empty. Freeman-Tukey values are turned back at
     the harmonic mean of the sizes of the studies in the row. Trials that say nothing on the measure have no row under

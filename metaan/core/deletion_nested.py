@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from metaan.core.wls import FloatArray
 __all__ = ["NestedDeleted", "marginal", "of_nested"]
 
 IntArray = npt.NDArray[np.intp]
+_AT_ONCE: Final = 100_000  # numbers of estimates that are taken together
 
 
 class NestedDeleted(NamedTuple):
@@ -86,6 +87,8 @@ def marginal(v: FloatArray, groups: Sequence[IntArray], sigma2: FloatArray, rows
 
 def _errors(data: Nested, sigma2: FloatArray) -> FloatArray:
     """Standard errors of the coefficients of all estimates at sigma2, (n, levels): (n, p)."""
+    together = max(1, _AT_ONCE // data.y.size)
+    pieces = [sigma2[i : i + together] for i in range(0, len(sigma2), together)]
     back = np.linalg.inv(data.r[0])
-    cov = fits(data, None, sigma2, restricted=True).cov
-    return np.asarray(np.sqrt(np.einsum("pa,nab,pb->np", back, cov, back)))
+    spread = [np.einsum("pa,nab,pb->np", back, fits(data, None, s2, restricted=True).cov, back) for s2 in pieces]
+    return np.sqrt(np.concatenate(spread)) if spread else np.empty((0, len(back)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -15,6 +17,7 @@ __all__ = ["maximise", "profile_limits"]
 
 _STEPS: Final = 300
 _HALVINGS: Final = 40
+_ROUNDING: Final = 1e-9  # of a log-likelihood
 _SMALL: Final = 1e-13
 _NEXT: Final = 1e-8  # relative length of a Newton step after which the next one would change nothing
 _NEAR: Final = 0.05  # relative distance at which two climbs are taken for one
@@ -31,13 +34,18 @@ _AT_ONCE: Final = 100_000  # numbers of estimates that the scan takes together
 def maximise(data: Nested, *, restricted: bool) -> tuple[FloatArray, BoolArray]:
     """Sigma2 >= 0, (n, levels), of the highest (restricted) likelihood found, and whether the search ended.
 
-    Climbs start from every point of a grid that is no lower than its neighbours along the axes.
+    Climbs start from every point of a grid that is no lower than its neighbours along the axes, or near it at the top
+    of the paraboloid through them; should one end lower than its data set was on the grid, from the points themselves.
     """
     unit = _unit(data)
-    rows, start = _peaks(data, unit, restricted=restricted)
+    rows, start, near, grid_height = _peaks(data, unit, restricted=restricted)
     free = np.ones(data.levels, dtype=bool)
-    end, height, ended = _climb(data, None if unit.size == 1 else rows, start, free, restricted=restricted)
+    which = None if unit.size == 1 else rows
+    end, height, ended = _climb(data, which, near, free, restricted=restricted)
     best = _highest(height, rows)
+    if (height[best] < grid_height[_highest(grid_height, rows)] - _ROUNDING).any():
+        end, height, ended = _climb(data, which, start, free, restricted=restricted)
+        best = _highest(height, rows)
     return end[best], ended[best]
 
 
@@ -49,22 +57,22 @@ def _highest(loglik: FloatArray, rows: IntArray) -> IntArray:
     return best
 
 
-def _grid(data: Nested, unit: FloatArray) -> FloatArray:
-    """Points of the scan in units of the spread, (values, ..., values, levels).
+def _axis(data: Nested, unit: FloatArray) -> FloatArray:
+    """Values of each sigma2 in the scan, in units of the spread: 0, and others of one ratio.
 
     Below a small part of every sampling variance the likelihood is straight, and needs no points.
     """
-    axis = _ONE
-    if data.levels > 1:
-        ratio, most = _APART.get(data.levels, (10.0, 6))
-        low = min(max(_NOTHING / float(data.weight.max() * unit.max()), 1e-9), 0.01)
-        axis = np.append(0.0, np.geomspace(low, _FAR, min(most, 1 + math.ceil(math.log(_FAR / low, ratio)))))
-    return np.stack(np.meshgrid(*[axis] * data.levels, indexing="ij"), axis=-1)
+    if data.levels == 1:
+        return _ONE
+    ratio, most = _APART.get(data.levels, (10.0, 6))
+    low = min(max(_NOTHING / float(data.weight.max() * unit.max()), 1e-9), 0.01)
+    return np.append(0.0, np.geomspace(low, _FAR, min(most, 1 + math.ceil(math.log(_FAR / low, ratio)))))
 
 
-def _peaks(data: Nested, unit: FloatArray, *, restricted: bool) -> tuple[IntArray, FloatArray]:
-    """Every point of the grid, no lower than its neighbours, with its data set."""
-    grid = _grid(data, unit)
+def _peaks(data: Nested, unit: FloatArray, *, restricted: bool) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
+    """Every point of the grid that is no lower than its neighbours: its data set, place, a place near it and height."""
+    axis = _axis(data, unit)
+    grid = np.stack(np.meshgrid(*[axis] * data.levels, indexing="ij"), axis=-1)
     n, shape = unit.size, grid.shape[:-1]
     places = (unit[:, None, None] * grid.reshape(-1, data.levels)).reshape(-1, data.levels)
     rows = np.repeat(np.arange(n), len(places) // n)
@@ -80,7 +88,37 @@ def _peaks(data: Nested, unit: FloatArray, *, restricted: bool) -> tuple[IntArra
         no_lower[1:] &= here[1:] >= here[:-1]
         no_lower[:-1] &= here[:-1] >= here[1:]
     at = np.flatnonzero(peak)
-    return rows[at], places[at]
+    near = places[at] * (axis[-1] / axis[-2]) ** _top(height, at)
+    return rows[at], places[at], near, height.ravel()[at]
+
+
+@cache
+def _stencil(levels: int) -> tuple[IntArray, FloatArray]:
+    """The 3^levels neighbours of a point of the grid, and what makes a paraboloid of the values there."""
+    around = np.array(list(itertools.product((-1, 0, 1), repeat=levels)))
+    i, j = np.triu_indices(levels)
+    terms = np.column_stack([np.ones(len(around)), around, around[:, i] * around[:, j]])
+    return around, np.linalg.pinv(terms)
+
+
+def _top(height: FloatArray, at: IntArray) -> FloatArray:
+    """From points of the grid to the tops of paraboloids through their neighbours, in steps of the grid; else 0."""
+    levels = height.ndim - 1
+    around, fitted = _stencil(levels)
+    place = np.array(np.unravel_index(at, height.shape)).T
+    inner = (place[:, 1:] > 1).all(axis=1) & (place[:, 1:] < height.shape[1] - 1).all(axis=1)  # the first value is 0
+    step = np.zeros((at.size, levels))
+    row, centre = place[inner, :1], place[inner, 1:, None] + around.T
+    coefficients = height[(row, *np.moveaxis(centre, 1, 0))] @ fitted.T
+    i, j = np.triu_indices(levels)
+    curvature = np.zeros((len(row), levels, levels))
+    curvature[:, i, j] -= coefficients[:, 1 + levels :]
+    curvature += np.swapaxes(curvature, -1, -2)
+    round_ = np.linalg.eigvalsh(curvature)[:, 0] > 0
+    curvature[~round_] = np.eye(levels)
+    moved = np.linalg.solve(curvature, coefficients[:, 1 : 1 + levels, None])[..., 0]
+    step[inner] = np.where(round_[:, None] & (np.abs(moved) < 1).all(axis=1, keepdims=True), moved, 0.0)
+    return step
 
 
 def _unit(data: Nested) -> FloatArray:

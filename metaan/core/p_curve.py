@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,7 @@ def tail(x: FloatArray | float, shift: FloatArray | float) -> FloatArray:
     return np.asarray(ndtr(shift - x) + ndtr(-x - shift))
 
 
+@lru_cache(maxsize=64)
 def shift_of(power: float, cut: float) -> float:
     """Shift at which |Z| exceeds the cut with this probability; 0 where it does so more often in any case."""
     ends = np.array([0.0]), np.array([cut + _FAR])
@@ -54,18 +56,17 @@ def stouffer(made: FloatArray) -> FloatArray:
     return np.asarray(made.sum(axis=0) / np.sqrt(made.shape[0]))
 
 
-def stouffer_shift(x: FloatArray, cut: float, target: float) -> float:
-    """Shift at which the deviates of x sum to the target; 0 where they do not reach it even there.
+def stouffer_shift(x: FloatArray, cut: float, target: FloatArray) -> FloatArray:
+    """Shifts at which the deviates of x sum to the targets, (m,); 0 where they do not reach one even there.
 
     The larger the shift, the smaller they are.
     """
-    far = float(x.max()) + _FAR
 
     def excess(shift: FloatArray) -> FloatArray:
         return stouffer(deviates(x[:, None], shift, cut)) - target
 
-    ends = np.array([0.0]), np.array([far])
-    return float(bracketed_root(excess, *ends, *(excess(end) for end in ends))[0])
+    ends = np.zeros_like(target), np.full_like(target, x.max() + _FAR)
+    return bracketed_root(excess, *ends, *(excess(end) for end in ends))
 
 
 def _log_tail(x: FloatArray, shift: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ from metaan.evidence.candidates import HYPERTHERMIA
 from metaan.evidence.guards import one_scope, one_unit, overlapping, ways_out
 from metaan.evidence.labels import row_labels
 from metaan.evidence.notes import notes_on
-from metaan.evidence.selection import Selection, Sifted, sift, tally, told
+from metaan.evidence.selection import Selection, Sifted, counted, sift, told
 from metaan.evidence.two_arms import wide
 from metaan.names import RECORD
 
@@ -156,7 +156,7 @@ def load(
 def _nothing_left(selection: Selection, sifted: Sifted) -> str:
     """Which rule removed how many rows, and what it found in them."""
     gone = sifted.left_out
-    lines = [f"{row.rows} by {row.reason} ({told(gone, str(row.reason))})" for row in tally(gone).itertuples()]
+    lines = [f"{rows} by {code} ({told(gone, code)})" for code, rows, _ in counted(gone)]
     return (
         f"No row of {selection.name} is left for {selection.outcome}. Of {len(gone)} rows, "
         f"{'; '.join(lines)}. Each reason but 'no counts' and 'one arm' is an argument of load that can admit more."
@@ -177,7 +177,9 @@ def _finished(selection: Selection, sifted: Sifted) -> pd.DataFrame:
         "selection": selection.to_dict(),
         "rows": len(sifted.kept) + len(sifted.left_out),
         "kept": len(sifted.kept),
-        "left_out": tally(sifted.left_out).to_dict("records"),
+        "left_out": [
+            {"reason": code, "rows": rows, "studies": studies} for code, rows, studies in counted(sifted.left_out)
+        ],
         "notes": [{"code": note.code, "text": note.text, "studies": list(note.studies)} for note in notes],
     }
     return frame

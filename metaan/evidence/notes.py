@@ -11,7 +11,7 @@ from metaan.errors import Note, listed
 from metaan.evidence.labels import study_label
 from metaan.evidence.options import TABLE1_THERAPY, THERAPY
 from metaan.evidence.overlap import shared
-from metaan.evidence.selection import Sifted, tally
+from metaan.evidence.selection import Sifted, counted
 from metaan.evidence.store import every_response
 from metaan.names import RECORD
 
@@ -55,24 +55,24 @@ def _left_out(sifted: Sifted) -> Note | None:
     if sifted.left_out.empty:
         return None
     total = len(sifted.kept) + len(sifted.left_out)
-    counted = ", ".join(f"{row.reason} {row.rows}" for row in tally(sifted.left_out).itertuples())
-    return Note("left-out", f"{len(sifted.left_out)} of {total} rows left out: {counted}.")
+    reasons = ", ".join(f"{code} {rows}" for code, rows, _ in counted(sifted.left_out))
+    return Note("left-out", f"{len(sifted.left_out)} of {total} rows left out: {reasons}.")
 
 
 def _therapies(kept: pd.DataFrame) -> Note | None:
     if "therapy" not in kept.columns or kept["therapy"].nunique() < 2:
         return None
     rows = kept["therapy"].value_counts()
-    counted = "; ".join(f"{_rows(number)} of {_TREATMENTS[str(name)]}" for name, number in rows.items())
-    return Note("therapies", f"The treatments differ: {counted}.")
+    numbers = "; ".join(f"{_rows(number)} of {_TREATMENTS[str(name)]}" for name, number in rows.items())
+    return Note("therapies", f"The treatments differ: {numbers}.")
 
 
 def _populations(kept: pd.DataFrame) -> Note | None:
     """Whose prevalence it is: all patients with cancer, those with metastases, autopsies."""
     if "population" not in kept.columns or kept["population"].nunique() < 2:
         return None
-    counted = "; ".join(f"{_rows(number)} of {name}" for name, number in kept["population"].value_counts().items())
-    return Note("populations", f"The denominators differ: {counted}.")
+    numbers = "; ".join(f"{_rows(number)} of {name}" for name, number in kept["population"].value_counts().items())
+    return Note("populations", f"The denominators differ: {numbers}.")
 
 
 def _combined(kept: pd.DataFrame, labels: pd.Series[str]) -> Note | None:

@@ -92,21 +92,24 @@ def chosen(rows: pd.DataFrame, policy: str) -> dict[str, str]:
 
 def _visited(rows: pd.DataFrame, policy: str) -> list[str]:
     """Studies by size, then the later report; originals and primary reports come before that where asked for."""
+    columns = (rows[name].tolist() for name in ("study_id", "source_kind", "total", "year"))
+    lines = list(zip(*columns, strict=True))
+    size: dict[str, int] = {}
+    for study, _, total, _ in lines:
+        size[study] = size.get(study, 0) + total
+    places = []
+    for study, kind, _, year in lines:
+        place = (-size[study], 0 if pd.isna(year) else -year, study)
+        first = (study in _collections(), kind != "primary") if policy == "prefer_primary" else ()
+        places.append((*first, *place))
+    return list(dict.fromkeys(str(place[-1]) for place in sorted(places)))
+
+
+@cache
+def _collections() -> frozenset[str]:
+    """Studies that contain others."""
     known = table("overlaps")
-    collections = set(known.loc[known["relation"] == "superset", "study_id"])
-    studies = pd.DataFrame(
-        {
-            "collection": rows["study_id"].isin(list(collections)),
-            "in_review": rows["source_kind"] != "primary",
-            "smaller": -rows["total"].groupby(rows["study_id"]).transform("sum"),
-            "earlier": -rows["year"].fillna(0),
-            "study_id": rows["study_id"],
-        }
-    )
-    by = ["smaller", "earlier", "study_id"]
-    if policy == "prefer_primary":
-        by = ["collection", "in_review", *by]
-    return [str(study) for study in studies.sort_values(by)["study_id"].unique()]
+    return frozenset(known.loc[known["relation"] == "superset", "study_id"])
 
 
 def overlaps(trials: pd.DataFrame) -> pd.DataFrame:

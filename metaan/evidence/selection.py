@@ -16,7 +16,7 @@ from metaan.evidence.overlap import PREFER, chosen
 from metaan.evidence.store import TABLE1
 from metaan.evidence.two_arms import paired
 
-__all__ = ["LATER", "Selection", "Sifted", "sift", "tally", "told"]
+__all__ = ["LATER", "Selection", "Sifted", "counted", "sift", "tally", "told"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,22 +188,29 @@ def _tell_overlaps(kept: pd.DataFrame, selection: Selection) -> dict[int, tuple[
     if selection.overlaps not in PREFER or kept.empty:
         return {}
     instead = chosen(kept, selection.overlaps)
-    gone = kept[kept["study_id"].isin(list(instead))]
-    told = [("overlaps", f"may share patients with {study_label(instead[study])}") for study in gone["study_id"]]
-    return dict(zip(gone.index, told, strict=True))
+    return {
+        int(place): ("overlaps", f"may share patients with {study_label(instead[study])}")
+        for place, study in zip(kept.index, kept["study_id"].tolist(), strict=True)
+        if study in instead
+    }
+
+
+def counted(left_out: pd.DataFrame) -> list[tuple[str, int, int]]:
+    """Each reason, in the order of the rules, with the rows and the studies that it left out."""
+    studies: dict[str, list[str]] = {}
+    for reason, study in zip(left_out["reason"].tolist(), left_out["study_id"].tolist(), strict=True):
+        studies.setdefault(reason, []).append(study)
+    return [(code, len(studies[code]), len(set(studies[code]))) for code in _ORDER if code in studies]
 
 
 def tally(left_out: pd.DataFrame) -> pd.DataFrame:
     """Rows and studies left out for each reason, in the order of the rules."""
-    studies: dict[str, list[str]] = {}
-    for reason, study in zip(left_out["reason"].tolist(), left_out["study_id"].tolist(), strict=True):
-        studies.setdefault(reason, []).append(study)
-    codes = [code for code in _ORDER if code in studies]
+    lines = counted(left_out)
     return pd.DataFrame(
         {
-            "reason": pd.Series(codes, dtype=left_out["reason"].dtype),
-            "rows": np.array([len(studies[code]) for code in codes], dtype=np.int64),
-            "studies": np.array([len(set(studies[code])) for code in codes], dtype=np.int64),
+            "reason": pd.Series([code for code, *_ in lines], dtype=left_out["reason"].dtype),
+            "rows": np.array([rows for _, rows, _ in lines], dtype=np.int64),
+            "studies": np.array([studies for *_, studies in lines], dtype=np.int64),
         }
     )
 

@@ -139,7 +139,7 @@ def moderators(eff: Effects, formula: str, missing: str, *, also: Sequence[str] 
         note = Note("dropped", f"{len(names)} studies left out because {where} is missing: {listed(names)}.", names)
         eff = take(eff, ~lacking, (note,))
         data = rows_of(eff, "regress")
-    data, unused = _plain(data, needed)
+    data, unused = _plain(data, needed) if needed else (data, ())
     eff = eff if not unused else dataclasses.replace(eff, notes=eff.notes + unused)
     if [str(term) for term in parsed] == ["1"]:
         made, matrix = _constant(), np.ones((eff.k, 1))

@@ -81,9 +81,9 @@ def multilevel(
     Notes
     -----
     y ~ N(X beta, V + sum of sigma2_l D_l) with D_l one for two estimates of the same group at level l; `tau2` is the
-    sum of the components. The maximum is searched from several starts with exact first and second derivatives. QE is
-    the generalised residual sum of squares at sigma2 = 0. I2 of a level is sigma2_l over the sum of all sigma2 and the
-    typical sampling variance (k - p)/tr P (Nakagawa & Santos 2012). Agrees with metafor's ``rma.mv``.
+    sum of the components. The maximum is searched from every peak of a scan with exact first and second derivatives.
+    QE is the generalised residual sum of squares at sigma2 = 0. I2 of a level is sigma2_l over the sum of all sigma2
+    and the typical sampling variance (k - p)/tr P (Nakagawa & Santos 2012). Agrees with metafor's ``rma.mv``.
 
     References
     ----------

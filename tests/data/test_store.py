@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import metaan.evidence
@@ -52,6 +53,16 @@ def test_tables_are_typed():
     assert {str(frame[column].dtype) for column in ("events", "total", "n_patients", "n_lesions")} == {"Int64"}
     assert {str(frame[column].dtype) for column in ("reported_pct", "ci_low", "ci_high")} == {"float64"}
     assert not frame["combined_with"].isna().any()
+
+
+@pytest.mark.parametrize(
+    "read", [lambda: store.responses("topical"), store.every_response, lambda: store.table("topical")]
+)
+def test_what_is_kept_of_a_table_cannot_be_changed(read):
+    frame, other = read(), read()
+    frame["events"] = 0
+    frame.loc[:, "study_id"] = "changed"
+    pd.testing.assert_frame_equal(read(), other)
 
 
 @pytest.mark.parametrize("module", ["load", "explain", "catalogue", "published"])

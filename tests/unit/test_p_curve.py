@@ -88,7 +88,7 @@ def test_shift_of(power):
 def test_no_steeper_than_without_effects():
     made = p_curve(pvalues=[0.049, 0.048, 0.045, 0.04])
     assert (made.power, made.power_low) == (0.05, 0.05)
-    assert stouffer_shift(made.z, critical(0.05), 0.0) == 0
+    assert stouffer_shift(made.z, critical(0.05), np.zeros(1)) == 0
     assert {"power-at-alpha", "few-significant"} <= codes(made)
     assert made.inadequate
     assert not made.evidential
