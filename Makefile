@@ -33,15 +33,24 @@ figures:            ## the pictures of docs/, from examples/gallery
 reference:          ## reference values again from R (packages: tests/reference/README.md)
 	for f in tests/reference/*_grid.R; do Rscript $$f || exit 1; done
 
-BENCHES = import cold pool single batch glmm glmm_many after_fit multilevel forest
+BENCHES = import cold pool single batch glmm glmm_many after_fit multilevel
+RESULTS = benchmarks/results
 
-bench:              ## side by side with the peers (needs '.[bench]' and R), then the tables of docs/performance.md
-	mkdir -p benchmarks/results
-	for b in $(BENCHES); do $(PY) benchmarks/bench_$$b.py $(BENCH_OPTIONS) --json benchmarks/results/bench_$$b.json || exit 1; done
-	$(PY) benchmarks/growth.py --json benchmarks/results/growth.json --figure docs/figures/growth.png
-	$(PY) benchmarks/report.py
+bench:              ## side by side with the peers (needs '.[bench]' and R), then the tables of docs/performance.md; BENCH_ROUNDS=3 for a first look
+	rm -f $(RESULTS)/bench_*.json $(RESULTS)/growth.json
+	mkdir -p $(RESULTS)
+	@failed=""; \
+	for b in $(BENCHES); do \
+		echo "== bench_$$b"; $(PY) benchmarks/bench_$$b.py --json $(RESULTS)/bench_$$b.json || failed="$$failed bench_$$b"; \
+	done; \
+	echo "== bench_forest"; \
+	$(PY) benchmarks/bench_forest.py --rivals $(PY) --json $(RESULTS)/bench_forest.json || failed="$$failed bench_forest"; \
+	echo "== growth"; \
+	$(PY) benchmarks/growth.py --json $(RESULTS)/growth.json --figure docs/figures/growth.png || failed="$$failed growth"; \
+	$(PY) benchmarks/report.py || failed="$$failed report"; \
+	test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 scale:              ## ten million meta-analyses on a dask cluster (needs '.[distributed,fast]'; 3 GB of disk)
-	mkdir -p benchmarks/results
-	$(PY) benchmarks/scale.py --json benchmarks/results/scale.json
+	mkdir -p $(RESULTS)
+	$(PY) benchmarks/scale.py --json $(RESULTS)/scale.json
 	$(PY) benchmarks/report.py

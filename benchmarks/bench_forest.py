@@ -222,7 +222,7 @@ def main() -> None:
             others += Rivals(arguments.rivals, data, inches).timed()
         programs = [ours, *others]
         wall = side.interleaved([program.contender() for program in programs], arguments.rounds)
-    busy = {program.name: program.busy[-arguments.rounds :] for program in programs}
+    busy = {program.name: program.busy[-len(wall[program.name]) :] for program in programs}
     title = f"Forest plot of 48 studies to PNG, {pixels[0]} x {pixels[1]} pixels"
     tables = [
         side.report(f"{title}, time on the wall clock", wall, OURS),

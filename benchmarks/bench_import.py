@@ -1,13 +1,19 @@
-"""``import metaan`` against ``import numpy`` in fresh processes, and what it leaves in ``sys.modules``."""
+"""``import metaan`` against ``import numpy`` in fresh processes, and what it leaves in ``sys.modules``.
+
+All processes find their bytecode on disk, as they do where a package is installed.
+"""
 
 from __future__ import annotations
 
+import math
+import os
 import statistics
 import subprocess
 import sys
-import time
+import tempfile
+from pathlib import Path
 
-from side_by_side import Contender, interleaved, one_thread, options, report, surroundings, write
+from side_by_side import Contender, cached, interleaved, one_thread, options, process, report, surroundings, write
 
 STATEMENTS = {
     "import numpy": "import numpy",
@@ -22,27 +28,26 @@ INSIDE = "import time; start = time.perf_counter(); {}; print(time.perf_counter(
 LOADED = f"import sys; {{}}; print(*[name for name in {FORBIDDEN!r} if name in sys.modules])"
 
 
-def python(code: str) -> str:
+def python(code: str, environment: dict[str, str]) -> str:
     """Run code in a fresh process and return what it prints."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | environment
+    )
+    return run.stdout
 
 
-def wall(name: str, statement: str) -> Contender:
+def wall(name: str, statement: str, environment: dict[str, str]) -> Contender:
     """Time of the whole process, the start of Python included."""
-
-    def seconds(number: int) -> float:
-        start = time.perf_counter()
-        for _ in range(number):
-            python(statement)
-        return (time.perf_counter() - start) / number
-
-    return Contender(name, seconds)
+    command = [sys.executable, "-c", statement]
+    return Contender(
+        name, lambda number: statistics.fmean(process(command, **environment).seconds for _ in range(number))
+    )
 
 
-def inside(name: str, statement: str) -> Contender:
+def inside(name: str, statement: str, environment: dict[str, str]) -> Contender:
     """Time of the statement alone, measured inside its process."""
     code = INSIDE.format(statement)
-    return Contender(name, lambda number: statistics.fmean(float(python(code)) for _ in range(number)))
+    return Contender(name, lambda number: statistics.fmean(float(python(code, environment)) for _ in range(number)))
 
 
 def less_start(times: dict[str, list[float]]) -> dict[str, list[float]]:
@@ -53,9 +58,11 @@ def less_start(times: dict[str, list[float]]) -> dict[str, list[float]]:
     }
 
 
-def check_modules() -> dict[str, list[str]]:
+def check_modules(environment: dict[str, str]) -> dict[str, list[str]]:
     """Which of the heavy packages each statement loads; stop if ``import metaan`` loads one."""
-    found = {name: python(LOADED.format(text)).split() for name, text in STATEMENTS.items() if "metaan" in name}
+    found = {
+        name: python(LOADED.format(text), environment).split() for name, text in STATEMENTS.items() if "metaan" in name
+    }
     print(f"\nOf {', '.join(FORBIDDEN)} in sys.modules after")
     for name, loaded in found.items():
         print(f"  {name:30}{', '.join(loaded) or 'none'}")
@@ -67,9 +74,16 @@ def check_modules() -> dict[str, list[str]]:
 def main() -> None:
     arguments = options(__doc__, rounds=21).parse_args()
     found = surroundings("metaan", "numpy", "scipy", "lazy-loader")
-    modules = check_modules()
-    whole = interleaved([wall(*item) for item in STATEMENTS.items()], arguments.rounds)
-    own = interleaved([inside(*item) for item in STATEMENTS.items() if item[0] != "pass"], arguments.rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        environment = cached(Path(folder))
+        modules = check_modules(environment)
+        whole, own = (
+            interleaved(
+                [kind(name, text, environment) for name, text in STATEMENTS.items()], arguments.rounds, math.inf
+            )
+            for kind in (wall, inside)
+        )
+    del own["pass"]
     tables = [
         report("Whole process, the start of Python included", whole, "import numpy"),
         report("Whole process less an empty one in the same round", less_start(whole), "import numpy"),

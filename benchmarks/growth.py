@@ -1,8 +1,10 @@
 """How time and memory grow: with the number of meta-analyses (n, 13 studies each) and with the studies of one (k).
 
-Time is the best of some calls, memory what pooling adds to the peak of a fresh process that holds the data.
-On log axes a power law is a line; its slope is fitted by least squares to the sizes from which the fixed cost of a call
-no longer counts. ``--figure FILE`` draws it.
+REML with normal inference. Time is the best of `--rounds` calls, memory what a call adds to what a fresh process holds
+before it, at its peak (read from /proc, so on Linux; below 0.5 MB it is left out). A program goes on to larger sizes
+until a call is expected to take more than `PATIENCE` seconds. On log axes a power law is a line; its slope is fitted by
+least squares to the sizes at which a call takes five times as much as the least, or else to the last three, so that its
+fixed cost counts little. ``--figure FILE`` draws the curves, ``--from-json FILE`` those of an earlier run.
 """
 
 from __future__ import annotations
@@ -17,37 +19,36 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import meta_analyze
 import numpy as np
-from metafor_session import Metafor
-from pymare import Dataset
-from pymare.estimators import VarianceBasedLikelihoodEstimator
-from side_by_side import one_thread, options, surroundings, write
+import peers
+from growth_figure import draw
+from metafor_session import Metafor, session
+from side_by_side import clock, expected, one_thread, options, surroundings, write
 from trials import FloatArray
 
 import metaan
 
-MANY = tuple(int(10**e) for e in (2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6))
-LARGE = tuple(int(10**e) for e in (1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5))
-PATIENCE = 1.0  # seconds of one call, after which larger sizes are left out
-STRAIGHT = {
-    "n": 10_000,
-    "k": 3_000,
-}  # from which on slopes are fitted, or the last four sizes of a program that ends before
-CHILD = """
-import os, resource
-os.environ["METAAN_FAST"] = "off"
-import numpy as np
-n, k = {n}, {k}
-rng = np.random.default_rng(1)
-v = rng.uniform(0.02, 0.4, (n, k))
-y = rng.normal(-0.7, 0.6, (n, k))
-import metaan
-metaan.pool_many(y[:10], v[:10], output="arrays")
-start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-metaan.pool_many(y, v, test="z", output="arrays")
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start) / 1024)
+SIZES = tuple(round(10 ** (e / 2)) for e in range(2, 13))  # 10 to 1,000,000
+MANY = SIZES[2:]
+LARGE = SIZES[:9]
+PATIENCE = 10.0
+CHILD = "import sys; sys.path.insert(0, {folder!r}); import growth; print(growth.added({name!r}, {shape}))"
+R_CHILD = """
+suppressMessages(library(metafor))
+status <- function(name) {{
+  line <- grep(name, readLines("/proc/self/status"), value = TRUE)
+  as.numeric(gsub("[^0-9]", "", line)) / 1024
+}}
+set.seed(1)
+v <- runif({k}, 0.02, 0.4); y <- rnorm({k}, -0.7, sqrt(v + 0.3))
+fit <- rma(y[1:10], v[1:10], method = "REML", test = "z")
+invisible(gc())
+cat("5", file = "/proc/self/clear_refs")
+before <- status("VmRSS")
+fit <- rma(y, v, method = "REML", test = "z")
+cat(status("VmHWM") - before)
 """
+Fit = Callable[[FloatArray, FloatArray], Any]
 Curve = dict[int, float]
 
 
@@ -57,138 +58,177 @@ def simulated(*shape: int) -> tuple[FloatArray, FloatArray]:
     return rng.normal(-0.7, np.sqrt(v + 0.3)), v
 
 
-def fast(setting: str, y: FloatArray, v: FloatArray) -> Any:
-    os.environ["METAAN_FAST"] = setting
-    return metaan.pool_many(y, v, test="z", output="arrays")
+def switched(setting: str) -> Fit:
+    """`pool_many` with compiled kernels ("always") or without ("off")."""
+
+    def fit(y: FloatArray, v: FloatArray) -> Any:
+        os.environ["METAAN_FAST"] = setting
+        return metaan.pool_many(y, v, method="REML", test="z", output="arrays")
+
+    return fit
 
 
-def pymare(y: FloatArray, v: FloatArray) -> Any:
-    """One column for each data set."""
-    data = Dataset(y=y.T, v=v.T, X=np.ones((y.shape[1], 1)), add_intercept=False)
-    return VarianceBasedLikelihoodEstimator(method="REML", small_sample_correction="wald").fit_dataset(data)
+def by_n() -> dict[str, Fit]:
+    """Programs that fit many meta-analyses in one call."""
+    return {
+        "metaan": switched("off"),
+        "metaan[fast]": switched("always"),
+        "PyMARE": lambda y, v: peers.pymare_fit(y.T, v.T),
+    }
 
 
-def table(y: FloatArray, v: FloatArray) -> Any:
-    how = {"model": "random", "tau2_method": "REML", "ci_method": "normal", "confidence_level": 0.95}
-    return meta_analyze.meta_analysis(effect=y, variance=v, **how)
-
-
-def metafor(r: Metafor, y: FloatArray, v: FloatArray) -> Any:
-    r.assign("y", y)
-    r.assign("v", v)
-    return r.numbers("{s <- Sys.time(); rma(y, v, method='REML', test='z'); as.numeric(Sys.time() - s, units='secs')}")[
-        0
-    ]
-
-
-def best(function: Callable[[], Any], rounds: int) -> float:
-    """Seconds of the fastest of some calls, or those that R counted."""
-    found = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        answer = function()
-        found.append(answer if isinstance(answer, float) else time.perf_counter() - start)
-        if found[0] > PATIENCE:
-            break
-    return min(found)
-
-
-def curve(function: Callable[[FloatArray, FloatArray], Any], shapes: dict[int, tuple[int, ...]], rounds: int) -> Curve:
-    """Seconds for each size, until one takes too long."""
-    found: Curve = {}
-    for size, shape in shapes.items():
-        y, v = simulated(*shape)
-        if not found:
-            function(y, v)  # imports
-        found[size] = best(lambda y=y, v=v: function(y, v), rounds)
-        if found[size] > PATIENCE:
-            break
+def by_k() -> dict[str, Fit]:
+    """Programs in Python that fit one."""
+    found: dict[str, Fit] = {
+        "metaan": lambda y, v: metaan.pool(metaan.effects(y, v), method="REML", test="z"),
+        "PyMARE": peers.pymare_fit,
+    }
+    if peers.meta_analyze:
+        found["PyMetaAnalysis"] = peers.meta_analyze_fit
+    if peers.pimeta:
+        found["pimeta"] = peers.pimeta_fit
     return found
 
 
-def slope(points: Curve, start: int) -> float:
-    """Exponent of the power law."""
+def best(function: Callable[[], Any], rounds: int) -> float:
+    """Seconds of the fastest of some calls, of one alone where it takes more than a second."""
+    found: list[float] = []
+    while len(found) < rounds and (not found or found[0] < 1):
+        start = time.perf_counter()
+        function()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def timed(fit: Fit, shapes: dict[int, tuple[int, ...]], rounds: int) -> Curve:
+    """Seconds for each size, until one takes too long."""
+    found: Curve = {}
+    for size, shape in shapes.items():
+        if expected(found, size) > PATIENCE:
+            break
+        y, v = simulated(*shape)
+        if not found:
+            fit(y, v)  # what is loaded on first use
+        found[size] = best(lambda y=y, v=v: fit(y, v), rounds)
+    return found
+
+
+def timed_metafor(r: Metafor, rounds: int) -> Curve:
+    """The same in R."""
+    found: Curve = {}
+    for k in LARGE:
+        if expected(found, k) > PATIENCE:
+            break
+        y, v = simulated(k)
+        r.assign("yi", y)
+        r.assign("vi", v)
+        contender = r.called("metafor", peers.metafor_call())
+        times = [contender.seconds(1)]
+        while len(times) < rounds and times[0] < 1:
+            times.append(contender.seconds(1))
+        found[k] = min(times)
+    return found
+
+
+def status(name: str) -> float:
+    """Megabytes of this process as the system counts them."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
+
+
+def added(name: str, shape: tuple[int, ...]) -> float:
+    """Megabytes that a call adds at its peak: run in a fresh process."""
+    warnings.simplefilter("ignore")
+    fit = (by_k() if len(shape) == 1 else by_n())[name]
+    fit(*simulated(10, *shape[1:]))  # what is loaded on first use
+    y, v = simulated(*shape)
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # sets the peak back to what is held now
+    before = status("VmRSS")
+    fit(y, v)
+    return status("VmHWM") - before
+
+
+def told(commands: dict[int, list[str]]) -> Curve:
+    """Megabytes that each command prints, where they are enough to be told from noise."""
+    runs = {size: subprocess.run(c, capture_output=True, text=True, check=True) for size, c in commands.items()}
+    found = {size: float(run.stdout.split()[-1]) for size, run in runs.items()}
+    return {size: value for size, value in found.items() if value >= 0.5}
+
+
+def remembered(name: str, seconds: Curve, shapes: dict[int, tuple[int, ...]]) -> Curve:
+    """Memory at the four largest sizes that were timed."""
+    folder = str(Path(__file__).parent)
+    codes = {size: CHILD.format(folder=folder, name=name, shape=shapes[size]) for size in list(seconds)[-4:]}
+    return told({size: [sys.executable, "-c", code] for size, code in codes.items()})
+
+
+def measured(rounds: int, found: dict[str, str]) -> dict[str, dict[str, Curve]]:
+    """Time and memory by n and by k."""
+    of_n, of_k = {n: (n, 13) for n in MANY}, {k: (k,) for k in LARGE}
+    curves = {
+        "time by n": {name: timed(fit, of_n, rounds) for name, fit in by_n().items()},
+        "time by k": {name: timed(fit, of_k, rounds) for name, fit in by_k().items()},
+    }
+    with session(found) as r:
+        if r:
+            curves["time by k"]["metafor"] = timed_metafor(r, min(rounds, 3))
+    if not Path("/proc/self/clear_refs").exists():
+        print("the system has no /proc: memory is left out")
+        return curves
+    curves["memory by n"] = {
+        name: remembered(name, points, of_n) for name, points in curves["time by n"].items() if name != "metaan[fast]"
+    }
+    python = {name: points for name, points in curves["time by k"].items() if name != "metafor"}
+    curves["memory by k"] = {name: remembered(name, points, of_k) for name, points in python.items()}
+    if "metafor" in curves["time by k"]:
+        sizes = list(curves["time by k"]["metafor"])[-3:]
+        commands = {k: ["Rscript", "--vanilla", "-e", R_CHILD.format(k=k)] for k in sizes}
+        curves["memory by k"]["metafor"] = told(commands)
+    return curves
+
+
+def straight(points: Curve) -> list[int]:
+    """Sizes from which a curve has left its fixed cost, or the last three."""
+    least = 5 * min(points.values())
+    start = next((size for size, value in points.items() if value >= least), max(points))
     sizes = [size for size in points if size >= start]
-    sizes = sizes if len(sizes) >= 3 else list(points)[-4:]
-    return float(np.polyfit(np.log(sizes), np.log([points[size] for size in sizes]), 1)[0])
+    return sizes if len(sizes) >= 3 else list(points)[-3:]
 
 
-def megabytes(n: int, k: int) -> float:
-    command = [sys.executable, "-c", CHILD.format(n=n, k=k)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-
-def measured(rounds: int) -> dict[str, dict[str, Curve]]:
-    """Time by n, time by k, memory by n."""
-    by_n, by_k = {n: (n, 13) for n in MANY}, {k: (k,) for k in LARGE}
-    of_n = {
-        "metaan": curve(lambda y, v: fast("off", y, v), by_n, rounds),
-        "metaan[fast]": curve(lambda y, v: fast("always", y, v), by_n, rounds),
-        "PyMARE": curve(pymare, by_n, rounds),
-    }
-    of_k = {
-        "metaan": curve(lambda y, v: metaan.pool(metaan.effects(y, v), test="z"), by_k, rounds),
-        "PyMetaAnalysis": curve(table, by_k, rounds),
-        "PyMARE": curve(lambda y, v: pymare(y[None], v[None]), by_k, rounds),
-    }
-    if Metafor.available():
-        with Metafor() as r:
-            of_k["metafor"] = curve(lambda y, v: metafor(r, y, v), by_k, min(rounds, 3))
-    memory = {"metaan": {n: megabytes(n, 13) for n in MANY if n >= 30_000}}
-    return {"n": of_n, "k": of_k, "memory": memory}
-
-
-def shown(curves: dict[str, dict[str, Curve]]) -> list[dict[str, Any]]:
-    """Print and return a row for each line."""
+def slopes(curves: dict[str, dict[str, Curve]]) -> list[dict[str, Any]]:
+    """Print and return a row for each line: exponent, sizes that it was fitted to, and the value at the largest."""
     rows = []
-    for axis, lines in curves.items():
+    for panel, lines in curves.items():
         for name, points in lines.items():
+            if len(points) < 3:
+                continue
+            sizes = straight(points)
+            power = float(np.polyfit(np.log(sizes), np.log([points[size] for size in sizes]), 1)[0])
             last = max(points)
-            unit = "MB" if axis == "memory" else "s"
-            power = slope(points, STRAIGHT.get(axis, 30_000))
-            row = {"axis": axis, "name": name, "slope": power, "largest": last, "value": points[last], "unit": unit}
-            rows.append(row)
-            by = "n" if axis == "memory" else axis
-            print(f"{axis:8}{name:18}{unit} ~ {by}^{row['slope']:.2f}; {row['value']:.3g} {unit} at {by} = {last:,}")
+            value = f"{points[last]:,.0f} MB" if panel.startswith("memory") else clock(points[last])
+            axis = panel[-1]
+            rows.append(
+                {
+                    "panel": panel,
+                    "name": name,
+                    "axis": axis,
+                    "slope": power,
+                    "from": sizes[0],
+                    "to": last,
+                    "value": value,
+                }
+            )
+            print(f"{panel:13}{name:16}{axis}^{power:.2f} from {sizes[0]:,} on; {value} at {axis} = {last:,}")
     return rows
 
 
-def draw(curves: dict[str, dict[str, Curve]], rows: list[dict[str, Any]], path: Path) -> None:
-    """Three panels, each line named at its end."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
-    colour = dict(
-        zip(
-            ("metaan", "metaan[fast]", "PyMARE", "PyMetaAnalysis", "metafor"),
-            sns.color_palette("colorblind"),
-            strict=False,
-        )
-    )
-    marker = dict(zip(colour, "osD^v", strict=True))
-    with sns.axes_style("ticks"), plt.rc_context({"font.size": 9, "axes.labelsize": 9}):
-        figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
-        words = (
-            ("n", "meta-analyses of 13 studies", "seconds, REML in one call"),
-            ("k", "studies of one meta-analysis", "seconds, one REML fit"),
-            ("memory", "meta-analyses of 13 studies", "MB beside the data"),
-        )
-        for panel, (axis, along, up) in zip(axes, words, strict=True):
-            for name, points in curves[axis].items():
-                power = next(row["slope"] for row in rows if row["axis"] == axis and row["name"] == name)
-                x, y = list(points), list(points.values())
-                panel.plot(
-                    x, y, marker=marker[name], ms=4, lw=1.4, color=colour[name], label=f"{name}, slope {power:.2f}"
-                )
-            panel.set(xscale="log", yscale="log", xlabel=along, ylabel=up)
-            panel.legend(frameon=False, fontsize=8, loc="upper left")
-            low, high = panel.get_ylim()
-            panel.set_ylim(low, high * (high / low) ** 0.28)  # room for the legend
-            sns.despine(ax=panel)
-        figure.savefig(path, dpi=150)
+def read(path: Path) -> dict[str, dict[str, Curve]]:
+    """Curves of an earlier run."""
+    curves = json.loads(path.read_text(encoding="utf-8"))["curves"]
+    return {
+        panel: {name: {int(size): value for size, value in points.items()} for name, points in lines.items()}
+        for panel, lines in curves.items()
+    }
 
 
 def main() -> None:
@@ -197,15 +237,9 @@ def main() -> None:
     parser.add_argument("--from-json", type=Path, metavar="FILE", help="draw those of an earlier run")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    found = surroundings("metaan", "numpy", "numba", "PyMetaAnalysis", "PyMARE")
-    if arguments.from_json:
-        read = json.loads(arguments.from_json.read_text())["curves"]
-        curves = {
-            a: {b: {int(size): y for size, y in c.items()} for b, c in lines.items()} for a, lines in read.items()
-        }
-    else:
-        curves = measured(arguments.rounds)
-    rows = shown(curves)
+    found = surroundings("metaan", "numpy", "scipy", "pimeta", "PyMetaAnalysis", "PyMARE")
+    curves = read(arguments.from_json) if arguments.from_json else measured(arguments.rounds, found)
+    rows = slopes(curves)
     if arguments.figure:
         draw(curves, rows, arguments.figure)
     write(arguments.json, surroundings=found, curves=curves, slopes=rows)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -67,3 +68,17 @@ class Metafor:
         function = f"f{self._functions}"
         self.numbers(f"{function} <- compiler::cmpfun(function() {expression}); 0")
         return Contender(name, lambda number: self.numbers(f"seconds({function}, {number}L)")[0], scale)
+
+
+@contextmanager
+def session(found: dict[str, str]) -> Iterator[Metafor | None]:
+    """A running session, its versions printed and written down; None where R or metafor is not installed."""
+    if not Metafor.available():
+        found["metafor"] = "absent"
+        print("R or metafor is not installed: its rows are left out")
+        yield None
+        return
+    with Metafor() as r:
+        found["metafor"] = r.version()
+        print(f"metafor {found['metafor']}")
+        yield r

@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from metaan.analysis.batch_lazy import elsewhere
 from metaan.analysis.data_frames import like, like_arrays
-from metaan.analysis.data_sets import DataSets, read
+from metaan.analysis.data_sets import DataSets, Rows, read
 from metaan.core.binomial import Binomial
 from metaan.core.many import BoolArray, Many
 from metaan.core.many import pool_many as pool_normal
 from metaan.core.many_counts import counts_many
 from metaan.core.wls import Data, FloatArray
-from metaan.errors import OptionError
+from metaan.errors import InputError, OptionError, listed
 from metaan.models.glmm_spec import Asked, make_spec
 from metaan.models.pool import pool_spec
 from metaan.models.results import Spec
@@ -27,6 +27,7 @@ __all__ = ["pool_many"]
 MODEL: Final = Option(
     "model", {"normal": "inverse variance, as metaan.pool", "glmm": "binomial-normal, as metaan.glmm"}, "normal"
 )  # fmt: skip
+Places = npt.NDArray[np.int32]
 OUTPUT: Final = Option("output", {"frame": "a table", "arrays": "a dict of arrays"}, "frame")
 _CHUNK: Final = 200_000  # numbers in an array at a time: they stay in the processor's cache
 _COLUMNS: Final = (
@@ -103,7 +104,8 @@ def pool_many(
     Raises
     ------
     InputError
-        Arrays that are not two-dimensional or differ in shape, unknown columns, too much or too little given.
+        Arrays that are not two-dimensional or differ in shape, unknown columns, labels with the name of a result,
+        too much or too little given.
     DataError
         Numbers that are missing by half, not positive, not whole, infinite; the message names the meta-analyses.
     OptionError
@@ -142,11 +144,18 @@ def pool_many(
     lazy = elsewhere(arrays, data, by, dim, asked | {"output": output, "progress": progress})
     if lazy is not None:
         return lazy
+    names = (*_COLUMNS, *(_LIKELIHOOD if model == "glmm" else ()))
+    _not_taken(by, (*names, "converged", "notes"))
     sets = read(arrays, data, by, counts=model == "glmm")
-    columns = _results(sets, _fit(sets, spec, progress), model)
-    if output == "arrays":
-        return (like_arrays(sets.by) if sets.by is not None else {}) | columns
-    return like(sets.by, columns)
+    columns, notes = _fit(sets, spec, names, progress)
+    return (like_arrays if output == "arrays" else like)(sets.by, columns, ("notes", *notes))
+
+
+def _not_taken(by: Any, names: Sequence[str]) -> None:
+    labels = () if by is None else [by] if isinstance(by, str) else by
+    taken = [name for name in labels if name in names]
+    if taken:
+        raise InputError(f"by= has columns with the name of a result: {listed(taken)}. Rename them.")
 
 
 def _spec(model: str, method: str | None, test: str | None, level: float, pi: str, ci: str) -> Spec:
@@ -173,20 +182,37 @@ def _arrays(model: str, *, method: str, **given: Any) -> dict[str, Any]:
     return {name: given[name] for name in needed}
 
 
-def _fit(sets: DataSets, spec: Spec, progress: bool) -> Many:
-    """Results of the sets that have studies, in pieces of like size; NaN for the others, which are flagged."""
-    n = sets.k.size
-    columns: dict[str, FloatArray] = {}
-    flags: dict[str, BoolArray] = {"no-studies": sets.k == 0}
+def _fit(
+    sets: DataSets | Rows, spec: Spec, names: Sequence[str], progress: bool
+) -> tuple[dict[str, Any], tuple[Places, list[str]]]:
+    """Columns of results, NaN for sets without studies; the place of each row's notes in a list of texts, and these."""
+    n, all_there = sets.k.size, bool(sets.k.all())
+    columns: dict[str, Any] = {name: np.empty(n) if all_there else np.full(n, np.nan) for name in names}
+    columns |= {"k": sets.k, "Q_df": np.maximum(sets.k - 1, 0), "converged": np.zeros(n, dtype=np.bool_)}
+    codes, seen = ["no-studies"], {1: 0}
+    notes = np.zeros(n, dtype=np.int32)
     with _bar(n if progress else None) as bar:
         for piece in sets.pieces(_CHUNK):
-            part = _one_size(*sets.take(piece), spec)
-            for name, column in part.columns.items():
-                columns.setdefault(name, np.full(n, np.nan))[piece] = column
-            for code, flag in part.flags.items():
-                flags.setdefault(code, np.zeros(n, dtype=np.bool_))[piece] = flag
+            part = _one_size(piece.arrays, piece.here, spec)
+            for name in columns.keys() - {"k", "Q_df"}:
+                columns[name][piece.sets] = part.columns[name]
+            notes[piece.sets] = _places(part.flags, codes, seen)
             bar.update(part.columns["k"].size)
-    return Many(columns or {name: np.full(n, np.nan) for name in _COLUMNS}, flags)
+    return columns, (notes, [",".join(code for i, code in enumerate(codes) if value >> i & 1) for value in seen])
+
+
+def _places(flags: dict[str, BoolArray], codes: list[str], seen: dict[int, int]) -> Places:
+    """The place in `seen` of the flags of each set, a bit for each of `codes`; what is new goes to the end of both."""
+    packed = np.zeros(next(iter(flags.values())).size, dtype=np.intp)
+    for code, flag in flags.items():
+        if code not in codes:
+            codes.append(code)
+        if flag.any():
+            packed |= flag.astype(np.intp) << codes.index(code)
+    different = np.flatnonzero(np.bincount(packed))
+    places = np.zeros(int(different[-1]) + 1, dtype=np.int32)
+    places[different] = [seen.setdefault(value, len(seen)) for value in different.tolist()]
+    return places[packed]
 
 
 def _bar(total: int | None) -> Any:
@@ -214,27 +240,3 @@ def _data(y: FloatArray, v: FloatArray, here: BoolArray | None) -> Data:
     v0 = np.where(here, v, 0.0)
     present = here.astype(np.float64)
     return Data(np.where(here, y, 0.0), np.where(here, v, np.inf), v0, present, present.sum(axis=0))
-
-
-def _results(sets: DataSets, many: Many, model: str) -> dict[str, Any]:
-    """Columns by name."""
-    names = (*_COLUMNS, *(_LIKELIHOOD if model == "glmm" else ()))
-    columns: dict[str, Any] = {name: many.columns.get(name, np.full(sets.k.size, np.nan)) for name in names}
-    columns["k"] = sets.k
-    columns["Q_df"] = np.maximum(sets.k - 1, 0)
-    columns["converged"] = many.columns.get("converged", np.zeros(sets.k.size)) == 1
-    columns["notes"] = _codes(many.flags)
-    return columns
-
-
-def _codes(flags: dict[str, BoolArray]) -> npt.NDArray[np.object_]:
-    """The codes of each row, put together once for each combination that occurs."""
-    names = list(flags)
-    packed = np.zeros(next(iter(flags.values())).size, dtype=np.intp)
-    for i, flag in enumerate(flags.values()):
-        if flag.any():
-            packed |= flag.astype(np.intp) << i
-    text = np.empty(int(packed.max()) + 1 if packed.size else 1, dtype=object)
-    for value in np.flatnonzero(np.bincount(packed)).tolist():
-        text[value] = ",".join(name for i, name in enumerate(names) if value >> i & 1)
-    return text[packed]

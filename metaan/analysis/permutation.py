@@ -13,7 +13,6 @@ import numpy.typing as npt
 from metaan.analysis.executors import TASK, check_executor, in_tasks, task_rng, tasks
 from metaan.analysis.permutation_result import PermutationResult
 from metaan.analysis.refits import check_result
-from metaan.core.inference import TESTS, pieces
 from metaan.core.resample import (
     at_least,
     distinct_orders,
@@ -23,8 +22,8 @@ from metaan.core.resample import (
     random_orders,
     random_signs,
 )
-from metaan.core.tau2 import ESTIMATORS
-from metaan.core.wls import Data, FloatArray
+from metaan.core.signs import sign_statistics
+from metaan.core.wls import FloatArray
 from metaan.errors import DataError, Note, OptionError
 from metaan.measures.backtransform import display_scale
 from metaan.measures.kinds import KINDS
@@ -38,9 +37,7 @@ __all__ = ["permutation_test"]
 
 IntArray = npt.NDArray[np.intp]
 
-_ROOM: Final = 12_000  # effects with signs at a time: arrays stay in the innermost cache
 _MOST: Final = 2_000_000  # permutations of an exact test
-_CLOSED: Final = ("CE", "DL", "HE", "HS", "HSk", "SJ", "GENQ")  # estimators without a search
 _TESTS: Final = ("z", "t", "hk", "hk-adhoc")
 _LEVEL: Final = 0.95  # of the interval for a p-value
 _DOUBLINGS: Final = 20  # of two standard errors, to have a limit between two points
@@ -177,19 +174,8 @@ class _Signs(NamedTuple):
 
     def of(self, y: FloatArray, signs: npt.NDArray[np.int8]) -> FloatArray:
         """Statistics of y with each column of signs, (n,)."""
-        width = max(1, _ROOM // y.size)
-        return np.concatenate([self._of(y, signs[:, i : i + width]) for i in range(0, signs.shape[1], width)])
-
-    def _of(self, y: FloatArray, signs: npt.NDArray[np.int8]) -> FloatArray:
-        n = signs.shape[1]
-        v = self.v[:, None]  # which sums broadcast; searches take columns
-        v = v if self.spec.method in _CLOSED else np.repeat(v, n, axis=1)
-        data = Data(signs * y[:, None], v, v, None, np.full(n, float(y.size)))
-        a = None if self.weights is None else self.weights[:, None]
-        at = pieces(data, ESTIMATORS[self.spec.method](data, a).tau2, a)
-        variance = at.variance if y.size == 1 else TESTS[self.spec.test](data, at).variance
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(at.mu / np.sqrt(variance))
+        spec = self.spec
+        return sign_statistics(y, self.v, signs, method=spec.method, test=spec.test, weights=self.weights)
 
     def share(self, theta: float, side: int) -> float:
         """One-sided p-value of the effect theta: `side` 1 asks for large statistics."""

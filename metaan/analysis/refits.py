@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from metaan.analysis.refits_counts import (
+    CHUNK,
     COLUMNS,
     beta_binomials,
     both_arms,
@@ -110,12 +111,9 @@ def _normal(res: PoolResult, here: BoolArray) -> Many:
     a = res.weights if spec.method == "GENQ" else None  # which are as good as those that were given
     pi = "none" if spec.pi == "bootstrap" else spec.pi
     how: dict[str, Any] = {"method": spec.method, "test": spec.test, "level": spec.level, "pi": pi}
-    return joined(
-        [
-            pool_many(some(one, here[:, part]), weights=masked(a, here[:, part]), **how)
-            for part in parts_of(np.arange(here.shape[1]), res.k)
-        ]
-    )
+    width = max(1, CHUNK // res.k)
+    parts = (here[:, start : start + width] for start in range(0, here.shape[1], width))
+    return joined([pool_many(some(one, part), weights=masked(a, part), **how) for part in parts])
 
 
 _REFIT: Final[Mapping[str, Callable[[PoolResult, BoolArray], Many]]] = {
@@ -129,7 +127,7 @@ _REFIT: Final[Mapping[str, Callable[[PoolResult, BoolArray], Many]]] = {
 def same_fit(res: PoolResult, full: Many, name: str) -> None:
     """Refuse a result whose tau2 its own studies do not give."""
     tau2, q = (float(full.columns[column][-1]) for column in ("tau2", "Q"))
-    unit = float(np.mean(res.effects.vi)) + res.tau2
+    unit = float(res.effects.vi.mean()) + res.tau2
     if abs(tau2 - res.tau2) > _CLOSE * unit or math.isnan(res.Q) or abs(q - res.Q) > _CLOSE * (1 + abs(res.Q)):
         raise OptionError(f"{name} takes results whose tau2 was estimated from their own studies, by pool or glmm.")
 

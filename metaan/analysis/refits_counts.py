@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -59,12 +59,14 @@ def parts_of(index: IntArray, k: int) -> list[IntArray]:
     return [index[start : start + width] for start in range(0, index.size, width)]
 
 
-def joined(parts: Sequence[Many], order: Any = slice(None)) -> Many:
+def joined(parts: Sequence[Many], order: IntArray | None = None) -> Many:
     """Results one after the other, then in the order given."""
-    first = parts[0]
+    first, place = parts[0], slice(None) if order is None else order
+    if len(parts) == 1 and order is None:
+        return first
     return Many(
-        {name: np.concatenate([part.columns[name] for part in parts])[order] for name in first.columns},
-        {code: np.concatenate([part.flags[code] for part in parts])[order] for code in first.flags},
+        {name: np.concatenate([part.columns[name] for part in parts])[place] for name in first.columns},
+        {code: np.concatenate([part.flags[code] for part in parts])[place] for code in first.flags},
     )
 
 

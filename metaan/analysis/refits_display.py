@@ -65,11 +65,12 @@ def notes_of(
     """One note for each decision that was taken in any row, with the labels of the rows."""
     notes = []
     for code, flag in (flags.flags if isinstance(flags, Many) else flags).items():
+        if not flag.any():
+            continue
         rows = tuple(label for label, yes in zip(study, flag.tolist(), strict=True) if yes)
-        if rows:
-            place = "in every row" if len(rows) == len(study) else f"{where} {listed(rows)}"
-            text = f"{place}: {said[code]}."
-            notes.append(Note(code, text[0].upper() + text[1:], rows))
+        place = "in every row" if len(rows) == len(study) else f"{where} {listed(rows)}"
+        text = f"{place}: {said[code]}."
+        notes.append(Note(code, text[0].upper() + text[1:], rows))
     return tuple(notes)
 
 
@@ -80,7 +81,7 @@ def label_of(res: PoolResult | RegressResult, kind: str) -> dict[str, Any]:
         values = {name: getattr(res, name) for name in _OVERALL if hasattr(res, name)}
         overall = plain({name: np.asarray(value).item() for name, value in values.items()})
     scale = res.scale if isinstance(res, PoolResult) else "analysis"
-    return {"kind": kind, "spec": plain(dataclasses.asdict(res.spec)), "scale": scale, "overall": overall}
+    return {"kind": kind, "spec": plain(vars(res.spec)), "scale": scale, "overall": overall}
 
 
 def displayed(

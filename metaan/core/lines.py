@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from metaan.core.wls import FloatArray, Score, dot
 
-__all__ = ["Lines"]
+__all__ = ["Lines", "inverted", "quadratic", "trace_of"]
 
 Chosen = npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice
 
@@ -43,7 +43,7 @@ class Lines(NamedTuple):
 
     def Q(self, t: FloatArray) -> FloatArray:
         """Residual sum of squares y'Py at t of shape (n,)."""
-        _, weighted, left, _ = self._solved(t)
+        _, weighted, left, _ = self.solved(t)
         return dot(weighted, left)
 
     def score(self, t: FloatArray, *, restricted: bool) -> Score:
@@ -53,23 +53,23 @@ class Lines(NamedTuple):
             if t.ndim == 1
             else Lines(self.y[:, None], self.v[:, None], self.x[:, :, None], self.products[:, :, None])
         )
-        w, e, left, inverse = at._solved(t)
+        w, e, left, inverse = at.solved(t)
         weighted = np.multiply(w, e, out=left)
         moment = [dot(column, weighted) for column in at.x]
-        a, c = dot(e, e), dot(weighted, e) - _form(inverse, moment)
+        a, c = dot(e, e), dot(weighted, e) - quadratic(inverse, moment)
         if not restricted:
             return Score(a, w.sum(axis=0), c, dot(w, w))
         p, squared = len(inverse), np.multiply(w, w, out=left)
-        second, total = at._sums(squared), squared.sum(axis=0)
+        second, total = at.sums(squared), squared.sum(axis=0)
         squared *= w
         through = [[sum(inverse[i][m] * second[m][j] for m in range(p)) for j in range(p)] for i in range(p)]
         b = w.sum(axis=0) - sum(through[i][i] for i in range(p))
         twice = sum(through[i][j] * through[j][i] for i in range(p) for j in range(p))
-        return Score(a, b, c, total - 2 * _trace(inverse, at._sums(squared)) + twice)
+        return Score(a, b, c, total - 2 * trace_of(inverse, at.sums(squared)) + twice)
 
     def log_likelihood(self, t: FloatArray, *, restricted: bool) -> FloatArray:
         """Profile likelihood at t of shape (n,), but for constants."""
-        w, weighted, left, inverse = self._solved(t)
+        w, weighted, left, inverse = self.solved(t)
         deviance = -np.log(w, where=w > 0, out=np.zeros_like(w)).sum(axis=0) + dot(weighted, left)
         if restricted:
             matrix = np.moveaxis(np.array(inverse), -1, 0)
@@ -84,14 +84,14 @@ class Lines(NamedTuple):
         """Residual degrees of freedom."""
         return np.asarray(np.isfinite(self.v).sum(axis=0) - float(len(self.x)))
 
-    def _solved(self, t: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, list[list[FloatArray]]]:
+    def solved(self, t: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, list[list[FloatArray]]]:
         """Weights, Py, residuals, and the inverse of the normal matrix.
 
         In place: new memory for every product would take most of the time.
         """
         w = self.v + t
         np.divide(1.0, w, out=w)
-        inverse = _inverse(self._sums(w))
+        inverse = inverted(self.sums(w))
         part = w * self.y
         right = [dot(column, part) for column in self.x]
         left = np.empty_like(w)
@@ -100,7 +100,7 @@ class Lines(NamedTuple):
             left -= np.multiply(column, sum(a * b for a, b in zip(row, right, strict=True)), out=part)
         return w, np.multiply(w, left, out=part), left, inverse
 
-    def _sums(self, w: FloatArray) -> list[list[FloatArray]]:
+    def sums(self, w: FloatArray) -> list[list[FloatArray]]:
         """x' diag(w) x."""
         p = len(self.x)
         packed = iter([dot(product, w) for product in self.products])
@@ -111,7 +111,7 @@ class Lines(NamedTuple):
         return made
 
 
-def _inverse(a: list[list[FloatArray]]) -> list[list[FloatArray]]:
+def inverted(a: list[list[FloatArray]]) -> list[list[FloatArray]]:
     """Inverse of a positive definite matrix, element by element (Gauss-Jordan without pivots)."""
     p = len(a)
     if p == 1:
@@ -128,11 +128,11 @@ def _inverse(a: list[list[FloatArray]]) -> list[list[FloatArray]]:
     return a
 
 
-def _trace(a: list[list[FloatArray]], b: list[list[FloatArray]]) -> FloatArray:
+def trace_of(a: list[list[FloatArray]], b: list[list[FloatArray]]) -> FloatArray:
     """Trace of the product of two symmetric matrices."""
     return np.asarray(sum(x * y for row, other in zip(a, b, strict=True) for x, y in zip(row, other, strict=True)))
 
 
-def _form(a: list[list[FloatArray]], x: list[FloatArray]) -> FloatArray:
+def quadratic(a: list[list[FloatArray]], x: list[FloatArray]) -> FloatArray:
     """x'a x."""
     return np.asarray(sum(x[i] * a[i][j] * x[j] for i in range(len(x)) for j in range(len(x))))

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from metaan.core.linear import ESTIMATORS, Design, at
+from metaan.core.rearranged import Permuted, rearranged
 from metaan.errors import InputError, OptionError
-from metaan.validate import FloatArray
 
 if TYPE_CHECKING:
     from metaan.models.regress_result import RegressResult
 
 __all__ = ["Permuted", "check_dealt", "dealt", "permuted"]
-
-_ROOM: Final = 400_000  # numbers in the largest array at a time
-
-
-class Permuted(NamedTuple):
-    """Fits of n rearrangements.
-
-    Parameters
-    ----------
-    statistic : array of shape (n, p)
-        z or t of each coefficient.
-    QM : array of shape (n,)
-        Test of the moderators; NaN where there are none.
-    tau2 : array of shape (n,)
-    """
-
-    statistic: FloatArray
-    QM: FloatArray
-    tau2: FloatArray
 
 
 def permuted(fit: RegressResult, orders: Any) -> Permuted:
@@ -51,9 +31,8 @@ def check_dealt(fit: RegressResult, name: str) -> None:
 
 def dealt(fit: RegressResult, rows: npt.NDArray[np.intp]) -> Permuted:
     """Refit with the design of the studies `rows`, (n, k): alike rows may stand for each other."""
-    width = max(1, _ROOM // (fit.k * len(fit.names)))
-    parts = [_refit(fit, rows[i : i + width]) for i in range(0, len(rows), width)]
-    return Permuted(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    eff, spec, of = fit.effects, fit.spec, fit.moderators
+    return rearranged(eff.yi, eff.vi, of.matrix, rows, method=spec.method, test=spec.test, intercept=of.intercept)
 
 
 def _orders(orders: Any, k: int) -> npt.NDArray[np.intp]:
@@ -63,21 +42,3 @@ def _orders(orders: Any, k: int) -> npt.NDArray[np.intp]:
     if (np.sort(rows, axis=1) != np.arange(k)).any():
         raise InputError(f"Each row of orders must have every position from 0 to {k - 1} once.")
     return rows.astype(np.intp)
-
-
-def _refit(fit: RegressResult, rows: npt.NDArray[np.intp]) -> Permuted:
-    eff, spec = fit.effects, fit.spec
-    data = Design(np.tile(eff.yi, (len(rows), 1)), np.tile(eff.vi, (len(rows), 1)), fit.moderators.matrix[rows])
-    tau2 = np.maximum(ESTIMATORS[spec.method](data), 0.0)
-    found = at(data, tau2)
-    inflated = found.Q / (fit.k - len(fit.names))
-    scale = {"hk": inflated, "hk-adhoc": np.maximum(inflated, 1.0)}.get(spec.test, np.ones_like(tau2))
-    variance = np.diagonal(found.cov, axis1=1, axis2=2) * scale[:, None]
-    keep = [i for i in range(len(fit.names)) if i != fit.moderators.intercept]
-    joint = np.full(len(rows), np.nan)
-    if keep:  # in the orthonormal basis of the design, as `joint_test`
-        basis = np.linalg.qr(np.swapaxes(np.linalg.inv(found.r)[:, keep], 1, 2))[0]
-        value = np.swapaxes(basis, 1, 2) @ (found.r @ found.beta[..., None])
-        wald = (value[..., 0] ** 2).sum(axis=1) / scale
-        joint = wald if spec.test == "z" else wald / len(keep)
-    return Permuted(found.beta / np.sqrt(variance), joint, tau2)
