@@ -100,10 +100,11 @@ def pimeta_rows(res: metaan.PoolResult, few: metaan.PoolResult) -> dict[str, Con
 def pymare_rows(res: metaan.PoolResult, fit: metaan.RegressResult) -> dict[str, list[Contender]]:
     """1,000 permutations by PyMARE: REML, and DerSimonian and Laird, which both have in closed form."""
     eff, x = res.effects, fit.moderators.matrix[:, 1:]
-    likelihood = VarianceBasedLikelihoodEstimator(method="REML", small_sample_correction="wald")
     found: dict[str, list[Contender]] = {}
-    for method, estimator in (("REML", likelihood), ("DL", DerSimonianLaird())):
+    for method in ("REML", "DL"):
         for title, design in (("1,000 permutations, k = 48", None), ("1,000 permutations, one moderator, k = 48", x)):
+            reml = VarianceBasedLikelihoodEstimator(method="REML", small_sample_correction="wald")
+            estimator = reml if method == "REML" else DerSimonianLaird()  # a new one: results ask it again
             theirs = estimator.fit_dataset(Dataset(eff.yi, eff.vi, X=design, add_intercept=True)).summary()
             ours = (
                 metaan.pool(eff, method=method, test="z")
@@ -127,7 +128,6 @@ def main() -> None:
     tables = []
     with Metafor() as r:
         found["metafor"] = r.version()
-        print(found)
         fits = prepared(r)
         table, others = pimeta_rows(fits[0], fits[2]), pymare_rows(fits[0], fits[1])
         for title, function, expression, times in pairs(*fits):

@@ -68,7 +68,6 @@ def main() -> None:
     with ExitStack() as stack:
         r = stack.enter_context(Metafor()) if Metafor.available() else None
         found["metafor"] = r.version() if r else "absent"
-        print(found)
         rows = contenders(simulated(arguments.n, seed=15), r)
         title = f"{arguments.n:,} binomial-normal models, {STUDIES} studies"
         tables = [report(title, interleaved(rows, arguments.rounds), rows[0].name)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,11 @@ def _panel(ax: Any, panel: str, lines: dict[str, Curve], palette: Any, along: Ax
     smallest, largest = along
     ax.set_xlim(smallest / 1.2, largest * (largest / smallest) ** 0.58)  # room for the names
     ax.set_xticks([10**e for e in range(1, 7) if smallest <= 10**e <= largest])
-    ax.minorticks_off()
     ax.margins(y=0.08)
+    values = [math.log10(value) for points in lines.values() for value in points.values()]
+    if math.floor(max(values)) <= math.ceil(min(values)):  # one power of ten at most: no scale to read
+        ax.set_ylim(10 ** math.floor(min(values)), 10 ** math.ceil(max(values)))
+    ax.minorticks_off()
     ax.spines["bottom"].set_bounds(smallest / 1.2, largest)
     sns.despine(ax=ax)
 
