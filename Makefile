@@ -1,6 +1,6 @@
 PY ?= .venv/bin/python
 
-.PHONY: install test slow lint types examples figure figures reference bench scale
+.PHONY: install test slow lint types examples figure figures docs reference bench scale
 
 install:            ## a virtual environment with everything a contributor needs
 	python3 -m venv .venv
@@ -29,6 +29,9 @@ figure:             ## the figure of the README, from example 01
 
 figures:            ## the pictures of docs/, from examples/gallery
 	$(PY) docs/make_figures.py
+
+docs:               ## the site, into docs/_build/html (needs '.[docs]'); a warning fails
+	$(PY) -m sphinx -W --keep-going -b html docs docs/_build/html
 
 reference:          ## reference values again from R (packages: tests/reference/README.md)
 	for f in tests/reference/*_grid.R; do Rscript $$f || exit 1; done

@@ -67,6 +67,7 @@ from .analysis.trim_and_fill import TrimFillResult as TrimFillResult
 from .analysis.trim_and_fill import trim_and_fill as trim_and_fill
 from .evidence.catalogue import catalogue as catalogue
 from .evidence.categories import response_table as response_table
+from .evidence.check import check_studies as check_studies
 from .evidence.citations import cite as cite
 from .evidence.conflicts import conflicts as conflicts
 from .evidence.denominators import denominators as denominators
@@ -129,6 +130,8 @@ from .models.stratified import StratifiedResult as StratifiedResult
 from .models.stratified import mantel_haenszel as mantel_haenszel
 from .models.stratified import peto as peto
 from .plot import forest_table as forest_table
+from .readers.read import read as read
 from .recipes import reproduce as reproduce
+from .reports.report import report as report
 
 __version__: str

@@ -22,6 +22,7 @@ __all__ = [
     "UnitOfAnalysisWarning",
     "ZeroCellWarning",
     "listed",
+    "shown",
 ]
 
 
@@ -89,10 +90,33 @@ def listed(labels: Iterable[object], limit: int = 5) -> str:
     >>> listed(["a", "b", "c"], limit=2)
     "'a', 'b' and 1 more"
     """
-    names = [repr(str(label)) for label in labels]
+    names = [shown(label if isinstance(label, str) else _text(label)) for label in labels]
     if len(names) <= limit:
         return ", ".join(names)
     return f"{', '.join(names[:limit])} and {len(names) - limit} more"
+
+
+def shown(value: object, limit: int = 200) -> str:
+    """A value for a message: its ``repr`` on one line, cut where it is long, its type where it has none.
+
+    Examples
+    --------
+    >>> shown("x" * 1000, limit=12)
+    "'xxxxxxxx..."
+    """
+    try:
+        text = repr(value)
+    except Exception:  # of an object that cannot be printed, or an integer with too many digits
+        text = f"<{type(value).__name__}>"
+    text = " ".join(text.split()) if "\n" in text else text
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["COLUMNS", "RECORD", "Column", "heading"]
+__all__ = ["COLUMNS", "NOTES", "READING", "RECORD", "Column", "heading"]
 
 
 RECORD: Final = "metaan"  # key of `DataFrame.attrs` under which `load` writes its selection
+NOTES: Final = "notes"  # key under which `read` writes the notes of what it decided
+READING: Final = "read"  # key under which `read` writes where the table is from and what it left out
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,9 @@ _ROWS = (
     ("group", "group", "", "subgroup of a line of a figure, blank for all studies"),
     ("time", "time", "unit of time", "time under observation"),
     ("row", "row", "", "kind of line in a figure; number of the line in a table of studies/"),
+    ("file", "file", "", "table of studies/"),
+    ("column", "column", "", "column of a table of studies/ that a finding is about"),
+    ("finding", "finding", "", "broken rule of a table, and what to do about it"),
     ("year", "year", "", "year of publication"),
     ("name", "name", "", "name by which a set of trials is loaded"),
     ("title", "title", "", "what the set holds"),

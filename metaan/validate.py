@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from metaan.errors import DataError, InputError, OptionError, listed
+from metaan.errors import DataError, InputError, OptionError, listed, shown
+from metaan.records import ABSENT, Shown
 
 __all__ = [
     "CI",
@@ -57,19 +59,20 @@ class Option:
         import difflib
 
         folded = {name.casefold(): name for name in self.choices}
-        close = difflib.get_close_matches(str(value).casefold(), folded, n=1, cutoff=0.4)
+        near = value.casefold()[:_LONG] if isinstance(value, str) else shown(value, _LONG).casefold()
+        close = difflib.get_close_matches(near, folded, n=1, cutoff=0.4)
         hint = f" Did you mean {folded[close[0]]!r}?" if close else ""
-        return f"{self.name}={value!r} is not known. Choose one of {', '.join(self.choices)}.{hint}"
+        names = list(self.choices)
+        more = f" or {len(names) - _MANY} more" if len(names) > _MANY else ""
+        return f"{self.name}={shown(value)} is not known. Choose one of {', '.join(names[:_MANY])}{more}.{hint}"
 
 
-class Frozen:
+_LONG: Final = 100  # characters of a value that is compared with the choices
+_MANY: Final = 40  # choices named in a message
+
+
+class Frozen(Shown):
     """Mixin of records: arrays that come out of a pickle or a copy are as read-only as those that went in."""
-
-    def _repr_html_(self) -> str:
-        """Text of the record in a notebook."""
-        from html import escape
-
-        return f"<pre>{escape(str(self))}</pre>"
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -184,23 +187,35 @@ MISSING: Final = Option(
 )
 
 
-_MISSING: Final = {"NAType", "NaTType"}  # by name: pandas is not imported here
+_INT64: Final = 2**63 - 1
+DRAWS: Final = 10_000_000
+"""Most random draws of one call: what they take of memory."""
 
 
 def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
     """Return a whole number in a range; raise OptionError otherwise."""
-    inside = isinstance(value, (int, np.integer)) and least <= value and (most is None or value <= most)
+    inside = isinstance(value, (int, np.integer)) and least <= value <= (_INT64 if most is None else most)
     if isinstance(value, bool) or not inside:
         span = f", at least {least}" if most is None else f" from {least} to {most:,}"
-        raise OptionError(f"{name}={value!r} must be a whole number{span}.")
+        raise OptionError(f"{name}={shown(value)} must be a whole number{span}.")
     return int(value)
+
+
+def number(value: object) -> float | None:
+    """A single real number as a float; None of what is no number (a truth value, text, an array)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.floating, np.integer)):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # a whole number beyond double precision
+        return float("inf") if value > 0 else float("-inf")
 
 
 def check_level(level: object) -> float:
     """Confidence level as a number in (0.5, 1); 95 and 0.05 raise with a hint."""
-    if isinstance(level, bool) or not isinstance(level, (int, float, np.floating, np.integer)):
-        raise OptionError(f"level={level!r} is not a number. A confidence level lies between 0.5 and 1: 0.95.")
-    value = float(level)
+    value = number(level)
+    if value is None:
+        raise OptionError(f"level={shown(level)} is not a number. A confidence level lies between 0.5 and 1: 0.95.")
     if 0.5 < value < 1:
         return value
     hint = ""
@@ -214,31 +229,47 @@ def check_level(level: object) -> float:
 def column(data: Any, value: Any, name: str) -> Any:
     """Values of one argument: a column of `data` when it is a name, itself otherwise."""
     check_frame(data)
-    number = data is not None and isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not (isinstance(value, str) or number):
+    place = data is not None and isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not (isinstance(value, str) or place):
         return value
     if data is None:
-        raise InputError(f"{name}={value!r} names a column, but no data were given. Pass data= or an array.")
+        raise InputError(f"{name}={shown(value)} names a column, but no data were given. Pass data= or an array.")
     if value in data.columns:
         if list(data.columns).count(value) > 1:
-            raise InputError(f"data has several columns {value!r}; rename all but one.")
+            raise InputError(f"data has several columns {shown(value)}; rename all but one.")
         return data[value]
     import difflib
 
     known = [str(c) for c in data.columns]
-    close = difflib.get_close_matches(str(value), known, n=1)
+    close = difflib.get_close_matches(shown(value, _LONG).strip("'"), known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise InputError(f"{name}={value!r} is not a column of the data. Columns: {', '.join(known)}.{hint}")
+    raise InputError(f"{name}={shown(value)} is not a column of the data. Columns: {_named(known)}.{hint}")
+
+
+def _named(columns: Sequence[str]) -> str:
+    more = f" and {len(columns) - _MANY} more" if len(columns) > _MANY else ""
+    return ", ".join(columns[:_MANY]) + more
 
 
 def check_frame(data: Any) -> None:
     """Refuse data that are no pandas DataFrame."""
-    if data is not None and not (hasattr(data, "columns") and hasattr(data, "loc")):
+    pandas = sys.modules.get("pandas")  # nobody has a frame who has not loaded it
+    if data is not None and (pandas is None or not isinstance(data, pandas.DataFrame)):
         raise InputError(f"data must be a pandas DataFrame, not {type(data).__name__}. Arrays go into the arguments.")
 
 
+def single_columns(data: Any, read: Iterable[str], name: str = "data") -> None:
+    """Refuse a DataFrame that has one of the columns twice, or columns of several levels."""
+    columns = list(data.columns)
+    if data.columns.nlevels > 1:
+        raise InputError(f"{name} has columns of {data.columns.nlevels} levels; give each column one name.")
+    for column in read:
+        if columns.count(column) > 1:
+            raise InputError(f"{name} has several columns {column!r}; rename all but one.")
+
+
 def require_columns(data: Any, needed: Sequence[str], name: str = "trials") -> None:
-    """Refuse what is not a DataFrame with the columns that a function reads."""
+    """Refuse what is not a DataFrame with the columns that a function reads, each of them once."""
     import pandas as pd
 
     if not isinstance(data, pd.DataFrame):
@@ -246,6 +277,7 @@ def require_columns(data: Any, needed: Sequence[str], name: str = "trials") -> N
     absent = [column for column in needed if column not in data.columns]
     if absent:
         raise InputError(f"{name} lacks {', '.join(absent)}, which the rows of metaan.load have.")
+    single_columns(data, needed, name)
 
 
 @lru_cache(maxsize=32)
@@ -259,21 +291,24 @@ def labels(values: Iterable[Any] | None, k: int) -> tuple[str, ...]:
     if values is None:
         return numbered(k)
     if isinstance(values, str):
-        raise InputError(f"study={values!r} must be one label for each study or the name of a column of data.")
+        raise InputError(f"study={shown(values)} must be one label for each study or the name of a column of data.")
     try:
         given = list(values)
-    except TypeError as error:
-        raise InputError(f"study={values!r} must be one label for each study or the name of a column.") from error
+    except Exception as error:  # whatever an object does when it is asked for its values
+        raise InputError(f"study={shown(values)} must be one label for each study or the name of a column.") from error
     if len(given) != k:
         raise InputError(f"study has {len(given)} labels for {k} studies.")
     for i, value in enumerate(given):
         if _is_missing(value):
             raise InputError(f"study has no label at position {i + 1}: every study needs one.")
-    return tuple(map(str, given))
+    try:
+        return tuple(map(str, given))
+    except Exception as error:
+        raise InputError("study holds labels that cannot be written as text.") from error
 
 
 def _is_missing(value: object) -> bool:
-    return value is None or type(value).__name__ in _MISSING or (isinstance(value, float) and value != value)
+    return value is None or type(value).__name__ in ABSENT or (isinstance(value, float) and value != value)
 
 
 def numbers(values: Any, name: str) -> FloatArray:
@@ -284,7 +319,7 @@ def numbers(values: Any, name: str) -> FloatArray:
         values = np.ma.filled(values.astype(np.float64), np.nan)
     try:
         raw = np.asarray(values)
-    except ValueError as error:
+    except Exception as error:  # ragged lists, and whatever an object does when it is asked for its values
         raise InputError(f"{name} must be one number for each study: {error}.") from error
     if raw.ndim == 0:
         raw = raw[None]
@@ -296,14 +331,14 @@ def numbers(values: Any, name: str) -> FloatArray:
 
 
 def _number(value: Any, name: str, position: int) -> float:
-    if value is None or type(value).__name__ in _MISSING:
+    if value is None or type(value).__name__ in ABSENT:
         return float("nan")
-    if isinstance(value, (str, bytes, bool, np.bool_, complex)):
-        raise DataError(f"{name} holds {value!r} at position {position + 1}, which is not a number.")
+    if isinstance(value, (str, bytes, bool, np.bool_, complex, np.timedelta64)):
+        raise DataError(f"{name} holds {shown(value)} at position {position + 1}, which is not a number.")
     try:
         return float(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"{name} holds {value!r} at position {position + 1}, which is not a number.") from error
+    except Exception as error:
+        raise DataError(f"{name} holds {shown(value)} at position {position + 1}, which is not a number.") from error
 
 
 def same_length(arrays: Mapping[str, FloatArray]) -> int:

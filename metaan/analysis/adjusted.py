@@ -10,7 +10,7 @@ import numpy as np
 
 from metaan.analysis.bias_data import LINKED
 from metaan.analysis.refits import check_result, refit, same_fit
-from metaan.errors import DataError, InputError, Note, OptionError
+from metaan.errors import DataError, InputError, Note, OptionError, shown
 from metaan.measures.backtransform import display_scale
 from metaan.measures.kinds import KINDS
 from metaan.models.cautions import data_notes, repeated
@@ -66,7 +66,7 @@ def up_to_largest(res: PoolResult, points: object) -> FloatArray:
 def between(value: object, name: str, top: float, example: str, what: str = "number") -> float:
     """A number between 0 and `top`, neither included; `what` says of which kind."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)) or not 0 < value < top:
-        raise OptionError(f"{name}={value!r} must be a {what} between 0 and {top:g}, such as {example}.")
+        raise OptionError(f"{name}={shown(value)} must be a {what} between 0 and {top:g}, such as {example}.")
     return float(value)
 
 

@@ -16,7 +16,7 @@ from metaan.core.many import BoolArray, Many
 from metaan.core.many import pool_many as pool_normal
 from metaan.core.many_counts import counts_many
 from metaan.core.wls import Data, FloatArray
-from metaan.errors import InputError, OptionError, listed
+from metaan.errors import InputError, OptionError, listed, shown
 from metaan.models.glmm_spec import Asked, make_spec
 from metaan.models.pool import pool_spec
 from metaan.models.results import Spec
@@ -164,7 +164,9 @@ def _spec(model: str, method: str | None, test: str | None, level: float, pi: st
             raise OptionError("model='glmm' estimates tau2 by maximum likelihood; leave method out.")
         return make_spec(Asked("PLO", None, None, None, "t" if test is None else test, ci, level, pi, None))
     if ci != "wald":
-        raise OptionError(f"ci={ci!r} is an option of model='glmm'; the interval of model='normal' is set by test.")
+        raise OptionError(
+            f"ci={shown(ci)} is an option of model='glmm'; the interval of model='normal' is set by test."
+        )
     if pi == "bootstrap":
         raise OptionError("pool_many has no bootstrap prediction interval: use pi='t', or pool one set at a time.")
     return pool_spec("GEN", "REML" if method is None else method, "hk" if test is None else test, level, pi)

@@ -14,7 +14,7 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from metaan.errors import InputError
+from metaan.errors import InputError, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,14 +107,14 @@ class Folder:
         path = os.fspath(self.path)
         files, root = url_to_fs(path)
         if not files.exists(root):
-            raise InputError(f"data={path!r} does not exist. Give a Parquet file or a folder of them, or a table.")
+            raise InputError(f"data={shown(path)} does not exist. Give a Parquet file or a folder of them, or a table.")
         try:
             source = ds.dataset(root, filesystem=files, format="parquet", partitioning="hive")
             if source.files:
                 return source
         except (pa.ArrowException, OSError) as error:
-            raise InputError(f"data={path!r} is no Parquet file and no folder of them: {error}") from error
-        raise InputError(f"data={path!r} has no Parquet files.")
+            raise InputError(f"data={shown(path)} is no Parquet file and no folder of them: {error}") from error
+        raise InputError(f"data={shown(path)} has no Parquet files.")
 
     @cached_property
     def meta(self) -> pd.DataFrame:

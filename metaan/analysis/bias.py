@@ -13,7 +13,7 @@ from metaan.analysis.bias_likelihood import likelihood_test
 from metaan.analysis.bias_regression import DISPERSION, MODEL, Asked, How, check_how, named, regression_test
 from metaan.analysis.test_result import TestResult
 from metaan.core.kendall import EXACT, kendall
-from metaan.errors import DataError, Note, OptionError
+from metaan.errors import DataError, Note, OptionError, shown
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
 from metaan.validate import FloatArray, Option
@@ -232,7 +232,7 @@ def _standardised(y: FloatArray, v: FloatArray) -> FloatArray:
 def _link_notes(measure: str, name: str, force: bool = False) -> tuple[Note, ...]:
     """What to say of a measure whose standard error depends on the effect; refuse rates unless forced."""
     if not isinstance(force, (bool, np.bool_)):
-        raise OptionError(f"force={force!r} must be True or False.")
+        raise OptionError(f"force={shown(force)} must be True or False.")
     if measure in LINKED:
         text = f"{name} is not valid for {measure}, whose standard error is a function of the rate"
         if force:

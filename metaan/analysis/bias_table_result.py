@@ -108,12 +108,9 @@ class SmallStudyEffects(Frozen):
         first = self.tests[0]
         return f"<SmallStudyEffects: {plural(len(self.tests), 'test')}, first {first.test}, p = {first.pvalue:.4g}>"
 
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        table = self.to_frame().to_html(index=False, float_format=lambda x: number(float(x)))
-        notes = "".join(f"<li>{escape(str(note))}</li>" for note in self.notes)
-        return f"<h4>{escape(str(self).splitlines()[0])}</h4>{table}<ul>{notes}</ul>"
+    def _headline(self) -> str:
+        found = "a sign of them" if self.sign else "no sign of them"
+        return f"{str(self).splitlines()[0]}: by the first test {found} at p < {self.level:g}"
 
 
 def _limit(one: TestResult) -> str:

@@ -18,7 +18,7 @@ from metaan.analysis.test_result import TestResult
 from metaan.core.linear import Design
 from metaan.core.location_scale import score_statistic
 from metaan.core.shapiro import moment_ratios, shapiro_wilk
-from metaan.errors import InputError, Note, OptionError
+from metaan.errors import InputError, Note, OptionError, shown
 from metaan.measures.record import Effects
 from metaan.models.design import group_values, rows_of
 from metaan.models.location_scale_result import LocationScaleResult
@@ -229,7 +229,7 @@ def _statistics(statistic: str | Sequence[str] | None, of: Fitted) -> tuple[str,
     chosen = tuple(statistic) if isinstance(statistic, (list, tuple)) else (statistic,)
     for name in map(STATISTIC.check, chosen):
         if name in absent:
-            raise OptionError(f"statistic={name!r} is for counts that have it; the result is of {of.model}.")
+            raise OptionError(f"statistic={shown(name)} is for counts that have it; the result is of {of.model}.")
     if not chosen:
         raise OptionError("Name at least one statistic.")
     return tuple(dict.fromkeys(chosen))
@@ -376,7 +376,9 @@ def _scale_of(eff: Effects, by: Any, formula: str | None) -> tuple[Effects, str]
     if isinstance(by, str):
         rows = rows_of(eff, "heteroscedasticity_test")
         if by not in rows.columns:
-            raise InputError(f"by={by!r} is not a column of the data. Columns: {', '.join(map(str, rows.columns))}.")
+            raise InputError(
+                f"by={shown(by)} is not a column of the data. Columns: {', '.join(map(str, rows.columns))}."
+            )
         by = rows[by]
     labels = [str(label) for label in group_values(eff, by, "by")]
     if len(set(labels)) < 2:

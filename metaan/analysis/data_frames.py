@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from metaan.errors import DataError, InputError, listed
+from metaan.errors import DataError, InputError, listed, shown
 from metaan.validate import FloatArray, numbers, same_length
 
 __all__ = ["Groups", "grouped", "like", "like_arrays"]
@@ -75,7 +75,7 @@ def _numbers(table: Any, value: Any, name: str) -> FloatArray:
     if not isinstance(value, str):
         return numbers(value, name)
     if value not in table.columns:
-        raise InputError(f"{name}={value!r} is no column of data. Columns: {', '.join(map(str, table.columns))}.")
+        raise InputError(f"{name}={shown(value)} is no column of data. Columns: {', '.join(map(str, table.columns))}.")
     column = table[value]
     if column.dtype.is_numeric():
         return np.asarray(column.to_numpy(), dtype=np.float64)

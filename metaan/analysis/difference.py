@@ -18,6 +18,7 @@ from metaan.models.pool import fit_normal
 from metaan.models.results import PoolResult, Spec
 from metaan.models.stratified import mantel_haenszel, peto
 from metaan.models.text import number
+from metaan.records import Table
 from metaan.validate import ROBUST
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _STILL = 1e-9  # of the interval's width: rounding
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Difference:
+class Difference(Table):
     """What each choice does to a pooled effect.
 
     Parameters
@@ -46,9 +47,8 @@ class Difference:
     table: pd.DataFrame
     notes: tuple[Note, ...]
 
-    def to_frame(self) -> pd.DataFrame:
-        """The table, a copy."""
-        return self.table.copy()
+    def _headline(self) -> str:
+        return "What each choice does to the pooled effect, taken over one by one"
 
     def __str__(self) -> str:
         text = self.table.to_string(index=False, float_format=number, na_rep="")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from metaan.analysis.nulls import inherited, significance_level, tested
 from metaan.analysis.test_result import TestResult
 from metaan.core.excess import TESTS, power, significant
-from metaan.errors import Note, OptionError
+from metaan.errors import Note, OptionError, shown
 from metaan.models.plain import plain
 from metaan.models.results import PoolResult
 from metaan.validate import FloatArray, Frozen, Option
@@ -209,9 +209,9 @@ def excess_significance(
 
 def _finite(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.floating, np.integer)):
-        raise OptionError(f"{name}={value!r} must be a number on the analysis scale.")
+        raise OptionError(f"{name}={shown(value)} must be a number on the analysis scale.")
     if not math.isfinite(value):
-        raise OptionError(f"{name}={value!r} must be finite.")
+        raise OptionError(f"{name}={shown(value)} must be finite.")
     return float(value)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from metaan.analysis.nulls import inherited, significance_level, tested
-from metaan.errors import Note, OptionError
+from metaan.errors import Note, OptionError, shown
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.plain import plain
@@ -240,10 +240,10 @@ def _orwin(eff: Effects, target: float | None, weighted: bool) -> tuple[_Found, 
         half = Note("target", "Target: half of the observed mean, which is arbitrary; give target=.")
         return _Found(float(eff.k) if mean else 0.0, mean, mean / 2), (half,)
     if isinstance(target, bool) or not isinstance(target, (int, float, np.floating, np.integer)) or not target:
-        raise OptionError(f"target={target!r} must be a mean effect other than 0, on the analysis scale.")
+        raise OptionError(f"target={shown(target)} must be a mean effect other than 0, on the analysis scale.")
     aim = math.copysign(float(target), mean)
     if not math.isfinite(aim):
-        raise OptionError(f"target={target!r} must be finite.")
+        raise OptionError(f"target={shown(target)} must be finite.")
     turned = Note("target-sign", f"The sign of the target was made that of the observed mean: {aim:g}.")
     return _Found(eff.k * (mean / aim - 1), mean, aim), (turned,) if aim != target else ()
 

@@ -14,7 +14,7 @@ from metaan.analysis.refits_display import SAID, SAID_OF_TERMS, displayed
 from metaan.analysis.refits_terms import refit_terms
 from metaan.core.many import BoolArray, Many
 from metaan.core.subsets import MOST, all_subsets, random_subsets
-from metaan.errors import Note, OptionError
+from metaan.errors import Note, OptionError, shown
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
 from metaan.validate import FloatArray, whole
@@ -118,7 +118,7 @@ def _check(res: Any, subsets: Any, seed: Any, clusters: Any) -> None:
     whole("seed", seed, 0, 2**32 - 1)
     counted = isinstance(clusters, (int, np.integer)) and not isinstance(clusters, bool)
     if clusters is not None and clusters != "auto" and not (counted and clusters >= 2):
-        raise OptionError(f"clusters={clusters!r} must be 'auto' or a whole number, at least 2.")
+        raise OptionError(f"clusters={shown(clusters)} must be 'auto' or a whole number, at least 2.")
 
 
 def _of_studies(res: PoolResult, here: BoolArray) -> tuple[tuple[str, ...], Many, tuple[Note, ...]]:
@@ -167,7 +167,7 @@ def _clusters(
     usable = np.isfinite(values).all(axis=1)
     least = _EACH * (2 if clusters == "auto" else int(clusters))
     if usable.sum() < least:
-        raise OptionError(f"clusters={clusters!r} needs at least {least} subsets with finite estimates.")
+        raise OptionError(f"clusters={shown(clusters)} needs at least {least} subsets with finite estimates.")
     z = values[usable]
     z = (z - z.mean(axis=0)) / np.where(np.ptp(z, axis=0) > 0, z.std(axis=0), 1.0)
     most = min(_TRIED, int(usable.sum()) // _EACH)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from metaan.core.many import BoolArray
 from metaan.core.subsets import in_and_out
-from metaan.errors import InputError, Note, OptionError
+from metaan.errors import InputError, Note, OptionError, shown
 from metaan.measures.kinds import KINDS
 from metaan.models.plain import plain
 from metaan.models.regress_result import RegressResult
@@ -140,7 +140,7 @@ class GoshResult(Frozen):
         """
         which = self.terms[0] if term is None and len(self.terms) == 1 else term
         if which not in self.terms:
-            raise OptionError(f"term={term!r} is not known. Choose one of {', '.join(self.terms)}.")
+            raise OptionError(f"term={shown(term)} is not known. Choose one of {', '.join(self.terms)}.")
         return float((self._by_term()[self.usable, self.terms.index(which)] > threshold).mean())
 
     def by_study(self) -> pd.DataFrame:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from metaan.errors import Note
 from metaan.measures.kinds import KINDS
-from metaan.models.plain import plain
 from metaan.models.text import LINES, note_lines, number, plural
+from metaan.records import Shown, framed
 from metaan.validate import Frozen
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _BREAK: Final = "\n"
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradeRow:
+class GradeRow(Shown):
     """One outcome of a summary of findings.
 
     Parameters
@@ -99,6 +99,9 @@ class GradeRow:
         """Limits on the display scale."""
         return f"{self.text(low)} to {self.text(high)}"
 
+    def _headline(self) -> str:
+        return self.outcome
+
     def observations(self) -> str:
         """How many patients or lesions."""
         if math.isnan(self.n):
@@ -131,8 +134,7 @@ class GradeTable(Frozen):
 
     def to_dict(self) -> dict[str, Any]:
         """Dictionary of plain numbers and text: fit for JSON (NaN becomes None)."""
-        rows = [plain(dataclasses.asdict(row)) | {"prompts": list(row.prompts)} for row in self.rows]
-        return {"rows": rows, "notes": [str(note) for note in self.notes]}
+        return {"rows": [row.to_dict() for row in self.rows], "notes": [str(note) for note in self.notes]}
 
     def to_markdown(self) -> str:
         """A pipe table with its notes as a list; line breaks within a cell are ``<br>``."""
@@ -172,7 +174,7 @@ class GradeTable(Frozen):
         return f"<GradeTable: {plural(len(self.rows), 'outcome')}>"
 
     def _repr_html_(self) -> str:
-        return self.to_html()
+        return framed(self.to_html())
 
 
 def _pipe(text: str) -> str:

@@ -60,11 +60,11 @@ def influence(res: PoolResult | RegressResult, *, by: Any = None) -> pd.DataFram
     - tau2_del, q_del: tau2 and Q without i; hat and weight: share of i, as it is and in per cent
 
     These are metafor's definitions, whose sign is that of mu - mu_(i). A study is `influential` by the rule of
-    Viechtbauer & Cheung 2010, with p coefficients (p = 1 here), if |dffits| > 3 sqrt(p/(k - p)), if the chi2(p)
-    probability below cooks_d exceeds 0.5, if h_i > 3 p/k, or if any |dfbetas| > 1.
+    Viechtbauer & Cheung 2010, with p coefficients (p = 1 here), if ``|dffits| > 3 sqrt(p/(k - p))``, if the chi2(p)
+    probability below cooks_d exceeds 0.5, if h_i > 3 p/k, or if any ``|dfbetas| > 1``.
 
     Moderators: mu is x_i'beta in rstudent and dffits, se_(i)^2 the variance x_i'V_(i) x_i, h_i the leverage,
-    cooks_d = (b - b_(i))'V^-1 (b - b_(i)), cov_ratio = |V_(i)|/|V|, and dfbetas divide by the root of s2 (X'WX)^-1.
+    cooks_d = (b - b_(i))'V^-1 (b - b_(i)), ``cov_ratio = |V_(i)|/|V|``, and dfbetas divide by the root of s2 (X'WX)^-1.
 
     Multilevel models, as metafor's for ``rma.mv``: rstudent has the sum of the variance components for tau2,
     dfbetas the covariance of all estimates at the components without i. `statistic` is e'S^-1 e of the residuals e of

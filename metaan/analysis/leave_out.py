@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from metaan.core.many import BoolArray
-from metaan.errors import InputError, Note, listed
+from metaan.errors import InputError, Note, listed, shown
 from metaan.measures.record import Effects
 from metaan.models.design import rows_of
 
@@ -91,14 +91,16 @@ def _values(eff: Effects, by: Any, name: str) -> list[Any]:
             return list(eff.study)
         rows = rows_of(eff, name)
         if by not in rows.columns:
-            raise InputError(f"by={by!r} is not a column of the data. Columns: {', '.join(map(str, rows.columns))}.")
+            raise InputError(
+                f"by={shown(by)} is not a column of the data. Columns: {', '.join(map(str, rows.columns))}."
+            )
         return list(rows[by])
     if isinstance(by, (Mapping, Set, bytes)):
         raise InputError(f"by must be a column of the data or one value for each study, not a {type(by).__name__}.")
     try:
         return list(by)
     except TypeError as error:
-        raise InputError(f"by={by!r} must be a column of the data or one value for each study.") from error
+        raise InputError(f"by={shown(by)} must be a column of the data or one value for each study.") from error
 
 
 def _overlaps(eff: Effects, name: str) -> tuple[list[Hashable], list[str], tuple[Note, ...]]:
@@ -107,7 +109,7 @@ def _overlaps(eff: Effects, name: str) -> tuple[list[Hashable], list[str], tuple
 
     rows = rows_of(eff, name)
     if _KEY not in rows.columns:
-        text = f"by={OVERLAP_GROUP!r} reads a column of that name, or {_KEY!r} of trials from metaan.load"
+        text = f"by={shown(OVERLAP_GROUP)} reads a column of that name, or {_KEY!r} of trials from metaan.load"
         raise InputError(f"{text}; the data have neither. Columns: {', '.join(map(str, rows.columns))}.")
     keys = [str(key) for key in rows[_KEY]]
     root = {key: key for key in keys}

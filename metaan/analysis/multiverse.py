@@ -21,7 +21,7 @@ from metaan.analysis.multiverse_choices import (
 from metaan.analysis.multiverse_data import Columns, Rows, Sets, given_sets, of_effects
 from metaan.analysis.multiverse_fits import NUMBERS, fits
 from metaan.analysis.multiverse_result import MultiverseResult, check_answers
-from metaan.errors import InputError, OptionError
+from metaan.errors import InputError, OptionError, shown
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 
@@ -201,7 +201,7 @@ def _plan(asked: Models, sets: Sets) -> tuple[pd.DataFrame, pd.DataFrame]:
             elif not one.reason:
                 lines.append({"set": place} | choices)
     for choices, other in sets.twins:
-        reason = ", ".join(f"{name}={value!r}" for name, value in other.items() if choices[name] != value)
+        reason = ", ".join(f"{name}={shown(value)}" for name, value in other.items() if choices[name] != value)
         out.append(choices | dict.fromkeys(MODEL_CHOICES, "any") | {"reason": f"the same rows as {reason}"})
     names = [name for name in DATA_CHOICES if name in sets.sets[0].choices]
     if not lines:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final, NamedTuple
 
-from metaan.errors import Note, OptionError
+from metaan.errors import Note, OptionError, shown
 from metaan.models.glmm_spec import LINK
 from metaan.models.glmm_spec import PI as GLMM_PI
 from metaan.validate import CORRECTION, METHOD, Option, check_level
@@ -137,7 +137,7 @@ def models_of_effects(measure: str, *, level: float, pi: str, **given: Any) -> M
     tests = tuple(TEST.choices) if given["tests"] is None else levels(TEST, given["tests"])
     own = tuple(test for test in tests if test in _TESTS_OF["normal"])
     if not own or (own != tests and given["tests"] is not None):
-        raise OptionError(f"tests={tests!r}: effects are pooled with {', '.join(_TESTS_OF['normal'])}.")
+        raise OptionError(f"tests={shown(tests)}: effects are pooled with {', '.join(_TESTS_OF['normal'])}.")
     return Models(
         models=("normal",), measures=(measure,), links=(), corrections=(), tests=own,
         methods=_DEFAULTS["methods"] if given["methods"] is None else levels(_METHOD, given["methods"]),

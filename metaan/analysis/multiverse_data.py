@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from metaan.analysis.multiverse_choices import levels
-from metaan.errors import InputError, MetaanError, Note, OptionError, OverlapWarning, listed
+from metaan.errors import InputError, MetaanError, Note, OptionError, OverlapWarning, listed, shown
 from metaan.measures.proportion import counts as read_counts
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes, repeated
@@ -224,7 +224,7 @@ def _correlations(icc: Any) -> tuple[str, ...]:
     real = (int, float, np.integer, np.floating)
     usual = all(isinstance(v, real) and not isinstance(v, bool) and 0 <= v <= 1 for v in values)
     if not values or not usual:
-        raise OptionError(f"icc={icc!r} must be a number in [0, 1], or several: 0, lesions are independent.")
+        raise OptionError(f"icc={shown(icc)} must be a number in [0, 1], or several: 0, lesions are independent.")
     return tuple(dict.fromkeys(f"{float(value):g}" for value in sorted(values)))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from metaan.analysis.multiverse_choices import DATA_CHOICES, MODEL_CHOICES
 from metaan.analysis.multiverse_importance import shares, shift
-from metaan.errors import DataError, Note, OptionError
+from metaan.errors import DataError, Note, OptionError, shown
 from metaan.models.text import LINES, note_lines, number, plural
 from metaan.validate import Frozen
 
@@ -237,7 +237,7 @@ class MultiverseResult(Frozen):
         if found is None:
             raise OptionError(f"threshold= is needed: {self.scale} has no usual one.")
         if isinstance(found, bool) or not isinstance(found, (int, float, np.number)) or not math.isfinite(found):
-            raise OptionError(f"threshold={threshold!r} must be a finite number on the scale of the estimates.")
+            raise OptionError(f"threshold={shown(threshold)} must be a finite number on the scale of the estimates.")
         return float(found)
 
     def _groups(self, mixed: bool) -> list[tuple[dict[str, str], pd.DataFrame]]:

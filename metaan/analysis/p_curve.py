@@ -225,10 +225,11 @@ def p_curve(
     Notes
     -----
     If no study has an effect, p/alpha of the significant ones is uniform. Its normal deviates, summed over the root of
-    their number, test for right skew. With a common shift of the tests at which P(|Z| > z_alpha) = 1/3, the
-    probability of a smaller |Z| among the significant ones is uniform instead, and tests for flatness. The half curve
-    does the same with p < alpha/2, which a search for some p-value below alpha hardly reaches. The power is that at
-    which the deviates sum to 0, its limits those at which they sum to the normal quantiles; it is not less than alpha.
+    their number, test for right skew. With a common shift of the tests at which ``P(|Z| > z_alpha)`` is 1/3, the
+    probability of a smaller ``|Z|`` among the significant ones is uniform instead, and tests for flatness. The half
+    curve does the same with p < alpha/2, which a search for some p-value below alpha hardly reaches. The power is that
+    at which the deviates sum to 0, its limits those at which they sum to the normal quantiles; it is not less than
+    alpha.
 
     The rules of `evidential` and `inadequate` are those of Simonsohn et al. 2015. Deviates are computed on the log
     scale: none is cut off where p underflows.

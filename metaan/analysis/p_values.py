@@ -11,7 +11,7 @@ from scipy.special import betaincinv, logit, ndtr, ndtri
 
 from metaan.core.inference import INTERVALS, pieces, quantile
 from metaan.core.wls import Data
-from metaan.errors import InputError, OptionError
+from metaan.errors import InputError, OptionError, shown
 from metaan.measures.backtransform import display_scale
 from metaan.models.results import PoolResult
 from metaan.validate import FloatArray
@@ -114,9 +114,9 @@ def _grid(levels: Sequence[float]) -> tuple[FloatArray, FloatArray]:
     try:
         asked = np.array([float(level) for level in levels])
     except (TypeError, ValueError) as error:
-        raise OptionError(f"levels={levels!r} must be p-values such as (0.05, 0.1).") from error
+        raise OptionError(f"levels={shown(levels)} must be p-values such as (0.05, 0.1).") from error
     if not ((asked > 0) & (asked < 1)).all():
-        raise OptionError(f"levels={levels!r} must be p-values between 0 and 1, such as (0.05, 0.1).")
+        raise OptionError(f"levels={shown(levels)} must be p-values between 0 and 1, such as (0.05, 0.1).")
     asked = np.append(asked, _USUAL)
     marked = -ndtri(asked / 2)
     even = np.linspace(0, max((_REACH, *(marked + _BEYOND))), _STEPS + 1)

@@ -24,7 +24,7 @@ from metaan.core.resample import (
 )
 from metaan.core.signs import sign_statistics
 from metaan.core.wls import FloatArray
-from metaan.errors import DataError, Note, OptionError
+from metaan.errors import DataError, Note, OptionError, shown
 from metaan.measures.backtransform import display_scale
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
@@ -103,11 +103,11 @@ def permutation_test(
     hypothesis that no moderator matters, the rows of the design could be dealt out otherwise; alike rows are told
     apart only once. A regression on nothing but an intercept is a pooled effect.
 
-    The p-value is two-sided: the share of permutations, the observed one among them, with |statistic| as large as the
-    observed or larger, and for all moderators with QM as large; differences below 1.5e-8 (of a statistic above 1, below
-    that part of it) are ties. An exact test takes all permutations. Otherwise, with b of n random ones as large, p =
-    (1 + b)/(1 + n) (Phipson & Smyth 2010), which is metafor's convention with ``iter = n + 1``; its standard error is
-    sqrt(p (1 - p)/n), and the interval that of Clopper and Pearson for the p-value of the exact test.
+    The p-value is two-sided: the share of permutations, the observed one among them, with ``|statistic|`` as large as
+    the observed or larger, and for all moderators with QM as large; differences below 1.5e-8 (of a statistic above 1,
+    below that part of it) are ties. An exact test takes all permutations. Otherwise, with b of n random ones as large,
+    p = (1 + b)/(1 + n) (Phipson & Smyth 2010), which is metafor's convention with ``iter = n + 1``; its standard error
+    is sqrt(p (1 - p)/n), and the interval that of Clopper and Pearson for the p-value of the exact test.
 
     The p-value of an exact test cannot be smaller than 2/2^k, or one over the number of orders.
 
@@ -140,7 +140,9 @@ def permutation_test(
 def _asked(n: object, exact: object, interval: object, seed: object) -> _Asked:
     drawn, start = whole("n", n, 1), whole("seed", seed, 0)
     if not isinstance(exact, (bool, np.bool_, type(None))) or not isinstance(interval, (bool, np.bool_)):
-        raise OptionError(f"exact={exact!r} must be True, False or None, and interval={interval!r} True or False.")
+        raise OptionError(
+            f"exact={shown(exact)} must be True, False or None, and interval={shown(interval)} True or False."
+        )
     return _Asked(drawn, None if exact is None else bool(exact), start)
 
 

@@ -28,6 +28,7 @@ from metaan.models.plain import plain
 from metaan.models.results import PoolResult
 from metaan.models.text import LINES, note_lines, number, plural, probability, reference
 from metaan.models.wald import coefficient_fields
+from metaan.records import Shown
 from metaan.validate import FloatArray, Frozen, Option
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ _FEW: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class BiasRegression:
+class BiasRegression(Shown):
     """One regression of effects on their standard errors (PET) or on their variances (PEESE).
 
     Parameters
@@ -85,6 +86,9 @@ class BiasRegression:
     slope_pvalue: float
     tau2: float
     factor: float
+
+    def _headline(self) -> str:
+        return f"{self.name}: effects on their {'standard errors' if self.name == 'PET' else 'variances'}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -17,7 +17,7 @@ from metaan.analysis.predictive_result import (
 )  # fmt: skip
 from metaan.core.next_trial import Rates, responders
 from metaan.core.rate_laws import Law, quantile
-from metaan.errors import InputError
+from metaan.errors import InputError, shown
 from metaan.measures.intervals import INTERVAL, limits
 from metaan.validate import check_level, whole
 
@@ -175,7 +175,7 @@ def precision_n(
     aim = _wished(width, half_width)
     level = check_level(level)
     if assurance is not None and not (isinstance(assurance, (int, float, np.floating)) and 0 < assurance < 1):
-        raise InputError(f"assurance={assurance!r} must be a probability between 0 and 1, such as 0.8.")
+        raise InputError(f"assurance={shown(assurance)} must be a probability between 0 and 1, such as 0.8.")
     known = basis(res, uncertainty)
     search = _Search(known.law, aim, interval, level, assurance)
     n = _smallest(search)
@@ -192,7 +192,7 @@ def _wished(width: float | None, half_width: float | None) -> float:
         raise InputError("Give the wished width or half_width of the interval, one of the two.")
     given, factor, name = (width, 1, "width") if half_width is None else (half_width, 2, "half_width")
     if isinstance(given, bool) or not isinstance(given, (int, float, np.floating)) or not 0 < factor * given < 1:
-        raise InputError(f"{name}={given!r} must be positive, and the full width below 1 (rates, not per cent).")
+        raise InputError(f"{name}={shown(given)} must be positive, and the full width below 1 (rates, not per cent).")
     return float(factor * given)
 
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from metaan.core.next_trial import FINEST, two_stage
 from metaan.core.rate_laws import Law, frozen, quantile
-from metaan.errors import InputError, Note
+from metaan.errors import InputError, Note, shown
 from metaan.models.plain import plain, plain_value
 from metaan.models.text import number, plural
+from metaan.records import Shown
 from metaan.validate import FloatArray, Frozen, Option, check_level, whole
 
 if TYPE_CHECKING:
@@ -38,15 +39,15 @@ _LINES: Final = 20
 def check_share(name: str, value: Any) -> float:
     """A rate in [0, 1)."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.floating, np.integer)):
-        raise InputError(f"{name}={value!r} is not a number. A rate lies between 0 and 1: 0.5.")
+        raise InputError(f"{name}={shown(value)} is not a number. A rate lies between 0 and 1: 0.5.")
     if not 0 <= value < 1:
         hint = f" Did you mean {value / 100:g}?" if 1 <= value < 100 else ""
-        raise InputError(f"{name}={value!r} must be a rate, at least 0 and below 1.{hint}")
+        raise InputError(f"{name}={shown(value)} must be a rate, at least 0 and below 1.{hint}")
     return float(value)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwoStageResult:
+class TwoStageResult(Shown):
     """A two-stage design in a new study; from `PredictiveResult.simon`.
 
     Parameters
@@ -86,9 +87,6 @@ class TwoStageResult:
             f"{self.pass_stage1:.3f}, is promising at the end with {self.promising:.3f}; stops early with "
             f"{self.early_stop:.3f}, {self.expected_n:.1f} observations expected"
         )
-
-    def _repr_html_(self) -> str:
-        return _html(self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -271,15 +269,6 @@ class PredictiveResult(Frozen):
     def __repr__(self) -> str:
         return f"<PredictiveResult: {self.low} to {self.high} of {self.n}, mean {self.mean:.4g}>"
 
-    def _repr_html_(self) -> str:
-        return _html(self)
-
-
-def _html(res: object) -> str:
-    from html import escape
-
-    return f"<pre>{escape(str(res))}</pre>"
-
 
 def central(probability: FloatArray, level: float) -> tuple[int, int]:
     """Largest low and smallest high whose outer tails are at most (1 - level)/2 each."""
@@ -318,7 +307,7 @@ def _count(value: float) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrecisionResult:
+class PrecisionResult(Shown):
     """Result of `metaan.precision_n`: the size that gives a new study's own interval the wished width.
 
     Parameters
@@ -377,6 +366,3 @@ class PrecisionResult:
                 *(f"- {note}" for note in self.notes),
             ]
         )
-
-    def _repr_html_(self) -> str:
-        return _html(self)

@@ -73,8 +73,8 @@ def radial_data(res: PoolResult | RegressResult) -> pd.DataFrame:
     -----
     The slope of the line from the origin to a point is the study's effect; studies beyond the band are further from the
     pooled effect than their own standard error and tau2 allow. The arc is an ellipse with its centre at the origin, its
-    half axes a little beyond the largest x and |z|; it has marks at seven values from the lowest effect to the highest,
-    and at the pooled effect and its limits.
+    half axes a little beyond the largest x and ``|z|``; it has marks at seven values from the lowest effect to the
+    highest, and at the pooled effect and its limits.
 
     References
     ----------

@@ -13,7 +13,7 @@ from metaan.analysis.selection_result import SelectionResult, Steps
 from metaan.core.inference import log_pvalue
 from metaan.core.selection import NULL, Rule, intervals, pvalues
 from metaan.core.selection_fit import HIGHEST, Given, SelectionFit, fit_selection, profile_limits
-from metaan.errors import DataError, InputError, Note, OptionError
+from metaan.errors import DataError, InputError, Note, OptionError, shown
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes, repeated
@@ -210,7 +210,7 @@ def _rule(kind: str, steps: float | Sequence[float] | None, alternative: str) ->
     ends = np.unique(numbers(steps, "steps"))
     ends = ends[ends != 1]
     if not ((ends > 0) & (ends < 1)).all():
-        raise OptionError(f"steps={steps!r} must lie between 0 and 1: cut points of the p-value, such as 0.025.")
+        raise OptionError(f"steps={shown(steps)} must lie between 0 and 1: cut points of the p-value, such as 0.025.")
     if kind == "beta" and ends.size:
         raise OptionError("kind='beta' has no steps; leave them out, or choose another kind.")
     if kind == "step" and ends.size == 0:
@@ -247,7 +247,7 @@ def _null(measure: str, null: float | None, force: bool) -> float:
     if null is not None:
         value = numbers(null, "null")
         if value.size != 1 or not math.isfinite(value[0]):
-            raise OptionError(f"null={null!r} must be one finite effect on the analysis scale.")
+            raise OptionError(f"null={shown(null)} must be one finite effect on the analysis scale.")
         return float(value[0])
     kind = KINDS[measure]
     if kind.null is None and not force:

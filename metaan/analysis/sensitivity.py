@@ -13,7 +13,7 @@ from metaan.analysis.refits import EVERY_MODEL, check_result, table
 from metaan.analysis.refits_display import label_of
 from metaan.analysis.refits_terms import table_of_terms
 from metaan.core.many import BoolArray
-from metaan.errors import InputError, Note, OptionError
+from metaan.errors import InputError, Note, OptionError, shown
 from metaan.models.design import group_values, rows_of
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
@@ -193,7 +193,7 @@ def _positions(res: PoolResult, order: Any, positions: Sequence[int] | None, asc
     if order is not None and positions is not None:
         raise OptionError("Give order= (what to sort by) or positions= (which study comes when), not both.")
     if not isinstance(ascending, (bool, np.bool_)):
-        raise OptionError(f"ascending={ascending!r} must be True or False.")
+        raise OptionError(f"ascending={shown(ascending)} must be True or False.")
     if positions is not None:
         index = _whole(positions, res.k)
         return index if ascending else index[::-1]
@@ -219,7 +219,7 @@ def _ranks(res: PoolResult, order: Any) -> npt.NDArray[np.intp]:
         rows = rows_of(res.effects, "cumulative")
         if order not in rows.columns:
             raise InputError(
-                f"order={order!r} is not a column of the data. Columns: {', '.join(map(str, rows.columns))}."
+                f"order={shown(order)} is not a column of the data. Columns: {', '.join(map(str, rows.columns))}."
             )
         order = rows[order]
     elif isinstance(order, (Mapping, Set, bytes)):

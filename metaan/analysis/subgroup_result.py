@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from metaan.core.inference import log_pvalue, quantile
-from metaan.errors import InputError, Note, listed
+from metaan.errors import InputError, Note, listed, shown
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult, Spec
 from metaan.models.text import exact_model, number, probability, reference
+from metaan.records import Shown, Table
 from metaan.validate import METHOD, Option
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _LINES: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Contrasts:
+class Contrasts(Table):
     """Differences between subgroups, two at a time.
 
     Parameters
@@ -51,9 +52,8 @@ class Contrasts:
     table: pd.DataFrame
     notes: tuple[Note, ...]
 
-    def to_frame(self) -> pd.DataFrame:
-        """The table, a copy."""
-        return self.table.copy()
+    def _headline(self) -> str:
+        return "Differences between subgroups, two at a time"
 
     def __str__(self) -> str:
         shown = self.table.dropna(axis=1, how="all").drop(columns=["statistic"], errors="ignore")
@@ -62,7 +62,7 @@ class Contrasts:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SubgroupResult:
+class SubgroupResult(Shown):
     """Result of `metaan.subgroups`.
 
     Parameters
@@ -143,7 +143,7 @@ class SubgroupResult:
         if any(g.scale != "analysis" for g in self.groups.values()):
             raise InputError("contrasts are made from the result before back(); they are on the display scale anyhow.")
         if reference is not None and (not isinstance(reference, str) or reference not in self.groups):
-            raise InputError(f"reference={reference!r} is not a subgroup. Subgroups: {', '.join(self.groups)}.")
+            raise InputError(f"reference={shown(reference)} is not a subgroup. Subgroups: {', '.join(self.groups)}.")
         names = list(self.groups)
         pairs = (
             list(itertools.combinations(names, 2))
@@ -280,11 +280,6 @@ class SubgroupResult:
 
     def __repr__(self) -> str:
         return f"<SubgroupResult: {self.effects.measure} of {self.k} studies by {self.by}: {listed(self.groups)}>"
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(str(self))}</pre>"
 
 
 reference_of = reference  # the argument of `contrasts` has the same name

@@ -11,7 +11,7 @@ from scipy.special import chdtrc, fdtrc
 
 from metaan.analysis.subgroup_result import SubgroupResult
 from metaan.core.coefficients import JointTest, joint_test
-from metaan.errors import DataError, InputError, Note, OptionError, listed
+from metaan.errors import DataError, InputError, Note, OptionError, listed, shown
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes
@@ -132,7 +132,9 @@ def _labels(eff: Effects, by: Any) -> tuple[str, ...]:
     if isinstance(by, str):
         rows = rows_of(eff, "subgroups")
         if by not in rows.columns:
-            raise InputError(f"by={by!r} is not a column of the data. Columns: {', '.join(map(str, rows.columns))}.")
+            raise InputError(
+                f"by={shown(by)} is not a column of the data. Columns: {', '.join(map(str, rows.columns))}."
+            )
         by = rows[by]
     values = group_values(eff, by, "by")
     names = tuple(map(str, values))

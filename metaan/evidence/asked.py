@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from metaan.errors import OptionError
+from metaan.errors import OptionError, shown
 from metaan.evidence.candidates import HYPERTHERMIA, PREVALENCE, SKIN_METASTASES, named, table1_outcomes
 from metaan.evidence.options import (
     ANY,
@@ -83,9 +83,11 @@ def _refuse_unused(name: str, given: Mapping[str, object]) -> None:
     """An option that the name cannot honour is an error and not ignored."""
     honoured = _HONOURED.get(name, tuple(_DEFAULTS))
     for option, value in given.items():
-        if option not in honoured and value != _DEFAULTS[option] and (option, value) not in _TRUE_OF.get(name, ()):
+        plain = value is None or isinstance(value, str)  # what else is given cannot be a default
+        said = plain and (value == _DEFAULTS[option] or (option, value) in _TRUE_OF.get(name, ()))
+        if option not in honoured and not said:
             raise OptionError(
-                f"{option}={value!r} does not apply to {name}. Choose among its rows with "
+                f"{option}={shown(value)} does not apply to {name}. Choose among its rows with "
                 f"{', '.join(f'{choice}=' for choice in ('outcome', *honoured))}."
             )
 
@@ -96,13 +98,15 @@ def _site(name: str) -> str:
 
 def _agent(name: str, agent: object, rows: pd.DataFrame) -> str:
     """Part of an agent's name that occurs; "" admits every agent."""
-    if not isinstance(agent, str) or not agent.strip():
-        raise OptionError(f"agent={agent!r} must be part of an agent's name, e.g. 'bleomycin', or {ANY!r}.")
+    if not isinstance(agent, str) or not agent.strip() or not agent.isprintable():
+        raise OptionError(f"agent={shown(agent)} must be part of an agent's name, e.g. 'bleomycin', or {ANY!r}.")
     if agent == ANY:
         return ""
     if not rows["agent"].str.contains(agent, case=False, regex=False).any():
         common = rows.groupby("agent")["study_id"].nunique().sort_values(ascending=False)
-        raise OptionError(f"No agent of {name} contains {agent!r}. The most frequent: {'; '.join(common.index[:8])}.")
+        raise OptionError(
+            f"No agent of {name} contains {shown(agent)}. The most frequent: {'; '.join(common.index[:8])}."
+        )
     return agent
 
 

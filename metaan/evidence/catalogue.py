@@ -11,7 +11,7 @@ from metaan.evidence.options import NAME, OWN_THERAPIES
 from metaan.evidence.store import TABLE1, table
 from metaan.evidence.two_arms import paired
 
-__all__ = ["catalogue", "largest"]
+__all__ = ["catalogue", "largest", "set_rows"]
 
 
 def catalogue() -> pd.DataFrame:
@@ -44,7 +44,7 @@ def catalogue() -> pd.DataFrame:
 
 
 def _counted(name: str) -> dict[str, Any]:
-    rows = _rows(name)
+    rows = set_rows(name)
     known = rows["events"].notna() & rows["total"].notna()
     patients = largest(rows, "patient", "n_patients", split=False)
     lesions = largest(rows, "lesion", "n_lesions", split=True)
@@ -60,8 +60,10 @@ def _counted(name: str) -> dict[str, Any]:
     }
 
 
-def _rows(name: str) -> pd.DataFrame:
+def set_rows(name: str) -> pd.DataFrame:
     """Rows of a name; those of `hyperthermia` are the ones that have a counterpart in the other arm."""
+    if name == TABLE1:
+        return table1_outcomes()
     rows = named(name)
     if name == PREVALENCE:
         return rows.assign(n_patients=rows["total"], n_lesions=rows["total"].where(rows["total"] < 0), role="single")
@@ -105,7 +107,7 @@ def _table1() -> dict[str, Any]:
         "counted": int((rows["complete_response"].notna() | rows["objective_response"].notna()).sum()),
         "preferred": len(rows),
         **_sums(rows["n_patients"], rows["n_lesions"]),
-        **_said(table1_outcomes()),
+        **_said(set_rows(TABLE1)),
     }
 
 

@@ -11,13 +11,14 @@ import pandas as pd
 from metaan.errors import DataError, InputError, Note, OptionError, OverlapWarning, listed
 from metaan.evidence.asked import asked
 from metaan.evidence.candidates import ALL, named
+from metaan.evidence.frames import cleaned
 from metaan.evidence.guards import ways_out
 from metaan.evidence.labels import row_labels, study_label
 from metaan.evidence.overlap import OVERLAPS, PREFER, chosen, shared
 from metaan.evidence.selection import sift
 from metaan.evidence.store import RESPONSES
 from metaan.names import RECORD
-from metaan.validate import Option, require_columns
+from metaan.validate import Option, require_columns, single_columns
 
 __all__ = ["response_table"]
 
@@ -159,6 +160,8 @@ def _selected(name: str, selection: Mapping[str, Any]) -> pd.DataFrame:
     NAME.check(name)
     if "outcome" in selection:
         raise OptionError("outcome does not apply to response_table: it reads all response categories.")
+    if unknown := [key for key in selection if key not in _DEFAULTS]:
+        raise OptionError(f"{', '.join(unknown)} is no argument of metaan.load. Choose among {', '.join(_DEFAULTS)}.")
     found = named(name)["outcome"]
     parts = [
         sift(asked(name, outcome=outcome, **{**_DEFAULTS, **selection}, overlaps="keep")).kept
@@ -182,6 +185,9 @@ def _given(trials: Any, selection: Mapping[str, Any]) -> pd.DataFrame:
     require_columns(trials, ["outcome", "events", "total"])
     if not {"study_id", "study"} & set(trials.columns):
         raise InputError("trials lacks study_id or study, which tells whose counts belong together.")
+    single_columns(trials, ["study", *_KEY, *_SAME], "trials")
+    trials = cleaned(trials, texts=["outcome", "study", *_KEY], counts=["events", "total"], whole=False)
+    trials = cleaned(trials, counts=["year", "row"])
     rows: pd.DataFrame = trials[trials["outcome"].isin(list(_SHORT_NAMES))].reset_index(drop=True)
     if rows.empty:
         raise InputError(f"No row has one of the outcomes {', '.join(_SHORT_NAMES)}.")

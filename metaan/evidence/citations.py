@@ -8,7 +8,8 @@ from typing import Any, Final, Literal, overload
 
 import pandas as pd
 
-from metaan.errors import DataError, InputError, listed
+from metaan.errors import DataError, InputError, listed, shown
+from metaan.evidence.frames import cleaned
 from metaan.evidence.store import table
 from metaan.validate import Option, require_columns
 
@@ -88,15 +89,20 @@ def _chosen(trials: object) -> list[tuple[_Record, list[str]]]:
     seen: dict[str, list[str]] = {}
     if isinstance(trials, pd.DataFrame):
         require_columns(trials, ["study_id"])
-        seen = {str(key): [] for key in trials["study_id"]}
+        trials = cleaned(trials, texts=["study_id", "source", "source_kind"])
+        seen = {key: [] for key in trials["study_id"].tolist()}
         if {"source", "source_kind"} <= set(trials.columns):
             for key, kind, source in trials[["study_id", "source_kind", "source"]].itertuples(index=False):
-                if kind == "review" and source not in seen[str(key)]:
-                    seen[str(key)].append(source)
+                if kind == "review" and source not in seen[key]:
+                    seen[key].append(source)
     elif isinstance(trials, str) or not isinstance(trials, Iterable):
-        raise InputError(f"trials={trials!r} must be a DataFrame with a column study_id, or a list of keys.")
+        raise InputError(f"trials={shown(trials)} must be a DataFrame with a column study_id, or a list of keys.")
     else:
-        seen = {str(key): [] for key in trials}
+        try:
+            keys = list(trials)
+        except Exception as error:
+            raise InputError("trials must be a DataFrame with a column study_id, or a list of keys.") from error
+        seen = {key if isinstance(key, str) else shown(key): [] for key in keys}
     if not seen:
         raise InputError("No study to cite: the frame has no rows.")
     known = {str(row["study_id"]): row for row in table("references").to_dict("records")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final, TypeAlias
 
@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from metaan.errors import InputError, Note, OptionError, listed
+from metaan.errors import InputError, Note, OptionError, listed, shown
+from metaan.evidence.frames import cleaned, noted
 from metaan.evidence.store import every_response
 from metaan.names import RECORD
-from metaan.validate import FloatArray, Option, require_columns
+from metaan.validate import FloatArray, Option, number, require_columns
 
 __all__ = ["POLICY", "denominators"]
 
@@ -86,14 +87,14 @@ def denominators(trials: pd.DataFrame, *, policy: str, most_missing: float = 1 /
     >>> [int(total) for total in both]
     [73, 78]
     """
-    _check(trials, POLICY.check(policy), most_missing)
-    treated, total = _treated(trials), trials["total"].to_numpy(dtype=np.float64, na_value=np.nan)
+    read = _checked(trials, POLICY.check(policy), most_missing)
+    treated, total = _treated(read), read["total"].to_numpy(dtype=np.float64, na_value=np.nan)
     missing = treated - total  # NaN where either is not known: no comparison holds
-    counted = trials["outcome"].isin(list(_GOOD)).to_numpy()
+    counted = read["outcome"].isin(list(_GOOD)).to_numpy()
     negative, many = missing < 0, missing > most_missing * treated
     usable = counted & (missing > 0) & ~many & (policy != "evaluable")
     lost = np.where(usable, missing, 0).astype(np.int64)
-    good = [_GOOD.get(outcome) is (policy == "best") for outcome in trials["outcome"].tolist()]
+    good = [_GOOD.get(outcome) is (policy == "best") for outcome in read["outcome"].tolist()]
     hit = np.array(good, dtype=bool) & (policy in ("best", "worst"))
     known = np.where(counted & ~negative, missing, np.nan)
     frame = trials.assign(
@@ -101,20 +102,26 @@ def denominators(trials: pd.DataFrame, *, policy: str, most_missing: float = 1 /
         events_evaluable=trials["events"], total_evaluable=trials["total"],
         missing=pd.Series(known, index=trials.index).astype("Int64"),
     )  # fmt: skip
-    note = _note(trials, policy, usable, counted & (many | negative), known)
-    record = trials.attrs.get(RECORD, {"notes": []})
-    frame.attrs = {**trials.attrs, RECORD: {**record, "notes": [*record["notes"], note]}}
+    note = _note(read, policy, usable, counted & (many | negative), known)
+    record = trials.attrs.get(RECORD)
+    kept = record if isinstance(record, Mapping) else {}
+    frame.attrs = {**trials.attrs, RECORD: {**kept, "notes": [*noted(trials), note]}}
     return frame
 
 
-def _check(trials: pd.DataFrame, policy: str, most_missing: float) -> None:
+def _checked(trials: pd.DataFrame, policy: str, most_missing: float) -> pd.DataFrame:
+    """The columns that are read, as text and whole numbers."""
     require_columns(trials, _NEEDED)
     if "total_evaluable" in trials.columns or "design_effect" in trials.columns:
         raise InputError("The counts were changed already: apply denominators first, to the frame as it was loaded.")
-    if isinstance(most_missing, bool) or not isinstance(most_missing, (int, float)) or not 0 <= most_missing < 1:
-        raise OptionError(f"most_missing={most_missing!r} must be a share in [0, 1).")
-    if policy in ("best", "worst") and "stable_disease" in set(trials["outcome"]):
+    share = number(most_missing)
+    if share is None or not 0 <= share < 1:
+        raise OptionError(f"most_missing={shown(most_missing)} must be a share in [0, 1).")
+    counts = ("events", "total", "n_patients", "n_lesions")
+    read = cleaned(trials, texts=[name for name in _NEEDED if name not in counts], counts=counts)
+    if policy in ("best", "worst") and "stable_disease" in set(read["outcome"]):
         raise OptionError(f"policy={policy!r}: stable disease is neither the better nor the worse outcome; use 'itt'.")
+    return read
 
 
 def _treated(trials: pd.DataFrame) -> FloatArray:
@@ -146,12 +153,12 @@ def _lines(rows: pd.DataFrame, number: pd.Series[int]) -> list[tuple[_Key, str, 
 def _told(lines: Iterable[tuple[_Key, str, Any]]) -> dict[_Key, _Told]:
     """Whole arms of each study, unit and outcome, and the numbers treated."""
     found: dict[_Key, _Told] = {}
-    for key, arm, number in lines:
+    for key, arm, treated in lines:
         if not arm.startswith("subgroup"):
             arms, numbers = found.setdefault(key, (set(), set()))
             arms.add(arm)
-            if number is not pd.NA:
-                numbers.add(number)
+            if treated is not pd.NA:
+                numbers.add(treated)
     return found
 
 

@@ -7,18 +7,19 @@ from typing import Any, Final
 
 import pandas as pd
 
-from metaan.errors import Note, listed
+from metaan.errors import InputError, Note, listed
+from metaan.evidence.frames import cleaned, noted
 from metaan.evidence.labels import study_label
 from metaan.evidence.options import TABLE1_THERAPY, THERAPY
 from metaan.evidence.overlap import shared
 from metaan.evidence.selection import Sifted, counted
 from metaan.evidence.store import every_response
-from metaan.names import RECORD
 
 __all__ = ["cautions", "notes_on"]
 
 _TREATMENTS: Final = {**THERAPY.choices, **TABLE1_THERAPY.choices}
 _CHANGES: Final = ("denominators",)  # written on the frame by what changed its counts
+_LOADED: Final = ("study", "study_id", "unit", "total", "n_patients")  # columns of every frame of `load`
 _NAMED: Final = 10  # more studies than this are counted instead of named
 
 
@@ -43,10 +44,14 @@ def notes_on(sifted: Sifted, labels: pd.Series[str], *, two_arms: bool = False) 
 
 def cautions(rows: pd.DataFrame) -> tuple[Note, ...]:
     """What a result must repeat about rows in hand that `load` selected: shared patients, lesions within patients."""
-    if not {"study", "study_id", "unit", "total", "n_patients"} <= set(rows.columns):
+    if not {*_LOADED} <= set(rows.columns):
         return ()
-    said = rows.attrs.get(RECORD, {}).get("notes", ())
-    changed = [Note(note["code"], note["text"], tuple(note["studies"])) for note in said if note["code"] in _CHANGES]
+    try:
+        rows = cleaned(rows, texts=_LOADED[:3], counts=_LOADED[3:], whole=False)
+    except InputError:  # the caller's own columns of these names
+        return ()
+    said = [note for note in noted(rows) if note["code"] in _CHANGES]
+    changed = [Note(note["code"], note["text"], tuple(note["studies"])) for note in said]
     found = (_overlaps(rows, rows["study"]), _lesions(rows), *changed)
     return tuple(note for note in found if note is not None)
 
@@ -152,7 +157,7 @@ def _lesions(kept: pd.DataFrame) -> Note | None:
     if not (kept["unit"] == "lesion").any() or "design_effect" in kept.columns:
         return None
     known = kept["n_patients"].notna()
-    patients, lesions = kept.loc[known, "n_patients"].sum(), kept.loc[known, "total"].sum()
+    patients, lesions = (f"{kept.loc[known, name].sum():.0f}" for name in ("n_patients", "total"))
     ratio = f" ({lesions} in {patients} patients where both are given)" if known.any() else ""
     text = (
         f"Lesions are counted{ratio}; lesions of one patient are alike, so an interval that takes them for "

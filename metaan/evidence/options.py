@@ -7,7 +7,7 @@ from typing import Final
 
 import pandas as pd
 
-from metaan.errors import OptionError
+from metaan.errors import OptionError, shown
 from metaan.evidence.candidates import ALL, HYPERTHERMIA, PREVALENCE
 from metaan.evidence.store import RESPONSES, TABLE1
 from metaan.validate import Option
@@ -179,13 +179,17 @@ GRADES: Final = (COUNTS, CONFIDENCE, ARMS, PREFERRED)
 
 def several(option: Option, value: object) -> tuple[str, ...]:
     """One value or a collection of values of an option; empty when the value is "any"."""
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    try:
+        items = None if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
+    except Exception:  # an object that has no values to give, such as an array of no dimension
+        items = None
+    if items is None:
         return () if option.check(value) == ANY else (option.check(value),)
-    chosen = tuple(dict.fromkeys(option.check(item) for item in value))
+    chosen = tuple(dict.fromkeys(option.check(item) for item in items))
     alone = [word for word in (ANY, INTENDED) if word in chosen and (word == ANY or len(chosen) > 1)]
     if not chosen or alone:
         raise OptionError(
-            f"{option.name}={value!r}: give at least one value, and {(alone or [ANY])[0]!r} only by itself."
+            f"{option.name}={shown(value)}: give at least one value, and {(alone or [ANY])[0]!r} only by itself."
         )
     return chosen
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import pandas as pd
 
+from metaan.evidence.frames import cleaned
 from metaan.evidence.labels import study_label
 from metaan.evidence.store import table
 from metaan.validate import Option, require_columns
@@ -151,7 +152,7 @@ def overlaps(trials: pd.DataFrame) -> pd.DataFrame:
     require_columns(trials, ["study_id"])
     known = {(row["cohort_group"], row["study_id"]): row for row in table("overlaps").to_dict("records")}
     lines = []
-    for pair in shared(trials["study_id"].unique()):
+    for pair in shared(cleaned(trials, texts=["study_id"])["study_id"].unique()):
         one, two = known[pair.group, pair.first], known[pair.group, pair.second]
         labels = (study_label(pair.first), study_label(pair.second), pair.contains, pair.first, pair.second)
         lines.append((pair.group, *labels, one["relation"], two["relation"], one["notes"], two["notes"]))

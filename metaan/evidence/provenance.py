@@ -11,6 +11,7 @@ import pandas as pd
 
 from metaan.evidence.labels import study_label
 from metaan.evidence.store import RESPONSES, TABLE1, responses, table
+from metaan.records import Shown
 from metaan.validate import Option
 
 __all__ = ["Provenance", "provenance"]
@@ -29,7 +30,7 @@ _NUMBERS: Final = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Provenance:
+class Provenance(Shown):
     """Everything that the evidence base holds on one study.
 
     Parameters
@@ -90,11 +91,6 @@ class Provenance:
             if named:
                 said.append(f"shares patients, or may, as {own.replace('_', ' ')} of {group}: {named}")
         return said
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(str(self))}</pre>"
 
 
 def _said(row: dict[Any, Any]) -> str:

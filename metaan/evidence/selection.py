@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from metaan.evidence.candidates import ALL, HYPERTHERMIA, PREVALENCE, candidates
+from metaan.errors import DataError
+from metaan.evidence.candidates import ALL, HYPERTHERMIA, PREVALENCE, SKIN_METASTASES, candidates
 from metaan.evidence.labels import study_label
-from metaan.evidence.options import INTENDED, OWN_THERAPIES
-from metaan.evidence.overlap import PREFER, chosen
+from metaan.evidence.options import GRADES, INTENDED, NAME, OUTCOME, OWN_THERAPIES
+from metaan.evidence.overlap import OVERLAPS, PREFER, chosen
 from metaan.evidence.store import TABLE1
 from metaan.evidence.two_arms import paired
+from metaan.names import RECORD
 
 __all__ = ["LATER", "Selection", "Sifted", "counted", "sift", "tally", "told"]
 
@@ -44,10 +46,29 @@ class Selection:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Selection:
-        """Turn `to_dict` back."""
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
+    def from_dict(cls, plain: object) -> Selection:
+        """Turn `to_dict` back; DataError where it is not what that wrote."""
+        if not isinstance(plain, Mapping) or set(plain) != {field.name for field in fields(cls)}:
+            raise DataError(_DAMAGED)
+        values: dict[str, Any] = {str(name): tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
+        if not all(_fits(values[field.name], field.default, field.name == "unit") for field in fields(cls)):
+            raise DataError(_DAMAGED)
+        checks: Mapping[str, Collection[str]] = {
+            "name": NAME.choices, "outcome": (*OUTCOME.choices, SKIN_METASTASES), "overlaps": OVERLAPS.choices,
+        } | {option.name: option.choices for option in GRADES}  # fmt: skip
+        if any(values[name] not in choices for name, choices in checks.items()) or not values["agent"].isprintable():
+            raise DataError(_DAMAGED)
         return cls(**values)
+
+
+def _fits(value: object, default: object, may_lack: bool) -> bool:
+    """Whether a value of a record has the type of its argument."""
+    if isinstance(default, tuple):
+        return isinstance(value, tuple) and all(isinstance(text, str) for text in value)
+    return isinstance(value, str) or (may_lack and value is None)
+
+
+_DAMAGED: Final = f"The record of the selection (attrs[{RECORD!r}]) is not what metaan.load wrote. Load the rows again."
 
 
 @dataclass(frozen=True)

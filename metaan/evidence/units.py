@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from metaan.errors import DataError, InputError, OptionError, listed
-from metaan.validate import FloatArray, numbers, require_columns
+from metaan.errors import DataError, InputError, OptionError, listed, shown
+from metaan.validate import FloatArray, labels, number, numbers, require_columns, single_columns
 
 __all__ = ["design_effect"]
 
@@ -91,6 +91,7 @@ def design_effect(
 
 def _check(trials: pd.DataFrame) -> None:
     require_columns(trials, _NEEDED)
+    single_columns(trials, ["study", "unit"], "trials")
     if "design_effect" in trials.columns:
         raise InputError("The counts are effective already: apply design_effect to the frame as it was loaded.")
     if "unit" in trials.columns and (trials["unit"] != "lesion").any():
@@ -99,18 +100,21 @@ def _check(trials: pd.DataFrame) -> None:
 
 
 def _names(trials: pd.DataFrame) -> np.ndarray[Any, Any]:
-    names = trials["study"] if "study" in trials.columns else trials.index.to_series()
-    return names.astype(str).to_numpy()
+    names = trials["study"] if "study" in trials.columns else trials.index
+    return np.array(labels(names, len(trials)))
 
 
 def _correlations(icc: float | Sequence[float] | FloatArray) -> tuple[list[float], bool]:
     """Values of the intracluster correlation, and whether there are several."""
     try:
-        values = np.asarray(icc, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise OptionError(f"icc={icc!r} must be a number in [0, 1], or several.") from error
-    if values.size == 0 or values.ndim > 1 or isinstance(icc, (bool, str)) or not ((values >= 0) & (values <= 1)).all():
-        raise OptionError(f"icc={icc!r} must lie in [0, 1]: 0, independent lesions; 1, a patient's lesions are alike.")
+        given = np.asarray(icc)
+        values = given.astype(np.float64) if given.dtype.kind in "fiu" else np.empty(0)
+    except Exception as error:  # ragged lists, and whatever an object does when it is asked for its values
+        raise OptionError(f"icc={shown(icc)} must be a number in [0, 1], or several.") from error
+    if values.size == 0 or values.ndim > 1 or not ((values >= 0) & (values <= 1)).all():
+        raise OptionError(
+            f"icc={shown(icc)} must lie in [0, 1]: 0, independent lesions; 1, a patient's lesions are alike."
+        )
     return np.atleast_1d(values).tolist(), values.ndim == 1
 
 
@@ -132,11 +136,12 @@ def _sizes(trials: pd.DataFrame, cluster_size: float | str | None) -> tuple[Floa
 
 
 def _assumed(cluster_size: float | str, known: FloatArray) -> float:
-    if cluster_size == _MEDIAN and known.size:
+    if isinstance(cluster_size, str) and cluster_size == _MEDIAN and known.size:
         return float(np.median(known))
-    if isinstance(cluster_size, (int, float)) and not isinstance(cluster_size, bool) and 1 <= cluster_size < np.inf:
-        return float(cluster_size)
+    size = number(cluster_size)
+    if size is not None and 1 <= size < np.inf:
+        return size
     raise OptionError(
-        f"cluster_size={cluster_size!r} must be a number of lesions per patient, 1 or more, or {_MEDIAN!r} where other "
-        "rows have one."
+        f"cluster_size={shown(cluster_size)} must be a number of lesions per patient, 1 or more, or {_MEDIAN!r} where "
+        "other rows have one."
     )

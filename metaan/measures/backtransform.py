@@ -16,7 +16,7 @@ from metaan.core.transforms import (
     harmonic_mean,
     root_incidence_inverse,
 )
-from metaan.errors import InputError, Note, OptionError
+from metaan.errors import InputError, Note, OptionError, shown
 from metaan.measures.record import Effects
 from metaan.validate import FloatArray
 
@@ -65,7 +65,7 @@ def display_scale(eff: Effects, *, n: float | str | None = None) -> Scale:
     if eff.measure in ("PFT", "IRFT"):
         return _freeman_tukey(eff, "harmonic" if n is None else n)
     if n is not None:
-        raise OptionError(f"n={n!r} applies to Freeman-Tukey values (PFT, IRFT) only, not to {eff.measure}.")
+        raise OptionError(f"n={shown(n)} applies to Freeman-Tukey values (PFT, IRFT) only, not to {eff.measure}.")
     return Scale(INVERSE[eff.measure], (), *_RANGE.get(eff.measure, (-math.inf, math.inf)))
 
 
@@ -75,12 +75,12 @@ def _freeman_tukey(eff: Effects, n: float | str) -> Scale:
         raise InputError("The Freeman-Tukey inverse needs the totals, or the times, of the studies.")
     if isinstance(n, str):
         if n not in _MEAN_OF:
-            raise OptionError(f"n={n!r} is not known. Choose one of {', '.join(_MEAN_OF)}, or a positive number.")
+            raise OptionError(f"n={shown(n)} is not known. Choose one of {', '.join(_MEAN_OF)}, or a positive number.")
         size, name = _MEAN_OF[n](sizes), n
     else:
         size, name = float(n), "given"
     if not (math.isfinite(size) and size > 0):
-        raise OptionError(f"n={n!r} must be a positive number.")
+        raise OptionError(f"n={shown(n)} must be a positive number.")
     low, high = sizes.min(), sizes.max()
     text = f"Freeman-Tukey values turned back at n = {size:.4g} ({name}); the studies have n = {low:g} to {high:g}."
     if eff.measure == "IRFT":

@@ -9,7 +9,7 @@ import numpy as np
 
 from metaan.errors import DataError, Note, OptionError
 from metaan.measures.record import complete
-from metaan.validate import MISSING, FloatArray, column, forbid, labels, numbers, same_length
+from metaan.validate import MISSING, FloatArray, column, forbid, labels, numbers, same_length, single_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,8 @@ def one_unit(rows: pd.DataFrame | None) -> None:
     """Refuse patients and lesions in one analysis: their rates answer different questions."""
     if rows is None or "unit" not in getattr(rows, "columns", ()):
         return
-    units = set(rows["unit"].astype(str)) & {"patient", "lesion"}
+    single_columns(rows, ["unit"])
+    units = {unit for unit in rows["unit"].tolist() if isinstance(unit, str)} & {"patient", "lesion"}
     if len(units) > 1:
         raise DataError(
             "The rows count patients and lesions: pool one unit at a time, e.g. data[data.unit == 'patient']."

@@ -6,9 +6,7 @@ import difflib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
-from metaan.errors import OptionError
+from metaan.errors import OptionError, shown
 from metaan.measures.columns import require
 from metaan.measures.continuous import BIAS, CONTINUOUS, VARIANCE, VARIANCES, continuous
 from metaan.measures.correlation import CORRELATION, correlation
@@ -18,7 +16,7 @@ from metaan.measures.proportion import RATES, rates
 from metaan.measures.record import Effects
 from metaan.measures.request import Request
 from metaan.measures.two_by_two import TWO_BY_TWO, two_by_two
-from metaan.validate import CORRECTION, FloatArray
+from metaan.validate import CORRECTION, FloatArray, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +90,8 @@ def effect_size(
     OptionError
         Unknown measure or option; columns that the measure does not take, or an option that it cannot honour.
     DataError
-        Values that cannot be (events > total, an SD of 0, |r| >= 1 ...); a study for which the measure is undefined.
+        Values that cannot be (events > total, an SD of 0, ``|r| >= 1`` ...); a study for which the measure is not
+        defined.
 
     Warns
     -----
@@ -135,11 +134,11 @@ def effect_size(
         CORRECTION.check(correction)
         if measure not in _COUNTS:
             raise OptionError(f"correction={correction!r} is for counts; {measure} has no cells to correct.")
-    number = isinstance(add, (int, float, np.integer, np.floating)) and not isinstance(add, bool)
-    if not number or not 0 < add < float("inf"):
-        raise OptionError(f"add={add!r} must be a positive number; use correction='none' to add nothing.")
+    added = number(add)
+    if added is None or not 0 < added < float("inf"):
+        raise OptionError(f"add={shown(add)} must be a positive number; use correction='none' to add nothing.")
     ask = Request(
-        measure=measure, data=data, given=columns, study=study, correction=correction, add=float(add),
+        measure=measure, data=data, given=columns, study=study, correction=correction, add=added,
         missing=missing, variance=_variance(measure, variance), bias=_bias(measure, bias),
     )  # fmt: skip
     compute = next(family for names, family in _FAMILIES if measure in names)
@@ -162,7 +161,9 @@ def _variance(measure: str, variance: str | None) -> str:
         return VARIANCE.default
     allowed = VARIANCES.get(measure, (VARIANCE.default,))
     if VARIANCE.check(variance) not in allowed:
-        raise OptionError(f"variance={variance!r} does not exist for {measure}. Choose one of {', '.join(allowed)}.")
+        raise OptionError(
+            f"variance={shown(variance)} does not exist for {measure}. Choose one of {', '.join(allowed)}."
+        )
     return variance
 
 
@@ -170,5 +171,5 @@ def _bias(measure: str, bias: str | None) -> str:
     if bias is None:
         return BIAS.default
     if BIAS.check(bias) and measure not in _BIASED:
-        raise OptionError(f"bias={bias!r} is for standardised effects ({', '.join(_BIASED)}), not for {measure}.")
+        raise OptionError(f"bias={shown(bias)} is for standardised effects ({', '.join(_BIASED)}), not for {measure}.")
     return bias

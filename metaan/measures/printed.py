@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from metaan.errors import DataError, OptionError
+from metaan.errors import DataError, OptionError, shown
 
 __all__ = ["IntArray", "Percentage", "printed"]
 
@@ -42,19 +42,21 @@ class Percentage(NamedTuple):
 def printed(value: Any, decimals: int | None = None, name: str = "pct") -> Percentage:
     """Read a percentage: text keeps its decimals ("3.70"), a number has those given, or as many as it shows."""
     if isinstance(value, (bool, np.bool_)) or value is None:
-        raise OptionError(f"{name}={value!r} is not a percentage.")
+        raise OptionError(f"{name}={shown(value)} is not a percentage.")
     try:
         number = Decimal(str(value).strip())
-    except InvalidOperation as error:
-        raise OptionError(f"{name}={value!r} is not a percentage.") from error
+    except Exception as error:  # InvalidOperation, or what an object does when it is asked for its text
+        raise OptionError(f"{name}={shown(value)} is not a percentage.") from error
     if not number.is_finite() or not 0 <= number <= 100:
-        raise DataError(f"{name}={value} must lie between 0 and 100.")
+        raise DataError(f"{name}={shown(value)} must lie between 0 and 100.")
     text = number if isinstance(value, str) else number.normalize()
-    shown = max(0, -int(text.as_tuple().exponent))
+    digits = max(0, -int(text.as_tuple().exponent))
     if decimals is None:
-        decimals = shown
+        decimals = digits
     if isinstance(decimals, bool) or not isinstance(decimals, (int, np.integer)) or not 0 <= decimals <= _MOST_DECIMALS:
-        raise OptionError(f"decimals={decimals!r} must be a whole number from 0 to {_MOST_DECIMALS}.")
-    if shown > decimals:
-        raise OptionError(f"{name}={value} has {shown} decimals, more than decimals={decimals}: give it as printed.")
+        raise OptionError(f"decimals={shown(decimals)} must be a whole number from 0 to {_MOST_DECIMALS}.")
+    if digits > decimals:
+        raise OptionError(
+            f"{name}={shown(value)} has {digits} decimals, more than decimals={decimals}: give it as printed."
+        )
     return Percentage(int(number.scaleb(int(decimals))), int(decimals))

@@ -11,6 +11,7 @@ import numpy as np
 from metaan.errors import InputError, Note, listed
 from metaan.measures.kinds import KINDS, READY_MADE
 from metaan.measures.pymare_api import pymare
+from metaan.records import plain
 from metaan.validate import MISSING, FloatArray, Frozen, column, forbid, labels, numbers, same_length
 
 if TYPE_CHECKING:
@@ -103,6 +104,14 @@ class Effects(Frozen):
             columns |= {"events": self.events, "total": self.total}
         columns |= self.inputs or {}
         return pd.DataFrame(columns | {"yi": self.yi, "vi": self.vi})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Measure, labels, yi, vi, counts and notes: fit for JSON; the rows behind them (`data`) are left out."""
+        table = self.to_frame().to_dict("list")
+        return {"measure": self.measure, "k": self.k, **plain(table), "notes": [str(note) for note in self.notes]}
+
+    def _headline(self) -> str:
+        return f"Effect sizes of {self.k} studies: {self.measure} ({KINDS[self.measure].label})"
 
     def to_pymare(self) -> Any:
         """The effects as a PyMARE ``Dataset``: y and v, an intercept and, of the inputs, the sample sizes.

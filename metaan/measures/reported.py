@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy.special import ndtri
 
-from metaan.errors import DataError, Note, OptionError
+from metaan.errors import DataError, InputError, Note, OptionError, shown
 from metaan.measures.intervals import INTERVAL, rate_interval
 from metaan.measures.printed import IntArray, Percentage, printed
 from metaan.measures.proportion import counts
-from metaan.validate import FloatArray, Option, check_level, column, same_length
+from metaan.records import Shown
+from metaan.validate import FloatArray, Option, check_level, column, forbid, same_length
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ _MOST_PAIRS: Final = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PossibleCounts:
+class PossibleCounts(Shown):
     """Every pair of events and total that prints as a percentage.
 
     Parameters
@@ -159,7 +160,7 @@ def whole_number(value: Any, name: str, *, least: int = 1) -> int:
     """A number of patients or lesions."""
     is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if not is_whole or not least <= value <= _LARGEST:
-        raise DataError(f"{name}={value!r} must be a whole number from {least} to {_LARGEST:,}.")
+        raise DataError(f"{name}={shown(value)} must be a whole number from {least} to {_LARGEST:,}.")
     return int(value)
 
 
@@ -181,11 +182,11 @@ def _with_interval(
     """Which counts have the printed interval, by one method or by any."""
     try:
         low, high = ci
-    except (TypeError, ValueError) as error:
-        raise OptionError(f"ci={ci!r} must be two percentages, (low, high), as printed.") from error
+    except Exception as error:  # not two values, or whatever an object does when it is asked for them
+        raise OptionError(f"ci={shown(ci)} must be two percentages, (low, high), as printed.") from error
     limits = [printed(limit, None if isinstance(limit, str) else decimals, "ci") for limit in (low, high)]
     if limits[0].digits * limits[1].unit > limits[1].digits * limits[0].unit:
-        raise DataError(f"ci={ci!r}: the lower limit exceeds the upper one.")
+        raise DataError(f"ci={shown(ci)}: the lower limit exceeds the upper one.")
     methods = [name for name in CI_METHOD.choices if name != ANY] if method == ANY else [method]
     fits = {name: _prints(events, total, limits, name, level) for name in methods}
     found = [name for name, fit in fits.items() if fit.any()]
@@ -262,9 +263,10 @@ def check_percentage(
     read = counts(
         None, column(data, events, "events"), column(data, total, "total"), column(data, study, "study"), "raise"
     )
-    given = list(np.atleast_1d(np.asarray(column(data, pct, "pct"), dtype=object)))
+    given = _listed(column(data, pct, "pct"))
     same_length({"events": read.events, "pct": np.zeros(len(given))})
     values = [_named(value, decimals, name) for value, name in zip(given, read.study, strict=True)]
+    forbid(read.total > _LARGEST, read.study, f"total must be at most {_LARGEST:,}", [read.total])
     x, n = read.events.astype(np.int64), read.total.astype(np.int64)
     rows = zip(values, x.tolist(), n.tolist(), strict=True)
     verdicts = [_verdict(value, r, size) for value, r, size in rows]
@@ -277,6 +279,13 @@ def check_percentage(
             "possible": [_possible(value, size) for value, size in zip(values, n, strict=True)],
         }
     )  # fmt: skip
+
+
+def _listed(pct: Any) -> list[Any]:
+    try:
+        return list(np.atleast_1d(np.asarray(pct, dtype=object)))
+    except Exception as error:
+        raise InputError("pct must be one percentage for each study, as printed.") from error
 
 
 def _named(value: Any, decimals: int | None, study: str) -> Percentage:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import logit, stdtrit
 
 from metaan.core.inference import quantile
-from metaan.errors import DataError, Note, OptionError, listed
+from metaan.errors import DataError, Note, OptionError, listed, shown
 from metaan.measures.kinds import KINDS, READY_MADE
 from metaan.measures.record import Effects
 from metaan.validate import FloatArray, Option, check_level, forbid, labels, numbers, same_length
@@ -187,7 +187,7 @@ def se_from_pvalue(
         raise OptionError("scale='logit': a p-value tests no effect, and a rate has none. Use se_from_ci.")
     kind = _measured(_SCALES[scale], scale, measure, testing=True)
     if not isinstance(two_sided, (bool, np.bool_)):
-        raise OptionError(f"two_sided={two_sided!r} must be True or False.")
+        raise OptionError(f"two_sided={shown(two_sided)} must be True or False.")
     arrays = {"estimate": numbers(estimate, "estimate"), "pvalue": numbers(pvalue, "pvalue")}
     names = labels(study, same_length(arrays))
     _check_scale({"estimate": arrays["estimate"]}, names, kind, scale)
@@ -246,4 +246,6 @@ def _off_centre(y: FloatArray, low: FloatArray, high: FloatArray, names: tuple[s
 
 
 def _effects(y: FloatArray, se: FloatArray, names: tuple[str, ...], kind: _Scale, notes: list[Note]) -> Effects:
-    return Effects(yi=y, vi=se**2, study=names, measure=kind.measure, notes=tuple(notes))
+    with np.errstate(over="ignore"):  # refused by the record
+        variance = se**2
+    return Effects(yi=y, vi=variance, study=names, measure=kind.measure, notes=tuple(notes))

@@ -277,7 +277,8 @@ def _positive(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, FloatA
 def _signs(favours: Any, k: int) -> FloatArray:
     if favours is None:
         raise OptionError("favours is missing: say which arm did better, 'treatment' or 'control'.")
-    sides = list(favours) if isinstance(favours, (list, tuple, np.ndarray)) else [favours] * k
+    several = isinstance(favours, (list, tuple)) or (isinstance(favours, np.ndarray) and favours.ndim == 1)
+    sides = list(favours) if several else [favours] * k
     if len(sides) != k:
         raise OptionError(f"favours has {len(sides)} values for {k} studies.")
     return np.array([-1.0 if FAVOURS.check(side) == "treatment" else 1.0 for side in sides])

@@ -22,7 +22,7 @@ from metaan.core.posterior_binomial import (
     binomial_posterior,
     likelihood_power,
 )
-from metaan.errors import InputError, Note, OptionError
+from metaan.errors import InputError, Note, OptionError, shown
 from metaan.measures.proportion import Counts, counts
 from metaan.measures.record import Effects
 from metaan.models.bayes_result import BayesResult
@@ -134,7 +134,7 @@ def bayes(
     eff, kind = _data(data, events, total, study, model, missing)
     prior = prior_of_tau(tau_prior, eff.measure)
     if mu_prior is not None and not isinstance(mu_prior, NormalPrior):
-        raise OptionError(f"mu_prior={mu_prior!r} must be a NormalPrior(mean, sd), or None for a flat prior.")
+        raise OptionError(f"mu_prior={shown(mu_prior)} must be a NormalPrior(mean, sd), or None for a flat prior.")
     spec = Spec(
         model="bayes", measure=eff.measure, method="Bayes", test="none", level=check_level(level), pi="posterior",
         ci=INTERVAL.check(interval), likelihood=kind,

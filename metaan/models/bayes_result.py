@@ -15,7 +15,7 @@ from metaan.core.posterior import NormalPosterior, Posterior
 from metaan.core.posterior_binomial import BinomialPosterior
 from metaan.core.posterior_mean import mean_quantiles
 from metaan.core.roots import bracketed_root
-from metaan.errors import InputError, Note, OptionError
+from metaan.errors import InputError, Note, OptionError, shown
 from metaan.measures.backtransform import Scale, bounded, display_scale
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
@@ -123,7 +123,9 @@ class BayesResult(Frozen):
             return {"mu": self.posterior.mu, "tau": self.posterior.tau.curve, "new": self.posterior.new}[what], 0
         if list(self.effects.study).count(what) == 1:
             return self.posterior.theta, self.effects.study.index(what)
-        raise OptionError(f"what={what!r} is not known. Choose one of {', '.join(WHAT)}, or the label of one study.")
+        raise OptionError(
+            f"what={shown(what)} is not known. Choose one of {', '.join(WHAT)}, or the label of one study."
+        )
 
     def density(self, x: Any, what: str = "mu") -> FloatArray:
         """Posterior density, analysis scale.

@@ -11,14 +11,13 @@ from scipy.special import chdtrc, chdtri, comb, expit, logit
 
 from metaan.core.inference import quantile
 from metaan.core.multinomial import Dirichlet, DirichletFit, fit, share_limits
-from metaan.errors import InputError, Note, OptionError
+from metaan.errors import InputError, Note, OptionError, shown
 from metaan.measures.columns import one_unit
 from metaan.measures.record import complete
 from metaan.models.categories_normal import Stages, fit_stages
 from metaan.models.categories_result import CategoriesResult
 from metaan.models.cautions import data_notes
 from metaan.models.results import Convergence, Spec
-from metaan.names import RECORD
 from metaan.validate import (
     CI,
     MISSING,
@@ -197,8 +196,8 @@ def _read(data: Any, columns: Any, study: Any, missing: str) -> _Read:
         study = "study"
     if isinstance(columns, str) or not isinstance(columns, (Mapping, Sequence)) or len(columns) < 2:
         raise InputError("columns must be at least two names of columns, or a mapping of names to counts.")
-    given = columns if isinstance(columns, Mapping) else {str(name): name for name in columns}
-    arrays = {str(name): numbers(column(data, value, str(name)), str(name)) for name, value in given.items()}
+    given = _categories(columns)
+    arrays = {name: numbers(column(data, value, name), name) for name, value in given.items()}
     if len(arrays) < len(columns):
         raise InputError("columns names a category twice.")
     k = same_length(arrays)
@@ -212,10 +211,33 @@ def _read(data: Any, columns: Any, study: Any, missing: str) -> _Read:
     forbid(total < 1, names, "the categories sum to 0")
     forbid(total > _LARGEST, names, "the categories sum to more than 5 million", [total])
     if rows is not None:
-        told = rows.attrs.get(RECORD, {}).get("notes", ())
+        from metaan.evidence.frames import noted
+
         codes = {"left-out", "remainder", "evaluable", "overlaps"}
-        said = tuple(Note(n["code"], n["text"], tuple(n["studies"])) for n in told if n["code"] in codes)
+        said = tuple(Note(n["code"], n["text"], tuple(n["studies"])) for n in noted(rows) if n["code"] in codes)
     return _Read(tuple(arrays), x, names, rows, notes + said)
+
+
+_WHOLES: Final = {
+    "or": ("cr", "pr"), "objective_response": ("complete_response", "partial_response"),
+    "nr": ("sd", "pd"), "no_response": ("stable_disease", "progressive_disease"),
+}  # fmt: skip
+
+
+def _categories(columns: Mapping[Any, Any] | Sequence[Any]) -> dict[str, Any]:
+    """Columns by the name of their category; refuses a sum beside its parts, whose patients would count twice."""
+    given = columns if isinstance(columns, Mapping) else {name: name for name in columns}
+    if not all(isinstance(name, (str, int, np.integer)) for name in given):
+        raise InputError(f"columns={shown(columns)} must be names of columns, or a mapping of names to counts.")
+    named = {str(name): value for name, value in given.items()}
+    for whole, parts in _WHOLES.items():
+        within = [part for part in parts if part in named]
+        if whole in named and within:
+            raise InputError(
+                f"columns holds {whole!r}, which contains {' and '.join(map(repr, within))}: categories must exclude "
+                f"each other. Take {whole!r} or {' and '.join(map(repr, parts))}."
+            )
+    return named
 
 
 def _is_long(data: Any, columns: Any) -> bool:

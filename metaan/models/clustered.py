@@ -14,7 +14,7 @@ from metaan.core.clustered_profile import ClusteredFit, fit, mu_limits, rho_limi
 from metaan.core.heterogeneity import cochran, i2_h2
 from metaan.core.inference import log_pvalue, quantile
 from metaan.core.wls import Data
-from metaan.errors import DataError, InputError, Note, OptionError, listed
+from metaan.errors import DataError, InputError, Note, OptionError, listed, shown
 from metaan.measures.proportion import Counts, counts
 from metaan.measures.record import Effects, complete
 from metaan.models.cautions import data_notes
@@ -145,10 +145,10 @@ def _correlation(icc: Any) -> float | None:
     if icc is None:
         return None
     if isinstance(icc, (bool, np.bool_, str)) or not isinstance(icc, (int, float, np.integer, np.floating)):
-        raise OptionError(f"icc={icc!r} must be one number in [0, 1), or None to estimate it.")
+        raise OptionError(f"icc={shown(icc)} must be one number in [0, 1), or None to estimate it.")
     if not 0 <= icc < 1:
         raise OptionError(
-            f"icc={icc!r} must lie in [0, 1): 0, independent lesions; near 1, a patient's lesions respond alike."
+            f"icc={shown(icc)} must lie in [0, 1): 0, independent lesions; near 1, a patient's lesions respond alike."
         )
     return float(icc)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from metaan.errors import DataError, InputError, Note, OptionError, listed
+from metaan.errors import DataError, InputError, Note, OptionError, listed, shown
 from metaan.measures.record import Effects
 from metaan.validate import MISSING, FloatArray, Frozen
 
@@ -89,7 +89,7 @@ def group_values(eff: Effects, by: Any, name: str) -> list[Any]:
     try:
         values = list(by)
     except TypeError as error:
-        raise InputError(f"{name}={by!r} must be a column of the data or one label for each study.") from error
+        raise InputError(f"{name}={shown(by)} must be a column of the data or one label for each study.") from error
     if len(values) != eff.k:
         raise InputError(f"{name} has {len(values)} labels for {eff.k} studies.")
     for value in values:
@@ -122,7 +122,7 @@ def moderators(eff: Effects, formula: str, missing: str, *, also: Sequence[str] 
     absent = sorted(needed - set(known))
     if absent:
         text = "" if set(absent).isdisjoint(map(str, data.columns)) else " (a column's name must be text)"
-        raise InputError(f"formula={formula!r} names {listed(absent)}, not among the columns of the data{text}.")
+        raise InputError(f"formula={shown(formula)} names {listed(absent)}, not among the columns of the data{text}.")
     twice = sorted(name for name in used if known.count(name) > 1)
     if twice:
         raise InputError(f"data has several columns {listed(twice)}; rename all but one.")
@@ -179,7 +179,7 @@ def _plain(data: pd.DataFrame, needed: set[str]) -> tuple[pd.DataFrame, tuple[No
 
 def _parse(formula: Any) -> Any:
     if not isinstance(formula, str) or "~" in formula.strip()[1:]:
-        raise OptionError(f"formula={formula!r} must be one-sided text such as '~ year + C(therapy)'.")
+        raise OptionError(f"formula={shown(formula)} must be one-sided text such as '~ year + C(therapy)'.")
     if not formula.strip():
         raise OptionError("formula is empty; '~ 1' is the model without moderators.")
     return _parsed(formula)
@@ -194,9 +194,9 @@ def _parsed(formula: str) -> Any:
     try:
         parsed = Formula(formula)
     except FormulaicError as error:
-        raise OptionError(f"formula={formula!r} cannot be read: {str(error).splitlines()[0]}") from error
+        raise OptionError(f"formula={shown(formula)} cannot be read: {str(error).splitlines()[0]}") from error
     if not isinstance(parsed, SimpleFormula):
-        raise OptionError(f"formula={formula!r} must have one part, without '|'.")
+        raise OptionError(f"formula={shown(formula)} must have one part, without '|'.")
     return parsed
 
 
@@ -215,7 +215,7 @@ def _matrix(source: Any, data: pd.DataFrame, formula: str) -> Any:
             warnings.simplefilter("error")
             return source.get_model_matrix(data, na_action="raise", output="pandas", context={})
     except Exception as error:  # formulaic evaluates arbitrary Python: anything may come out of it
-        raise InputError(f"formula={formula!r} cannot be evaluated on the data: {error}") from error
+        raise InputError(f"formula={shown(formula)} cannot be evaluated on the data: {error}") from error
 
 
 def _check(found: Moderators, eff: Effects) -> None:
@@ -255,7 +255,7 @@ def new_rows(found: Moderators, new: Any, formula: str) -> FloatArray:
     frame = _new_frame(new)
     absent = sorted(str(v) for v in found.spec.formula.required_variables if str(v) not in frame.columns)
     if absent:
-        raise InputError(f"new lacks the column {listed(absent)} of formula={formula!r}.")
+        raise InputError(f"new lacks the column {listed(absent)} of formula={shown(formula)}.")
     for name, levels in _levels(found.spec).items():
         strange = sorted({str(value) for value in frame[name] if value not in levels})
         if strange:

@@ -19,6 +19,7 @@ from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
 from metaan.models.stratified import StratifiedResult
 from metaan.models.text import number
+from metaan.records import Table
 from metaan.validate import FloatArray
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _CLOSE: Final = 1e-6  # relative, or in standard errors
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Comparison:
+class Comparison(Table):
     """The same model by several programs.
 
     Parameters
@@ -51,9 +52,8 @@ class Comparison:
         """Whether nothing differs by more than 1e-6."""
         return not self.notes
 
-    def to_frame(self) -> pd.DataFrame:
-        """The table, a copy."""
-        return self.table.copy()
+    def _headline(self) -> str:
+        return f"The same model by several programs, {'which agree' if self.agree else 'which do not agree'} to 1e-6"
 
     def __str__(self) -> str:
         text = self.table.dropna(axis=1, how="all").to_string(

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from metaan.errors import OptionError
+from metaan.errors import OptionError, shown
 from metaan.models.results import Spec
 from metaan.validate import CI, Option, check_level
 
@@ -112,7 +112,7 @@ def _link(measure: str, link: str | None) -> str:
         return _FIXED_LINK.get(measure, LINK.default)
     LINK.check(link)
     if measure != "PLO" and link != _FIXED_LINK[measure]:
-        raise OptionError(f"link={link!r} is for measure='PLO'; measure={measure!r} has a link of its own.")
+        raise OptionError(f"link={shown(link)} is for measure='PLO'; measure={measure!r} has a link of its own.")
     return link
 
 
@@ -120,7 +120,7 @@ def _nodes(nodes: Any, ci: str) -> int | None:
     if nodes is None:
         return None
     if isinstance(nodes, bool) or not isinstance(nodes, (int, np.integer)) or not 1 <= nodes <= 100:
-        raise OptionError(f"nodes={nodes!r} must be a whole number from 1 to 100, or None for as many as needed.")
+        raise OptionError(f"nodes={shown(nodes)} must be a whole number from 1 to 100, or None for as many as needed.")
     if ci == "profile":
         raise OptionError("ci='profile' uses the exact likelihood and not a fixed number of nodes; leave nodes=None.")
     return int(nodes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from metaan.core.linear import Design, profile_limits, q_limits
 from metaan.core.tau2_interval import Limits, biggerstaff_jackson, jackson, profile_likelihood, q_profile
@@ -13,6 +13,7 @@ from metaan.errors import InputError, Note, OptionError
 from metaan.models.multilevel_result import MultilevelResult
 from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult
+from metaan.records import Shown, plain
 from metaan.validate import Option
 
 _OWN = {
@@ -37,7 +38,7 @@ TAU2_INTERVAL: Final = Option(
 _MOMENT: Final[dict[str, Callable[[Data, float], Limits]]] = {"QP": q_profile, "BJ": biggerstaff_jackson, "J": jackson}
 
 
-class Tau2Interval(tuple[float, float]):
+class Tau2Interval(tuple[float, float], Shown):
     """Limits of tau2, ``low, high = interval``, with notes on what they mean.
 
     Parameters
@@ -55,6 +56,13 @@ class Tau2Interval(tuple[float, float]):
         interval = super().__new__(cls, (low, high))
         interval.notes = notes
         return interval
+
+    def to_dict(self) -> dict[str, Any]:
+        """Limits and notes: fit for JSON (infinity becomes None)."""
+        return plain({"low": self[0], "high": self[1], "notes": [str(note) for note in self.notes]})
+
+    def _headline(self) -> str:
+        return "Interval of tau2, analysis scale"
 
     def __getnewargs__(self) -> tuple[float, float, tuple[Note, ...]]:
         return self[0], self[1], self.notes

@@ -13,7 +13,7 @@ from metaan.core.coefficients import Covariance
 from metaan.core.many_nested import told_apart
 from metaan.core.nested import Nested, apply_inverse, blocks, fits, solve, within_trace
 from metaan.core.nested_search import maximise, profile_limits
-from metaan.errors import DataError, InputError, Note, OptionError, listed
+from metaan.errors import DataError, InputError, Note, OptionError, listed, shown
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes
 from metaan.models.design import Moderators, group_values, moderators
@@ -119,7 +119,7 @@ def multilevel(
 def _levels(random: Any) -> tuple[str, ...]:
     names = tuple(part.strip() for part in random.split("/")) if isinstance(random, str) else ()
     if not names or not all(names) or len(set(names)) != len(names):
-        raise OptionError(f"random={random!r} must name different levels, outermost first: 'district/school'.")
+        raise OptionError(f"random={shown(random)} must name different levels, outermost first: 'district/school'.")
     return names
 
 
@@ -235,7 +235,7 @@ def sampling_covariance(eff: Effects, cluster: Any, *, correlation: float) -> Fl
         raise InputError(f"sampling_covariance takes an Effects record, not {type(eff).__name__}.")
     known = isinstance(correlation, (int, float, np.floating)) and not isinstance(correlation, bool)
     if not known or not -1 < correlation < 1:
-        raise OptionError(f"correlation={correlation!r} must be a number between -1 and 1.")
+        raise OptionError(f"correlation={shown(correlation)} must be a number between -1 and 1.")
     of = clusters(eff, cluster)
     largest = int(np.bincount(of).max())
     if correlation < 0 and correlation * (largest - 1) <= -1:
@@ -253,7 +253,7 @@ def cluster_labels(eff: Effects, cluster: Any) -> list[Any]:
         if known and eff.data is not None:
             return group_values(eff, eff.data[cluster], "cluster")
         if cluster != "study":
-            raise InputError(f"cluster={cluster!r} is not a column of the data behind the effects.")
+            raise InputError(f"cluster={shown(cluster)} is not a column of the data behind the effects.")
         return list(eff.study)
     return group_values(eff, cluster, "cluster")
 

@@ -19,7 +19,7 @@ from metaan.errors import InputError, Note, OptionError
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes, repeated
 from metaan.models.results import Convergence, PoolResult, Spec
-from metaan.validate import METHOD, PI, TEST, check_level, forbid, numbers, whole
+from metaan.validate import DRAWS, METHOD, PI, TEST, check_level, forbid, numbers, whole
 
 __all__ = ["fit_normal", "pool", "pool_spec"]
 
@@ -93,7 +93,7 @@ def pool(
         )
     spec = pool_spec(eff.measure, method, test, level, pi)
     if pi == "bootstrap":
-        spec = dataclasses.replace(spec, draws=whole("draws", draws, 100), seed=whole("seed", seed, 0))
+        spec = dataclasses.replace(spec, draws=whole("draws", draws, 100, DRAWS), seed=whole("seed", seed, 0))
     return fit_normal(eff, spec, a=_weights(eff, method, weights))
 
 
@@ -137,7 +137,7 @@ def _weights(eff: Effects, method: str, weights: Any) -> FloatArray | None:
     a = numbers(weights, "weights")
     if a.shape[0] != eff.k:
         raise InputError(f"weights has {a.shape[0]} values for {eff.k} studies.")
-    forbid(~((a > 0) & np.isfinite(a)), eff.study, "weights must be positive", [a])
+    forbid(~((a > 0) & (a < _HEAVIEST)), eff.study, f"weights must be positive, below {_HEAVIEST:g}", [a])
     return a
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, Protocol
 import numpy as np
 
 from metaan.core.posterior import HEAVIEST, slope, support, tau_posterior, tau_range
-from metaan.errors import OptionError
+from metaan.errors import OptionError, shown
 from metaan.validate import FloatArray
 
 __all__ = ["DEFAULTS", "HalfCauchy", "HalfNormal", "NormalPrior", "TauPrior", "Uniform", "UserPrior", "prior_of_tau"]
@@ -41,7 +41,7 @@ class TauPrior(Protocol):
 def _positive(name: str, value: object) -> None:
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if not number or not (float(value) > 0 and math.isfinite(value)):  # type: ignore[arg-type]
-        raise OptionError(f"{name}={value!r} must be a positive number.")
+        raise OptionError(f"{name}={shown(value)} must be a positive number.")
 
 
 @dataclass(frozen=True)
@@ -243,6 +243,6 @@ def prior_of_tau(given: Any, measure: str) -> TauPrior:
     if callable(given) and not isinstance(given, type):
         return UserPrior(given)
     raise OptionError(
-        f"tau_prior={given!r} is not known. Give HalfNormal(scale), HalfCauchy(scale), Uniform(upper) or a function "
-        "that returns the density of tau."
+        f"tau_prior={shown(given)} is not known. Give HalfNormal(scale), HalfCauchy(scale), Uniform(upper) or a "
+        "function that returns the density of tau."
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy.special import chdtri
 
-from metaan.errors import InputError, OptionError
+from metaan.errors import InputError, OptionError, shown
 from metaan.measures.backtransform import display_scale
 from metaan.models.multilevel_result import MultilevelResult
 from metaan.models.profile_curves import Curve, mean_curve, rho_curve, tau2_curve
@@ -149,7 +149,7 @@ def _of_model(res: PoolResult | RegressResult, name: str, model: str) -> None:
         raise OptionError(f"{text}, or tau2_interval and ci='profile' for the limits.")
     if (name == "rho") != (model == "beta-binomial") and name != "estimate":
         own = "rho" if model == "beta-binomial" else "tau2"
-        raise OptionError(f"parameter={name!r} is not one of this model: choose {own!r} or 'estimate'.")
+        raise OptionError(f"parameter={shown(name)} is not one of this model: choose {own!r} or 'estimate'.")
     if name == "estimate" and model == "regression":
         raise OptionError("parameter='estimate' is for one pooled effect: a regression has several coefficients.")
     if name == "estimate" and model == "normal" and res.spec.method == "REML":
@@ -181,12 +181,12 @@ class _Scale:
         try:
             low, high = map(float, limits)
         except (TypeError, ValueError) as error:
-            raise OptionError(f"limits={limits!r} must be two numbers, the lower one first.") from error
+            raise OptionError(f"limits={shown(limits)} must be two numbers, the lower one first.") from error
         if not (np.isfinite([low, high]).all() and low < high):
-            raise OptionError(f"limits={limits!r} must be two finite numbers, the lower one first.")
+            raise OptionError(f"limits={shown(limits)} must be two finite numbers, the lower one first.")
         ends = self._turned(low, high, curve)
         if ends[0] < curve.floor or ends[1] > curve.ceiling:
-            raise OptionError(f"limits={limits!r} reach beyond what {self.name} can be.")
+            raise OptionError(f"limits={shown(limits)} reach beyond what {self.name} can be.")
         return ends
 
     def _turned(self, low: float, high: float, curve: Curve) -> tuple[float, float]:

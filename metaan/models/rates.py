@@ -15,6 +15,7 @@ from metaan.core.inference import quantile
 from metaan.errors import InputError
 from metaan.measures.backtransform import display_scale
 from metaan.measures.kinds import KINDS
+from metaan.records import Shown
 from metaan.validate import FloatArray
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _STEP: Final = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
-class RateEstimate:
+class RateEstimate(Shown):
     """A rate and its confidence interval.
 
     Parameters

@@ -16,7 +16,8 @@ from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.plain import plain, plain_value
 from metaan.models.rates import RateEstimate, mean_rate, median_rate
-from metaan.models.text import describe, html
+from metaan.models.text import describe
+from metaan.records import Shown
 from metaan.validate import FloatArray, Frozen
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Convergence:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heterogeneity:
+class Heterogeneity(Shown):
     """Every measure of heterogeneity, with both definitions of I2.
 
     Parameters
@@ -93,6 +94,9 @@ class Heterogeneity:
     Q: float
     Q_df: int
     Q_pvalue: float
+
+    def _headline(self) -> str:
+        return "Heterogeneity"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -279,9 +283,6 @@ class PoolResult(Frozen):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.spec.measure} of {self.k} studies, estimate {self.estimate:.4g}>"
-
-    def _repr_html_(self) -> str:
-        return html(self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

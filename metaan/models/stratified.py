@@ -19,7 +19,7 @@ from metaan.core.tables import (
     person_time_test,
 )
 from metaan.core.tables import peto as peto_sums
-from metaan.errors import DataError, Note, OptionError, listed
+from metaan.errors import DataError, Note, OptionError, listed, shown
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes
 from metaan.models.results import Convergence, PoolResult, Spec
@@ -132,8 +132,8 @@ def mantel_haenszel(
     -----
     The model assumes one true effect. A trial without events in both arms (or, for OR, in everybody) has no weight for
     a ratio; the effects of single trials, shown beside, have 0.5 added where a cell is 0. Agrees with metafor's
-    ``rma.mh``, but that Yates' correction is at most |O - E| (as in R's ``mantelhaen.test``), so that the test of no
-    effect cannot rise again when O is near E. Formulas: OR sum(ad/N)/sum(bc/N); RR sum(a n2/N)/sum(c n1/N); RD
+    ``rma.mh``, but that Yates' correction is at most ``|O - E|`` (as in R's ``mantelhaen.test``), so that the test of
+    no effect cannot rise again when O is near E. Formulas: OR sum(ad/N)/sum(bc/N); RR sum(a n2/N)/sum(c n1/N); RD
     sum[(a n2 - c n1)/N]/sum(n1 n2/N).
 
     References
@@ -152,7 +152,7 @@ def mantel_haenszel(
     """
     _MEASURE.check(measure)
     if not isinstance(continuity, (bool, np.bool_)):
-        raise OptionError(f"continuity={continuity!r} must be True or False.")
+        raise OptionError(f"continuity={shown(continuity)} must be True or False.")
     level = check_level(level)
     of = strata(measure, columns, data=data, study=study, missing=missing)
     with np.errstate(divide="ignore", invalid="ignore"):

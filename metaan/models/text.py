@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, cast
 
 from metaan.measures.kinds import KINDS
-from metaan.names import heading
+from metaan.records import number
 from metaan.validate import METHOD, NESTED_TEST, PI, ROBUST, TEST
 
 if TYPE_CHECKING:
     from metaan.models.results import GlmmResult, PoolResult, Spec
 
 __all__ = [
-    "LINES", "describe", "effect_lines", "exact_model", "html", "interval_words", "note_lines", "number", "plural",
+    "LINES", "describe", "effect_lines", "exact_model", "interval_words", "note_lines", "number", "plural",
     "prediction", "probability", "reference",
 ]  # fmt: skip
 
@@ -23,18 +23,6 @@ _WORD: Final = {"rate": "rate", "incidence": "rate", "ratio": "ratio"}
 _COUNTS: Final = {"poisson": "Poisson"}
 _BETA: Final = "quantiles of the fitted beta distribution, estimates taken as known"
 LINES: Final = 20
-
-
-def number(value: float, digits: int = 4) -> str:
-    """A number for reading: four significant digits, no exponent where it can be avoided."""
-    if math.isnan(value):
-        return "none"
-    value += 0.0  # no minus sign before a zero
-    if value == 0:
-        return f"{value:.{digits}f}"
-    if 1e-4 <= abs(value) < 1e5:
-        return f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
-    return f"{value:.{digits - 1}e}"
 
 
 def probability(pvalue: float) -> str:
@@ -206,13 +194,3 @@ def note_lines(notes: Iterable[object], room: int) -> list[str]:
         kept = max(room - 2, 1)
         texts = [*texts[:kept], " ".join(texts[kept:])]
     return ["Notes", *texts]
-
-
-def html(res: PoolResult) -> str:
-    """Result for a notebook: the one-row table and the notes, escaped."""
-    from html import escape
-
-    rows = res.to_frame().rename(columns=heading).T.rename(columns={0: "value"})
-    notes = "".join(f"<li>{escape(str(note))}</li>" for note in res.notes)
-    title = escape(str(res).splitlines()[0])
-    return f"<h4>{title}</h4>{rows.to_html(float_format=lambda x: number(float(x)))}<ul>{notes}</ul>"

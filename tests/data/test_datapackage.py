@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import metaan
 from metaan.evidence import options
 
 from .conftest import FILES, STUDIES, read_rows
@@ -106,3 +107,11 @@ def test_the_validator_bites(tmp_path):
         ("other", "type-error"),
     }
     assert any("nobody2012" in note for _, kind, note in report["errors"] if kind == "foreign-key")
+    findings = metaan.check_studies(tmp_path / "studies")
+    said = set(zip(findings["file"], findings["column"], findings["finding"], strict=True))
+    for file, column, text in (
+        ("topical.csv", "study_id", "'nobody2012' is not in"), ("topical.csv", "unit", "'person' is not allowed"),
+        ("topical.csv", "study_id, arm", "Keep one"), ("other.csv", "events", "-8 is below"),
+        ("other.csv", "total", "'eleven' is no whole number"), ("other.csv", "locator", "empty, but required"),
+    ):  # fmt: skip
+        assert any(file == f and c.startswith(column) and text in t for f, c, t in said), (file, column)

@@ -2,12 +2,12 @@
 
 import ast
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 
 import pytest
-from helpers.invariants import audited_exceptions
 
 from metaan.evidence import options
+from metaan.evidence.check_rules import audited_exceptions
 
 from .conftest import FILES
 
@@ -87,14 +87,6 @@ def test_kinds_of_counts_are_those_audited(audit, responses):
     confidence = dict(Counter(row["confidence"] for row in preferred))
     sources = dict(Counter(row["source_kind"] for row in preferred))
     assert printed == [kinds(everything), kinds(preferred), sources, confidence]
-
-
-def test_a_study_stands_in_one_file(responses):
-    files = defaultdict(set)
-    for name, table in responses.items():
-        for row in table:
-            files[row["study_id"]].add(name)
-    assert all(len(names) == 1 for names in files.values())
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_always_answers(name, ci):
     assert 0 <= res.median_rate.estimate <= 1
     json.dumps(res.to_dict(), allow_nan=False)
     assert len(res.studies()) == len(x)
-    assert "<h4>" in res._repr_html_()
+    assert "<table>" in res._repr_html_()
 
 
 def test_equal_rates_and_no_spread():

@@ -202,5 +202,5 @@ def test_the_record_is_frozen_and_survives(two_groups):
         with pytest.raises(ValueError, match="read-only"):
             one.packed[0] = 1
     assert len(json.loads(json.dumps(made.to_dict(), allow_nan=False))["estimate"]) == 200
-    assert made._repr_html_().startswith("<pre>")
+    assert made._repr_html_().startswith("<div")
     assert made.to_frame().attrs["notes"] == made.notes

@@ -158,7 +158,7 @@ def test_the_text_is_short_and_names_the_range():
     assert f"{table.index[0]} {table['share_estimate'].iloc[0]:.0f}%" in str(found)
     assert f"interactions {table.loc['interactions', 'share_estimate']:.0f}%" in str(found)
     assert repr(found) == f"<MultiverseResult: {found.analyses} analyses>"
-    assert found._repr_html_().startswith("<pre>")
+    assert found._repr_html_().startswith("<div")
 
 
 def test_records_survive_and_go_to_json():

@@ -156,7 +156,7 @@ def test_records():
     assert again["power"] == made.power
     assert json.loads(json.dumps(p_curve(pvalues=[0.04]).to_dict(), allow_nan=False))["skew_half"] is None
     assert len(str(made).splitlines()) <= 20
-    assert str(made) in made._repr_html_().replace("&lt;", "<").replace("&#x27;", "'")
+    assert str(made).splitlines()[0] in made._repr_html_()
     assert repr(made).startswith("<PCurveResult: ")
 
 

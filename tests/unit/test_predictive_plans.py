@@ -152,7 +152,7 @@ def test_record():
     json.dumps(new.to_dict(), allow_nan=False)
     assert {name for name, value in new.to_dict().items() if isinstance(value, float)} <= set(COLUMNS)
     for shown in (new, new.simon(1, 15, 5, 40), metaan.precision_n(metaan.glmm("PLO", **A), width=0.3)):
-        assert shown._repr_html_().startswith("<pre>")
+        assert shown._repr_html_().startswith("<div")
 
 
 def test_text():

@@ -1,0 +1,70 @@
+"""Sphinx: the pages of this folder, the gallery of examples/ and the reference of every public name."""
+
+import os
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+
+import metaan
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))  # for gallery_hooks, repository_links
+mpl.use("Agg")
+os.environ.pop("MPLBACKEND", None)  # the kernel of the tutorial has its own
+
+project = "metaan"
+author = "The metaan developers"
+copyright = author  # the name that Sphinx wants
+version = release = metaan.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+    "sphinx_design",
+    "sphinx_copybutton",
+    "sphinxcontrib.bibtex",
+    "myst_nb",
+    "repository_links",
+]
+exclude_patterns = ["_build", "examples/**.ipynb", "examples/**.py"]
+templates_path = ["_templates"]
+suppress_warnings = ["mystnb.unknown_mime_type"]
+
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+
+autodoc_typehints = "none"  # types and shapes stand in the docstrings
+autosummary_generate = True
+autosummary_filename_map = {"metaan.Effects": "metaan.Effects-record"}  # apart from effects where case does not count
+numpydoc_show_class_members = False
+bibtex_bibfiles = sorted(file.name for file in HERE.glob("*.bib"))
+bibtex_default_style = "plain"
+
+sphinx_gallery_conf = {
+    "examples_dirs": str(HERE.parent / "examples"),
+    "gallery_dirs": "examples",
+    "filename_pattern": r"\.py$",
+    "within_subsection_order": "FileNameSortKey",
+    "image_scrapers": ("gallery_hooks.figures",),
+    "reset_argv": "gallery_hooks.as_script",
+    "abort_on_example_error": True,
+    "write_computation_times": False,
+    "show_signature": False,
+    "notebook_extensions": set(),  # the examples are scripts: they write beside their file
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "metaan"
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "secondary_sidebar_items": ["page-toc"],
+    "navbar_align": "left",
+}

@@ -1,0 +1,28 @@
+"""How sphinx-gallery runs an example of examples/ and shows what it drew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+from sphinx_gallery.scrapers import figure_rst
+
+from metaan.plot import alt_text
+
+
+def as_script(gallery_conf: dict[str, Any], script_vars: dict[str, Any]) -> list[str]:
+    """Give an example its `__file__`, as a script has it, so that its output stays within docs/; no arguments."""
+    script_vars["example_globals"]["__file__"] = script_vars["target_file"]
+    return []
+
+
+def figures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
+    """Save every open figure and return the lines of reStructuredText that show it, with metaan's alternative text."""
+    shown = []
+    for number, path in zip(plt.get_fignums(), block_vars["image_path_iterator"], strict=False):
+        figure = plt.figure(number)
+        figure.savefig(path, dpi=150)
+        said = [alt_text(ax) or ax.get_title() for ax in figure.axes]
+        shown.append(figure_rst([path], gallery_conf["src_dir"], " ".join(filter(None, said))))
+    plt.close("all")
+    return "".join(shown)

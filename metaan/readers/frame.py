@@ -1,0 +1,241 @@
+"""From a grid of cells to the table that is handed out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from metaan.errors import DataError, InputError, Note, listed
+from metaan.names import NOTES, READING
+from metaan.readers.cells import Unreadable, is_mark, number, tidy
+from metaan.readers.grid import Cell, Grid, blank, said
+from metaan.readers.heading import Heading, find
+from metaan.readers.needs import KNOWN
+from metaan.readers.roles import assign, complete
+from metaan.readers.rows import LeftOut, studies
+from metaan.readers.values import Reader
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["read_grid", "signed"]
+
+_WORDS: Final = ("study", "year")
+_PARTS: Final = (
+    ("events", "nonevents", "total"),
+    ("events_t", "nonevents_t", "total_t"),
+    ("events_c", "nonevents_c", "total_c"),
+)
+
+
+def read_grid(
+    grid: Grid,
+    columns: Mapping[str, str],
+    measure: str | None,
+    header: int | Sequence[int] | None,
+    decimal: str | None,
+) -> pd.DataFrame:
+    """Table of the studies of a grid."""
+    import pandas as pd
+
+    heading = find(grid, header, tuple(columns.values()))
+    roles = assign(grid, heading, columns, measure)
+    complete(grid, roles, measure)
+    kept, out = studies(grid, heading, roles)
+    _even(grid, heading, kept)
+    reader = Reader.of(grid, roles, kept, decimal)
+    made = _numbers(reader)
+    _derive(reader, made)
+    labels = _labels(reader)
+    ordered = {name: made[name] for name in KNOWN if name in made}
+    table: dict[str, Any] = {"study": labels} if labels else {}
+    table |= {name: np.array(values, dtype=np.float64) for name, values in ordered.items() if name not in _WORDS}
+    table |= _beside(reader)
+    grid.notes.extend(reader.notes())
+    _say_repeated(grid, labels)
+    frame = pd.DataFrame(table)
+    return signed(frame, grid.notes, {"place": grid.place, "kind": grid.kind}, len(kept) + len(out), out)
+
+
+def _even(grid: Grid, heading: Heading, kept: Sequence[int]) -> None:
+    """Refuse rows of a text file with more cells than there are names, and tell of those with fewer."""
+    if not grid.widths:
+        return
+    named = max(place for place, name in enumerate(heading.names) if name) + 1
+    for i in kept:
+        if not all(map(blank, grid.rows[i][named:])):
+            raise InputError(
+                f"{grid.place}, row {grid.lines[i]}: {grid.widths[i]} cells for {named} names. Put cells that hold the "
+                f"separator {grid.separator!r} into quotes, and give each column a name."
+            )
+    short = [str(grid.lines[i]) for i in kept if grid.widths[i] < named]
+    if short:
+        text = f"Rows with fewer cells than there are names, the last ones taken for missing: {listed(short)}."
+        grid.notes.append(Note("short-rows", text))
+
+
+def signed(
+    frame: pd.DataFrame, notes: Sequence[Note], what: Mapping[str, object], rows: int, out: Sequence[LeftOut] = ()
+) -> pd.DataFrame:
+    """Write on a table how it was read: the notes, and a record fit for JSON."""
+    frame.attrs[NOTES] = tuple(notes)
+    frame.attrs[READING] = {**what, "rows": rows, "kept": len(frame), "left_out": [asdict(row) for row in out]}
+    return frame
+
+
+def _numbers(reader: Reader) -> dict[str, list[float]]:
+    """Numbers of every column that has a name of metaan's."""
+    roles, made = reader.roles, {}
+    together = dict(roles.fractions)
+    for name, place in roles.of.items():  # one column of fractions taken for events, and no column for the total
+        total = name.replace("events", "total")
+        if name.startswith("events") and total not in roles.of and _all_fractions(reader, place):
+            together[name] = place
+            text = f"{roles.names[place]!r} gives events and total of each study: {name}, {total}."
+            reader.grid.notes.append(Note("split", text))
+    for name, place in together.items():
+        made[name], made[name.replace("events", "total")] = reader.fractions(place)
+    for name, place in roles.of.items():
+        if name not in made and name not in _WORDS:
+            made[name] = reader.column(name, place)
+    return made
+
+
+def _all_fractions(reader: Reader, place: int) -> bool:
+    from metaan.readers.cells import FRACTION
+
+    cells = [cell for i in reader.kept if not blank(cell := reader.grid.rows[i][place]) and not is_mark(cell)]
+    return bool(cells) and all(
+        isinstance(cell, str) and len(cell) < 60 and FRACTION.fullmatch(tidy(cell)) is not None for cell in cells
+    )
+
+
+def _derive(reader: Reader, made: dict[str, list[float]]) -> None:
+    """Events, others and total: compute the third from two, and refuse three that do not add up."""
+    for events, others, total in _PARTS:
+        if others not in made:
+            continue
+        if events in made and total in made:
+            _add_up(reader, made, (events, others, total))
+        elif events in made or total in made:
+            name, formula = (total, f"{events} + {others}") if events in made else (events, f"{total} - {others}")
+            sign = 1 if events in made else -1
+            made[name] = [
+                a + sign * b for a, b in zip(made.get(events, made.get(total, [])), made[others], strict=True)
+            ]
+            reader.grid.notes.append(Note("computed", f"{name} is {formula}."))
+    if {"o_e", "o_e_variance"} <= set(made) and "yi" not in made:
+        variance = made["o_e_variance"]
+        bad = [
+            reader.label(i) or str(reader.grid.lines[i]) for i, v in zip(reader.kept, variance, strict=True) if v <= 0
+        ]
+        if bad:
+            raise DataError(f"{reader.grid.place}: the variance of O-E is not positive: study {listed(bad)}.")
+        made["yi"] = [a / v for a, v in zip(made["o_e"], variance, strict=True)]
+        made["vi"] = [1 / v for v in variance]
+        reader.grid.notes.append(Note("computed", "yi is O-E divided by its variance, vi is 1 over that variance."))
+
+
+def _add_up(reader: Reader, made: dict[str, list[float]], names: tuple[str, str, str]) -> None:
+    for i, events, others, total in zip(reader.kept, *(made[name] for name in names), strict=True):
+        if events + others != total and not math.isnan(events + others + total):
+            where = f"row {reader.grid.lines[i]}" + (f" (study {reader.label(i)!r})" if reader.label(i) else "")
+            raise DataError(
+                f"{reader.grid.place}, {where}: {names[0]} {events:g} and {names[1]} {others:g} do not add up to "
+                f"{names[2]} {total:g}."
+            )
+
+
+def _labels(reader: Reader) -> list[str] | None:
+    """Labels of the studies: a merged or missing label is an error, authors of several studies get their year."""
+    if "study" not in reader.roles.of:
+        return None
+    place = reader.roles.of["study"]
+    names = [_label(reader.grid.rows[i][place]) for i in reader.kept]
+    absent = [reader.grid.lines[i] for i, name in zip(reader.kept, names, strict=True) if not name]
+    if absent:
+        raise InputError(
+            f"{reader.grid.place}, row {absent[0]}: there are numbers, but column {reader.roles.names[place]!r} has no "
+            f"label of the study{f' (nor in {len(absent) - 1} more rows)' if len(absent) > 1 else ''}. Fill it in, or "
+            "take the row out if it is a total."
+        )
+    year = reader.roles.of.get("year")
+    if year is not None and len(set(names)) < len(names):
+        years = [_label(reader.grid.rows[i][year]) for i in reader.kept]
+        dated = [f"{name} {when}".strip() for name, when in zip(names, years, strict=True)]
+        if len(set(dated)) > len(set(names)):
+            text = f"{reader.roles.names[place]!r} repeats: studies are labelled with their year as well."
+            reader.grid.notes.append(Note("label-year", text))
+            return dated
+    return names
+
+
+def _label(cell: Cell) -> str:
+    """A cell as a label; a whole number without its point."""
+    if isinstance(cell, float) and cell == math.floor(cell) and abs(cell) < 1e15:
+        return str(int(cell))
+    return " ".join(tidy(said(cell)).split())
+
+
+def _beside(reader: Reader) -> dict[str, Any]:
+    """The columns without a role: numbers where every cell is one, otherwise as they stand."""
+    places = dict(reader.roles.beside)
+    if "year" in reader.roles.of:
+        places = {"year": reader.roles.of["year"], **places}
+    table, empty, percent = {}, 0, []
+    for name, place in places.items():
+        cells = [reader.grid.rows[i][place] for i in reader.kept]
+        if all(map(blank, cells)) and not (reader.roles.names[place] and reader.grid.named):
+            empty += 1
+            continue
+        numbers = _as_numbers(cells, reader.decimal)
+        if numbers is not None and any(isinstance(cell, str) and cell.strip().endswith("%") for cell in cells):
+            percent.append(name)
+        table[name] = _native(cells) if numbers is None else numbers
+    if empty:
+        what = "column" if empty == 1 else "columns"
+        reader.grid.notes.append(Note("blank-columns", f"{empty} blank {what} left out."))
+    if percent:
+        text = f"Numbers in per cent, without their sign: {listed(percent)}."
+        reader.grid.notes.append(Note("percent-sign", text))
+    return table
+
+
+def _as_numbers(cells: Sequence[Cell], decimal: str) -> Any:
+    """An array of numbers where all cells are, None otherwise; 007 is a name."""
+    values = []
+    for cell in cells:
+        text = tidy(cell) if isinstance(cell, str) and len(cell) < 60 else cell
+        if isinstance(text, str) and (text[:1] == "0" and text[1:2].isdigit()):
+            return None
+        try:
+            value, done = number(text.removesuffix("%") if isinstance(text, str) else text, decimal)
+        except Unreadable:
+            return None
+        if done == "mark" or done == "thousands":
+            return None
+        values.append(value)
+    if all(isinstance(cell, int) for cell in cells) and max(map(abs, values)) < 2**53:
+        return np.array(cells, dtype=np.int64)
+    whole = all(value == math.floor(value) and abs(value) < 2**53 for value in values if not math.isnan(value))
+    if whole and not any(map(math.isnan, values)):
+        return np.array(values).astype(np.int64)
+    return np.array(values, dtype=np.float64)
+
+
+def _native(cells: Sequence[Cell]) -> list[Cell]:
+    return [None if blank(cell) else cell.strip() if isinstance(cell, str) else cell for cell in cells]
+
+
+def _say_repeated(grid: Grid, labels: Sequence[str] | None) -> None:
+    """A study in several rows is several studies for a model."""
+    if not labels or len(set(labels)) == len(labels):
+        return
+    twice = list(dict.fromkeys(name for name in labels if labels.count(name) > 1)) if len(labels) < 5000 else []
+    many = f"{len(twice)} studies have" if len(twice) != 1 else "1 study has"
+    text = f"{many} several rows, which a model takes for independent studies: {listed(twice)}."
+    grid.notes.append(Note("duplicate-study", text, tuple(twice)))

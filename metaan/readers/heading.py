@@ -1,0 +1,163 @@
+"""Where the names of the columns stand: title rows above, one row of names or two."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from metaan.errors import InputError, Note, OptionError
+from metaan.readers.cells import Unreadable, number
+from metaan.readers.grid import Cell, Grid, blank, clipped, said
+from metaan.readers.vocabulary import meaning, squashed
+
+__all__ = ["Heading", "find"]
+
+_SEARCHED: Final = 40  # rows that are not blank, from the top
+
+
+@dataclass(frozen=True)
+class Heading:
+    """Names of the columns, and the places of the rows between which they and the data stand."""
+
+    names: tuple[str, ...]
+    first: int
+    last: int
+    recognised: int
+
+
+def find(grid: Grid, header: int | Sequence[int] | None, wanted: Collection[str]) -> Heading:
+    """Row, or two rows, with the names of the columns; `wanted` are headings that the caller named."""
+    filled = list(grid.filled())
+    if not filled:
+        raise InputError(f"{grid.place} has no rows.")
+    if header is not None:
+        return _asked(grid, header, wanted)
+    if grid.named:
+        return _heading(grid, 0, 0, wanted)
+    found = _candidates(grid, filled[:_SEARCHED], wanted)
+    best = max((heading.recognised for heading in found), default=0)
+    first = [heading for heading in found if heading.recognised == best]
+    if not first:
+        raise InputError(
+            f"{grid.place}: no row has the names of the columns. Its first rows: {_shown(grid, filled[:4])}. "
+            "Give each column a name, or say header= (the number of the row)."
+        )
+    rivals = [heading for heading in first[1:] if _unlike(heading, first[0])]
+    if rivals and best > 1:
+        listed = "; ".join(
+            f"row {_lines(grid, heading)}: {clipped(heading.names, 12)}" for heading in [first[0], *rivals]
+        )
+        raise InputError(f"{grid.place}: several rows may have the names of the columns. {listed}. Say which: header=.")
+    return _noted(grid, first[0], filled)
+
+
+def _candidates(grid: Grid, filled: list[int], wanted: Collection[str]) -> list[Heading]:
+    """Rows, and pairs of rows, that may name columns: at least two texts that are not numbers."""
+    found = []
+    for position, i in enumerate(filled):
+        if not _names(grid.rows[i]):
+            continue
+        single = _heading(grid, i, i, wanted)
+        found.append(single)
+        if position + 1 < len(filled) and filled[position + 1] == i + 1 and _names(grid.rows[i + 1]):
+            double = _heading(grid, i, i + 1, wanted)
+            if double.recognised > single.recognised:
+                found.append(double)
+    return [one for one in found if not _lower_half(one, found)]
+
+
+def _lower_half(one: Heading, found: list[Heading]) -> bool:
+    """Whether a row is a part of a pair that says at least as much."""
+    return any(
+        two.first < two.last and two.first <= one.first <= one.last <= two.last
+        and two is not one and two.recognised >= one.recognised
+        for two in found
+    )  # fmt: skip
+
+
+def _names(row: Sequence[Cell]) -> bool:
+    """Whether a row may hold names: two different texts at least, and no numbers."""
+    cells = [cell for cell in row if not blank(cell)]
+    texts = {said(cell) for cell in cells if isinstance(cell, str)}
+    return len(texts) > 1 and not any(_numeric(cell) for cell in cells)
+
+
+def _numeric(cell: Cell) -> bool:
+    if not isinstance(cell, str):
+        return True
+    try:
+        number(cell, ".")
+    except Unreadable:
+        return bool(re.match(r"\s*[0-9]+\s*([/(±%]|$)", cell))
+    return cell.strip() not in ("?", "-", ".")
+
+
+def _heading(grid: Grid, first: int, last: int, wanted: Collection[str]) -> Heading:
+    names = tuple(said(cell) for cell in grid.rows[first])
+    if last > first:
+        names = _joined(names, tuple(said(cell) for cell in grid.rows[last]))
+    lower = frozenset(name.casefold() for name in names)
+    roles = {found.role for name in names if name and (found := meaning(name, lower))}
+    both = {role for role in roles if role[-2:] not in ("_t", "_c") or {role[:-2] + "_t", role[:-2] + "_c"} <= roles}
+    score = sum(2 if role.startswith("fraction") else 1 for role in both)
+    return Heading(names, first, last, score + 10 * len(set(wanted).intersection(names)))
+
+
+def _joined(upper: tuple[str, ...], lower: tuple[str, ...]) -> tuple[str, ...]:
+    """Two rows of names as one; a name of the upper row goes for the blanks after it."""
+    names, group = [], ""
+    for top, low in zip(upper, lower, strict=True):
+        group = top or (group if low else "")
+        names.append(low if top == low or not group else f"{group} {low}".strip())
+    return tuple(names)
+
+
+def _asked(grid: Grid, header: int | Sequence[int], wanted: Collection[str]) -> Heading:
+    """The heading in the rows that the caller names."""
+    rows = [header] if isinstance(header, int) else list(header) if isinstance(header, (list, tuple, range)) else []
+    good = all(isinstance(row, int) and not isinstance(row, bool) for row in rows)
+    if not good or len(rows) not in (1, 2) or (len(rows) == 2 and rows[1] <= rows[0]):
+        raise OptionError(f"header={header!r} must be the number of a row, from 1, or of two: (3, 4).")
+    if grid.named:
+        raise OptionError(f"header={header!r}: {grid.place} has names for its columns; header= is for CSV and XLSX.")
+    absent = [row for row in rows if row not in grid.lines or all(map(blank, grid.rows[grid.lines.index(row)]))]
+    if absent:
+        raise OptionError(f"header={header!r}: row {absent[0]} of {grid.place} is blank or does not exist.")
+    first, last = grid.lines.index(rows[0]), grid.lines.index(rows[-1])
+    return _noted(grid, _heading(grid, first, last, wanted), list(grid.filled()))
+
+
+def _noted(grid: Grid, heading: Heading, filled: list[int]) -> Heading:
+    """Write down which rows were skipped and joined."""
+    above = [i for i in filled if i < heading.first]
+    if above:
+        what = "row" if len(above) == 1 else "rows"
+        text = f"{len(above)} title {what} above the names of the columns skipped: {_shown(grid, above)}."
+        grid.notes.append(Note("title-rows", text))
+    if heading.last > heading.first:
+        text = f"Rows {_lines(grid, heading)} together name the columns: {clipped([n for n in heading.names if n])}."
+        grid.notes.append(Note("two-headings", text))
+    return heading
+
+
+def _unlike(one: Heading, two: Heading) -> bool:
+    """Whether two headings differ: a heading may be repeated on every page."""
+    return [squashed(name) for name in one.names] != [squashed(name) for name in two.names]
+
+
+def _lines(grid: Grid, heading: Heading) -> str:
+    first, last = grid.lines[heading.first], grid.lines[heading.last]
+    return str(first) if first == last else f"{first} and {last}"
+
+
+def _shown(grid: Grid, places: list[int]) -> str:
+    """Rows for a message."""
+    rows = (f"row {grid.lines[i]}: " + clipped(_different(grid.rows[i]), 8) for i in places[:5])
+    return "; ".join(rows)
+
+
+def _different(row: Sequence[Cell]) -> list[str]:
+    """Cells of a row; a merged cell stands once."""
+    return list(dict.fromkeys(said(cell) for cell in row if not blank(cell)))

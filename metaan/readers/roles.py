@@ -1,0 +1,276 @@
+"""Which column of a table is which of metaan's."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NoReturn
+
+from metaan.errors import InputError, Note, OptionError
+from metaan.readers.grid import Grid, clipped
+from metaan.readers.heading import Heading
+from metaan.readers.needs import KNOWN, NEEDS, SETS, lacking, told
+from metaan.readers.vocabulary import Meaning, is_percentage, meaning, squashed
+
+__all__ = ["Roles", "assign", "check_columns", "complete"]
+
+_LABELS: Final = (
+    "study",
+    "study label",
+    "slab",
+    "studlab",
+    "study name",
+    "study id",
+    "author year",
+    "author",
+    "authors",
+)
+"""Headings of the study's label, best first."""
+
+
+@dataclass
+class Roles:
+    """Places of the columns: `of` by metaan's name, the rest in `beside` under their own headings.
+
+    `of` may give two names the same place: events and total of one column of fractions.
+    """
+
+    of: dict[str, int]
+    names: tuple[str, ...]
+    beside: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def fractions(self) -> dict[str, int]:
+        """Place of each column that holds events and total together, by the name of its events."""
+        return {
+            name: place
+            for name, place in self.of.items()
+            if name.startswith("events") and self.of.get(name.replace("events", "total")) == place
+        }
+
+
+def check_columns(columns: Mapping[str, str] | None) -> dict[str, str]:
+    """Headings that the caller names, by metaan's name."""
+    if columns is None:
+        return {}
+    if not isinstance(columns, Mapping) or not all(isinstance(text, str) for pair in columns.items() for text in pair):
+        raise OptionError(
+            f'columns={columns!r} must give headings by metaan\'s names: columns={{"events": "responders"}}.'
+        )
+    for name in columns:
+        if name not in KNOWN:
+            close = difflib.get_close_matches(name, KNOWN, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise OptionError(f"columns= does not know {name!r}. metaan's names: {', '.join(KNOWN)}.{hint}")
+    return {name: heading.strip() for name, heading in columns.items()}
+
+
+def assign(grid: Grid, heading: Heading, asked: Mapping[str, str], measure: str | None) -> Roles:
+    """Give each column its name: as asked for, as it is spelled, or by what its heading says."""
+    roles = Roles({name: _place(grid, heading, name, text) for name, text in asked.items()}, heading.names)
+    taken = set(roles.of.values())
+    lower = frozenset(name.casefold() for name in heading.names)
+    found: dict[str, list[tuple[int, Meaning]]] = {}
+    for place, text in enumerate(heading.names):
+        known = meaning(text, lower) if text and place not in taken else None
+        if known is not None:
+            found.setdefault(known.role, []).append((place, known))
+    _drop_lonely_arms(found, asked)
+    _settle(grid, roles, found, measure)
+    _beside(grid, roles)
+    _say_renamed(grid, roles, asked)
+    return roles
+
+
+def _place(grid: Grid, heading: Heading, name: str, text: str) -> int:
+    """Place of a heading that the caller named."""
+    places = [place for place, given in enumerate(heading.names) if given == text]
+    if not places:
+        places = [place for place, given in enumerate(heading.names) if given and squashed(given) == squashed(text)]
+    if len(places) == 1:
+        return places[0]
+    if places:
+        raise InputError(f"{grid.place}: {len(places)} columns are headed {text!r}; give them different names.")
+    known = [given for given in heading.names if given]
+    close = difflib.get_close_matches(text, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise InputError(f"{grid.place}: columns={{{name!r}: {text!r}}}, but its columns are {clipped(known)}.{hint}")
+
+
+def _drop_lonely_arms(found: dict[str, list[tuple[int, Meaning]]], asked: Mapping[str, str]) -> None:
+    """A word such as "treated" means an arm only where the other arm has its column too."""
+    for role in list(found):
+        stem, _, arm = role.rpartition("_")
+        other = f"{stem}_{'c' if arm == 't' else 't'}"
+        if arm in ("t", "c") and stem:
+            named = other.replace("size", "total") in asked or other.replace("size", "n") in asked
+            if other not in found and not named and not found[role][0][1].literal:
+                del found[role]
+
+
+def _settle(grid: Grid, roles: Roles, found: dict[str, list[tuple[int, Meaning]]], measure: str | None) -> None:
+    """One column for each role; more than one is an error, except where one is spelled as metaan spells it."""
+    for role, candidates in found.items():
+        best = _best(grid, role, candidates, roles)
+        if role.startswith("fraction"):
+            arm = role[len("fraction") :]
+            if f"events{arm}" not in roles.of and f"total{arm}" not in roles.of:
+                roles.of |= {f"events{arm}": best, f"total{arm}": best}
+        elif not role.startswith("size"):
+            roles.of.setdefault(role, best)
+    for role, candidates in found.items():
+        if role.startswith("size"):
+            _size(grid, roles, role[len("size") :], candidates, measure)
+
+
+def _best(grid: Grid, role: str, candidates: list[tuple[int, Meaning]], roles: Roles) -> int:
+    """The column of a role; a label of studies is chosen among several, a number is not."""
+    if len(candidates) == 1 or role in roles.of:
+        return candidates[0][0]
+    if role == "study":
+        return _label(grid, candidates, roles)
+    literal = [place for place, known in candidates if known.literal]
+    if len(literal) == 1 and roles.names[literal[0]] != "n":  # n may count events where there is N
+        return literal[0]
+    _refuse(grid, role, [place for place, _ in candidates], roles)
+
+
+def _refuse(grid: Grid, role: str, places: Sequence[int], roles: Roles) -> NoReturn:
+    name = role.replace("size", "total").replace("fraction", "events")
+    headings = [roles.names[place] for place in places]
+    many = f"{len(places)} columns may be {name}: {clipped(headings)}."
+    if len(set(headings)) < len(headings):
+        raise InputError(f"{grid.place}: {many} Give them different names, or leave one out.")
+    raise InputError(f"{grid.place}: {many} Say which: columns={{{name!r}: {headings[0]!r}}}.")
+
+
+def _label(grid: Grid, candidates: list[tuple[int, Meaning]], roles: Roles) -> int:
+    """The column of the study's label: by its heading, texts before numbers."""
+
+    def rank(place: int) -> tuple[bool, int]:
+        text = " ".join(roles.names[place].casefold().split())
+        values = [row[place] for row in grid.rows if isinstance(row[place], str) and row[place].strip()]
+        words = sum(any(map(str.isalpha, value)) for value in values) > len(grid.rows) / 2
+        return not words, _LABELS.index(text) if text in _LABELS else len(_LABELS)
+
+    places = sorted((place for place, _ in candidates), key=rank)
+    others = clipped([roles.names[place] for place in places[1:]])
+    text = f"{roles.names[places[0]]!r} labels the studies; {others} might as well: columns={{'study': ...}} chooses."
+    grid.notes.append(Note("label", text))
+    return places[0]
+
+
+def _size(grid: Grid, roles: Roles, arm: str, candidates: list[tuple[int, Meaning]], measure: str | None) -> None:
+    """Name a number of patients total where events are counted and n where means or correlations are given."""
+    total, n = f"total{arm}", f"n{arm}"
+    spelled = {roles.names[place]: place for place, known in candidates if known.literal}
+    if total in spelled and n in spelled and len(candidates) == len(spelled):
+        for name in (total, n):
+            roles.of.setdefault(name, spelled[name])
+        return
+    if total in roles.of or n in roles.of:
+        return
+    place = _best(grid, f"size{arm}", candidates, roles)
+    events = f"events{arm}" in roles.of or f"nonevents{arm}" in roles.of
+    others = [name for name in (f"mean{arm}", f"sd{arm}", f"r{arm}", "mean_post") if name in roles.of]
+    if measure is not None and not (events and others):
+        events = total in NEEDS[measure] or (events and n not in NEEDS[measure])
+        others = [n] if n in NEEDS[measure] else others
+    elif measure is not None:
+        events, others = total in NEEDS[measure], [n] if n in NEEDS[measure] else []
+    if events and others:
+        raise InputError(
+            f"{grid.place}: {roles.names[place]!r} may belong to events or to {others[0]}. Say which measure= is meant."
+        )
+    if events or others:
+        roles.of[total if events else n] = place
+    elif spelled:
+        roles.of[roles.names[place]] = place
+
+
+def _beside(grid: Grid, roles: Roles) -> None:
+    """The columns without a role, under names that differ."""
+    taken, used = set(roles.of.values()), set(roles.of)
+    repeated = []
+    for place, heading in enumerate(roles.names):
+        if place in taken:
+            continue
+        name, number = heading or f"column {place + 1}", 2
+        while name in used:
+            name, number = f"{heading or 'column'} ({number})", number + 1
+        if heading and name != heading:
+            repeated.append(name)
+        used.add(name)
+        roles.beside[name] = place
+    if repeated:
+        text = f"Headings that are there already: the columns are called {clipped(repeated)}."
+        grid.notes.append(Note("repeated-heading", text))
+
+
+def _say_renamed(grid: Grid, roles: Roles, asked: Mapping[str, str]) -> None:
+    """Write down which columns got other names, guessed or as asked."""
+    renamed = [(roles.names[place], name) for name, place in roles.of.items() if roles.names[place] != name]
+    for code, start, wanted in (("renamed", "Columns by their headings", False), ("columns", "Columns as asked", True)):
+        names: dict[str, list[str]] = {}
+        for heading, name in renamed:
+            if (name in asked) == wanted:
+                names.setdefault(heading, []).append(name)
+        if names:
+            said = ", ".join(f"{heading!r} is {' and '.join(found)}" for heading, found in names.items())
+            grid.notes.append(Note(code, f"{start}: {said}."))
+    if "study" not in roles.of:
+        text = f"No column labels the studies: they are 1, 2, ... Columns: {clipped([n for n in roles.names if n])}."
+        grid.notes.append(Note("no-study", text))
+
+
+def complete(grid: Grid, roles: Roles, measure: str | None) -> None:
+    """Refuse a table from which nothing can be pooled, or not the measure that is asked for."""
+    present = set(roles.of)
+    for arm in ("", "_t", "_c"):  # computed from the two others later
+        if {f"nonevents{arm}", f"events{arm}"} <= present:
+            present.add(f"total{arm}")
+        elif {f"nonevents{arm}", f"total{arm}"} <= present:
+            present.add(f"events{arm}")
+    if {"o_e", "o_e_variance"} <= present:
+        present |= {"yi", "vi"}
+    if measure is not None:
+        missing = lacking(NEEDS[measure], present)
+        if missing:
+            what = f"measure={measure!r} needs {told(NEEDS[measure])}; missing: {told(missing)}."
+            raise InputError(f"{grid.place}: {what}{_advice(roles, missing)}")
+    elif all(lacking(names, present) for names in SETS.values()):
+        what = f"recognised: {', '.join(sorted(present))}" if present else "none was recognised"
+        near = sorted(SETS.items(), key=lambda pair: len(lacking(pair[1], present)) - 1.5 * len(present & set(pair[1])))
+        sets = "; ".join(f"{kind} ({told(names)})" for kind, names in near[:4])
+        raise InputError(
+            f"{grid.place}: no set of columns to pool from; {what}. Sets nearest to it: {sets}."
+            f"{_advice(roles, lacking(near[0][1], present))}"
+        )
+
+
+def _advice(roles: Roles, missing: Sequence[str]) -> str:
+    """Columns there are, the closest names, and what to do."""
+    free = [name for name in roles.beside if name in roles.names]
+    text = f" Columns: {clipped([name for name in roles.names if name])}."
+    near = {name: close[0] for name in missing if (close := _closest(name, free))}
+    if near:
+        guess = ", ".join(f"{name!r}: {heading!r}" for name, heading in near.items())
+        text += f" Closest: columns={{{guess}}}."
+    else:
+        text += f" Name them: columns={{{', '.join(f'{name!r}: ...' for name in missing)}}}."
+    percentages = [name for name in free if is_percentage(name)]
+    if percentages and any(name.startswith("events") for name in missing):
+        text += (
+            f" {clipped(percentages, 3)} holds percentages or rates, which are not counts: "
+            "metaan.counts_from_percentage lists the counts that print so."
+        )
+    if any(squashed(name) in ("or", "rr", "hr", "oddsratio", "riskratio", "hazardratio") for name in free):
+        text += " A ratio is no yi: its logarithm is; metaan.se_from_ci gives the standard error from an interval."
+    return text
+
+
+def _closest(name: str, headings: Sequence[str]) -> list[str]:
+    by_words = {squashed(heading): heading for heading in headings if not is_percentage(heading)}
+    close = difflib.get_close_matches(squashed(name), by_words, n=1, cutoff=0.5)
+    return [by_words[word] for word in close]

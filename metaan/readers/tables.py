@@ -1,0 +1,77 @@
+"""Tables of pandas, polars and pyarrow, and Parquet files."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from metaan.errors import InputError, Note
+from metaan.readers.grid import Cell, Grid
+
+__all__ = ["is_table", "read_parquet", "read_table"]
+
+
+def is_table(value: object) -> bool:
+    """Whether something is a table rather than a path."""
+    return any(hasattr(type(value), name) for name in ("columns", "column_names", "collect_schema"))
+
+
+def read_table(table: Any, place: str = "the table", kind: str = "table") -> Grid:
+    """Cells of a table in memory."""
+    import pandas as pd
+
+    if isinstance(table, pd.DataFrame):
+        return _pandas(table, place, kind)
+    import narwhals as nw
+
+    try:
+        frame: Any = nw.from_native(table, eager_only=True)
+    except TypeError:
+        hint = " Collect it first: .collect()." if hasattr(table, "collect") else ""
+        text = "path must be a file, or a table of pandas, polars or pyarrow"
+        raise InputError(f"{text}, not {type(table).__name__}.{hint}") from None
+    except nw.exceptions.DuplicateError:
+        raise InputError(f"{place} has several columns of one name.") from None
+    return _grid(list(map(str, frame.columns)), [frame[name].to_list() for name in frame.columns], place, kind)
+
+
+def _pandas(frame: Any, place: str, kind: str) -> Grid:
+    """Cells of a pandas table; an index with a name is a column, and headings of several rows are joined."""
+    notes = []
+    if frame.index.names != [None]:
+        frame = frame.reset_index(allow_duplicates=True, names=[name or "index" for name in frame.index.names])
+        notes.append(Note("index", "The index of the table is taken for a column, since it has a name."))
+    elif frame.index.dtype == object or str(frame.index.dtype) in ("str", "string"):
+        labels = "study" if "study" not in frame.columns else "index"
+        frame = frame.reset_index(names=[labels])
+        notes.append(Note("index", f"The index of the table, which has no name, is taken for a column {labels!r}."))
+    names = [" ".join(map(str, name)).strip() if isinstance(name, tuple) else str(name) for name in frame.columns]
+    grid = _grid(names, [frame.iloc[:, i].tolist() for i in range(frame.shape[1])], place, kind)
+    grid.notes.extend(notes)
+    return grid
+
+
+def _grid(names: list[str], columns: list[list[Cell]], place: str, kind: str) -> Grid:
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    return Grid([list(names), *rows], list(range(len(rows) + 1)), place, kind, named=True)
+
+
+def read_parquet(data: bytes, place: str) -> Grid:
+    """Cells of a Parquet file."""
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise InputError("Parquet files are read with pyarrow: pip install pyarrow.") from None
+    try:
+        with pyarrow.parquet.ParquetFile(io.BytesIO(data)) as file:
+            if file.metadata.num_rows * file.metadata.num_columns > 5_000_000:
+                raise InputError(f"{place} has {file.metadata.num_rows:,} rows: more than trials have.")
+            table = file.read()
+            columns = [column.to_pylist() for column in table.columns]
+    except InputError:
+        raise
+    except Exception as problem:
+        raise InputError(
+            f"{place} cannot be read as Parquet ({type(problem).__name__}): the file is damaged."
+        ) from None
+    return _grid(list(table.column_names), columns, place, "parquet")

@@ -1,0 +1,106 @@
+"""Delimited text: encodings, separators, and what spreadsheets write."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Sequence
+from typing import Final
+
+from metaan.errors import InputError, Note
+from metaan.readers.grid import Cell, Grid, blank, said
+from metaan.readers.vocabulary import meaning
+
+__all__ = ["decoded", "read_text"]
+
+_SEPARATORS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+_ROWS: Final = 200  # by which a separator is chosen
+
+
+def decoded(data: bytes, place: str) -> tuple[str, str]:
+    """Text of some bytes and the encoding: by its mark, UTF-8 where it can be, otherwise Windows-1252."""
+    encodings = [name for mark, name in _MARKS if data.startswith(mark)][:1] or _guesses(data)
+    for encoding in encodings:
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" in text:
+            break
+        return text.removeprefix("\ufeff"), encoding
+    raise InputError(f"{place} is no text: it is not in UTF-8, UTF-16 or Windows-1252. Is it a table at all?")
+
+
+def _guesses(data: bytes) -> list[str]:
+    """Encodings of a text without a mark: half of the bytes of UTF-16 are zero where letters are Latin."""
+    head = data[:2000]
+    if head[1::2].count(0) > len(head) / 4:
+        return ["utf-16-le"]
+    if head[0::2].count(0) > len(head) / 4:
+        return ["utf-16-be"]
+    return ["utf-8", "cp1252"]
+
+
+def read_text(data: bytes, place: str, kind: str) -> Grid:
+    """Rows of a text file, split at the separator that fits best."""
+    text, encoding = decoded(data, place)
+    notes = []
+    if encoding not in ("utf-8", "utf-8-sig"):
+        name = "Windows-1252" if encoding == "cp1252" else encoding.upper()
+        notes.append(Note("encoding", f"The text is read as {name}."))
+    first, _, rest = text.partition("\n")
+    given = first.strip().casefold()
+    skipped = given.startswith("sep=") and len(given) == 5 and given[4] in _SEPARATORS
+    if skipped:  # a line that spreadsheets understand
+        text, separators = rest, [given[4]]
+    else:
+        separators = ["\t" if given == "sep=" and "\t" in first else mark for mark in _SEPARATORS if mark in text] or [
+            ","
+        ]
+    tables = {mark: table for mark in separators if (table := _split(text, mark, place, len(separators) == 1))}
+    if not tables:
+        _split(text, separators[0], place, must=True)
+    mark = max(tables, key=lambda mark: _fit(tables[mark][0]))
+    rows, lines = tables[mark]
+    if mark != "," or skipped:
+        notes.append(Note("separator", f"Cells are separated by {'a ' + _SEPARATORS[mark]}."))
+    widths = [len(row) for row in rows]
+    return Grid(rows, [line + skipped for line in lines], place, kind, notes=notes, separator=mark, widths=widths)
+
+
+def _split(text: str, mark: str, place: str, must: bool) -> tuple[list[list[Cell]], list[int]] | None:
+    """Rows at one separator with the lines on which they begin; None where quotes do not close."""
+    rows: list[list[Cell]] = []
+    lines: list[int] = []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True, skipinitialspace=True)
+    before = 0
+    try:
+        for row in reader:
+            lines.append(before + 1)
+            before = reader.line_num
+            rows.append(list(row))
+    except csv.Error as problem:
+        if must:
+            raise InputError(f"{place}, line {before + 1}: quotes or cells cannot be read ({problem}).") from None
+        return None
+    return rows, lines
+
+
+def _fit(rows: list[list[Cell]]) -> tuple[int, float, int]:
+    """How well a separator fits: known headings in the best row, rows of one width, that width."""
+    head = [row for row in rows[:_ROWS] if not all(map(blank, row))]
+    widths = [len(row) for row in head]
+    common = max(set(widths), key=lambda width: (widths.count(width), width), default=0)
+    known = max(map(_known, head), default=0)
+    return known, (widths.count(common) / len(widths) if common > 1 else 0.0), common
+
+
+def _known(row: Sequence[Cell]) -> int:
+    names = [said(cell) for cell in row[:100]]
+    lower = frozenset(name.casefold() for name in names)
+    return len({found.role for name in names if name and (found := meaning(name, lower))})

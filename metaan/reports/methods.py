@@ -1,0 +1,267 @@
+"""The paragraph on methods: what was done and by whose method, written from what the result records."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from metaan.measures.intervals import INTERVAL
+from metaan.measures.kinds import KINDS
+from metaan.models.bayes_result import BayesResult
+from metaan.models.clustered_result import ClusteredResult
+from metaan.models.multilevel_result import MultilevelResult
+from metaan.models.results import Spec
+from metaan.models.text import plural, prediction
+from metaan.plot.wording import plural_of
+from metaan.reports.blocks import Block, Cell, Cite, Line, Paragraph, Run, Section, Table, heads, line
+from metaan.reports.subject import Subject
+from metaan.reports.words import outcome_of, units_of
+from metaan.validate import METHOD, NESTED_TEST, ROBUST, TEST
+
+__all__ = ["methods_section"]
+
+_LINKS: Final = {
+    "logit": "logit", "probit": "probit", "cloglog": "complementary log-log", "log": "logarithmic",
+}  # fmt: skip
+_TESTS: Final[dict[str, tuple[Run, ...]]] = {
+    "hk": ("by the method of Hartung and Knapp", Cite(("hartung",))),
+    "hk-adhoc": ("by the method of Hartung and Knapp, never below the usual standard error", Cite(("hartung",))),
+}
+
+
+def methods_section(subject: Subject, made: Collection[str]) -> Section:
+    """What was done; `made` are the names of the sections that apply."""
+    paragraphs = [_data(subject), _model(subject), _limits(subject), _spread(subject, made), _checks(subject, made)]
+    blocks: list[Block] = [Paragraph(runs=one) for one in paragraphs if one]
+    blocks.append(Paragraph(runs=line("What was chosen, and what the default is:")))
+    return Section(name="methods", title="Methods", blocks=(*blocks, _choices(subject)))
+
+
+def _data(subject: Subject) -> Line:
+    """Where the counts come from."""
+    k = plural(subject.main.k, "study")
+    if not subject.record:
+        return line(f"The data of {k} were given by the authors of this report.")
+    selection = subject.selection
+    text = f"The counts of {k} come from the table {selection['name']!r} of the evidence base of metaan"
+    what = f" (outcome: {outcome_of(subject)}; counted: {units_of(subject)})"
+    return line(f"{text}{what}; the selection, and what it left out, stand under Data and sources.")
+
+
+def _model(subject: Subject) -> Line:
+    """The model in a sentence or two."""
+    spec, fit = subject.spec, subject.fit
+    if isinstance(fit, BayesResult):
+        return _bayes(fit)
+    if spec.model == "glmm":
+        return _glmm(subject)
+    if isinstance(fit, ClusteredResult):
+        return _clustered(fit)
+    if spec.model == "beta-binomial":
+        text = "The count of each study was taken as binomial and the true rates as beta distributed between studies"
+        return line(
+            text, " (beta-binomial model)", Cite(("young",)), f", {_LIKELIHOOD} No continuity correction is made."
+        )
+    if spec.model == "stratified":
+        return _stratified(subject)
+    return _inverse_variance(subject)
+
+
+_LIKELIHOOD: Final = "fitted by maximum likelihood."
+
+
+def _glmm(subject: Subject) -> Line:
+    spec = subject.spec
+    nodes = getattr(getattr(subject.fit, "convergence", None), "nodes", None)
+    how = " The likelihood was integrated numerically"
+    if spec.nodes is not None:
+        how += f" by adaptive Gauss–Hermite quadrature with {spec.nodes} nodes."
+    else:
+        how += f" with {nodes} nodes a study, as many as it takes." if nodes else ", as exactly as it takes."
+    arms = "The counts of both arms enter as they are, without a continuity correction."
+    if spec.likelihood == "binomial":
+        link = _LINKS.get(spec.link or "logit", spec.link)
+        text = (
+            f"The count of each study was taken as binomial, and the true rate as normal between studies on the {link} "
+            "scale (binomial-normal model, a generalised linear mixed model with a random intercept)"
+        )
+        return line(text, Cite(("stijnen",)), f", {_LIKELIHOOD}{how} No continuity correction is made.")
+    if spec.likelihood == "poisson":
+        text = "The events of each study were taken as Poisson, and the log of the true rate as normal between studies"
+        return line(text, Cite(("stijnen",)), f", {_LIKELIHOOD}{how}")
+    names = {
+        "CM.EL": "conditional on the events of both arms together, by the exact likelihood",
+        "CM.AL": "conditional on the events of both arms together, by the binomial approximation for rare events",
+        "UM.FS": "by the unconditional likelihood of both arms with a fixed effect for each study",
+        "UM.RS": "by the unconditional likelihood of both arms with a random effect for each study",
+    }
+    text = f"The {subject.noun} was pooled {names[spec.likelihood or 'CM.EL']} ({spec.likelihood})"
+    return line(text, Cite(("stijnen", "houwelingen")), f", with normal random effects, {_LIKELIHOOD} {arms}")
+
+
+def _clustered(fit: ClusteredResult) -> Line:
+    rho = "estimated from the data" if fit.rho_estimated else "assumed"
+    text = (
+        "The lesions of one patient were allowed to respond alike (beta-binomial within a study), and the true rate "
+        "was taken as normal between studies on the logit scale, "
+    )
+    return line(f"{text}{_LIKELIHOOD} The correlation within patients was {rho}.")
+
+
+def _stratified(subject: Subject) -> Line:
+    spec = subject.spec
+    keys = ("yusuf", "greenland") if spec.measure == "PETO" else ("greenland",)
+    if spec.method == "Peto":
+        text = "The odds ratio common to all trials was estimated by Peto's one-step method"
+    else:
+        text = f"The {subject.noun} common to all trials was estimated by the method of Mantel and Haenszel"
+        keys = ()
+    cited: tuple[Run, ...] = (Cite(keys),) if keys else ()
+    return line(text, *cited, ", without a continuity correction and without random effects.")
+
+
+def _inverse_variance(subject: Subject) -> Line:
+    spec, what = subject.spec, plural_of(subject.effects.measure)
+    turned = ""
+    if KINDS[spec.measure].transformed:
+        turned = f" Results were turned back into {'rates' if subject.of_rates else f'{subject.noun}s'}."
+    zero = [str(note) for note in subject.effects.notes if note.code.startswith("zero-cell")]
+    corrected = f" {' '.join(zero)}" if zero else ""
+    scale: tuple[Run, ...] = (Cite(("freeman",)),) if spec.measure == "PFT" else ()
+    before = f"The {what}"
+    if isinstance(subject.fit, MultilevelResult):
+        levels = " within ".join(reversed(subject.fit.levels))
+        text = (
+            f" were pooled by a multilevel model, estimates of {levels}, with a variance at each level by {spec.method}"
+        )
+        return line(before, *scale, text, Cite(("konstantopoulos", "cheung")), f".{turned}{corrected}", *_robust(spec))
+    if spec.method == "CE":
+        text = " were pooled with inverse-variance weights as estimates of one common effect"
+        return line(before, *scale, f"{text}.{turned}{corrected}", *_robust(spec))
+    text = " were pooled with inverse-variance weights and random effects; the variance between studies, τ², was "
+    how = METHOD.choices[spec.method]
+    named = f"estimated by {spec.method} ({how})"
+    return line(before, *scale, text + named, Cite(("viechtbauer2005",)), f".{turned}{corrected}", *_robust(spec))
+
+
+def _robust(spec: Spec) -> tuple[Run, ...]:
+    if spec.cluster is None:
+        return ()
+    keys = ("hedges", "pustejovsky") if spec.test == "CR2" else ("hedges",)
+    text = f" Standard errors are robust against dependence within {spec.cluster}: {ROBUST.choices[spec.test]}"
+    return (text, Cite(keys), ".")
+
+
+def _bayes(fit: BayesResult) -> Line:
+    model = "normal effects with known sampling variances"
+    if fit.spec.likelihood == "binomial":
+        model = "binomial counts with normal true effects on the logit scale"
+    text = f"A Bayesian random-effects model ({model}) was integrated numerically"
+    priors = f" The prior of τ was {fit.tau_prior}, that of the mean {fit.mu_prior}"
+    keys = ("rover2021",) if any(note.code == "tau-prior" for note in fit.notes) else ()
+    cited: tuple[Run, ...] = (Cite(keys),) if keys else ()
+    return line(text, Cite(("rover",)), ".", priors, *cited, ". Estimates are posterior medians.")
+
+
+def _limits(subject: Subject) -> Line:
+    """Intervals: of the pooled effect, of a new study, of each study."""
+    spec = subject.spec
+    level = f"{100 * spec.level:g}%"
+    runs: list[Run] = [f"{level} confidence intervals are "]
+    if isinstance(subject.fit, BayesResult):
+        ends = "equal tails" if spec.ci == "central" else "ends of equal density"
+        runs = [f"{level} credible intervals have {ends}"]
+    elif spec.ci == "profile":
+        runs.append("by profile likelihood")
+    elif spec.ci == "likelihood-ratio":
+        runs.append("by the likelihood ratio")
+    elif subject.main.k == 1:
+        runs.append("normal, as of one study")
+    else:
+        runs += _TESTS.get(spec.test, (f"by the {_reference(spec.test)}",))
+    runs.append(".")
+    if spec.pi not in ("none", "posterior") and subject.shown.pi_low == subject.shown.pi_low:
+        cited: tuple[Run, ...] = (Cite(("veroniki",)),) if spec.pi == "t" and spec.model != "multilevel" else ()
+        how = prediction(spec).replace(" - ", " − ").replace(" (Veroniki 2019)", "" if cited else " (Veroniki 2019)")
+        runs += [f" The prediction interval of a new study: {how}", *cited, "."]
+    if subject.effects.events is not None:
+        runs += [f" Intervals of single studies: {INTERVAL.choices['clopper-pearson']}", Cite(("clopper",)), "."]
+    return line(*runs)
+
+
+def _reference(test: str) -> str:
+    """Reference distribution of a test, its name in words."""
+    return {**TEST.choices, **NESTED_TEST.choices, **ROBUST.choices, "t": TEST.choices["t"]}[test].replace(" - ", " − ")
+
+
+def _spread(subject: Subject, made: Collection[str]) -> Line:
+    """How differences between studies and between subgroups were measured."""
+    if "heterogeneity" not in made:
+        return ()
+    runs: list[Run] = []
+    if not isinstance(subject.fit, BayesResult) and subject.spec.model != "stratified":
+        runs += ["Heterogeneity is described by τ², by I², and by the test of Cochran's Q", Cite(("higgins2002",)), "."]
+        if subject.spec.model == "glmm" and subject.of_rates:
+            runs.append(
+                " I² and Q are those of the empirical rates, since a model of counts has no sampling variances."
+            )
+        if subject.spec.model in ("normal", "regression") and subject.spec.cluster is None:
+            runs += [" Its interval is that of the Q-profile method", Cite(("viechtbauer2007",)), "."]
+    sub = subject.subgroups
+    if sub is not None:
+        own = "each with a τ² of its own" if sub.tau2 == "separate" else "with one τ² for all of them"
+        keys = ("borenstein", "welch") if sub.Q_df2 != float("inf") and sub.tau2 == "separate" else ("borenstein",)
+        runs += [f" Studies were pooled by {sub.by} as well, {own}, and the subgroups compared", Cite(keys), "."]
+    return line(*runs)
+
+
+def _checks(subject: Subject, made: Collection[str]) -> Line:
+    """Which checks were made."""
+    runs: list[Run] = []
+    if "sensitivity" in made:
+        text = "Each study was left out in turn, and the influence of each was measured by deletion diagnostics"
+        runs += [text, Cite(("influence",)), "."]
+    if "small_study" in made:
+        keys = ("sterne", "hunter") if subject.of_rates else ("sterne",)
+        runs += [" Small-study effects were tested by tests that are valid for the measure", Cite(keys), "."]
+    if "multiverse" in made:
+        text = " The question was answered again by every combination of choices that can be defended (multiverse)"
+        runs += [text, Cite(("steegen", "simonsohn")), "."]
+    return line(*runs)
+
+
+_USUAL: Final = {
+    "glmm": {"test": "t", "ci": "wald", "level": 0.95, "pi": "t", "nodes": None},
+    "beta-binomial": {"test": "t", "ci": "wald", "level": 0.95, "pi": "beta"},
+    "clustered": {"test": "t", "ci": "wald", "level": 0.95, "pi": "t"},
+    "normal": {"method": "REML", "test": "hk", "level": 0.95, "pi": "t"},
+    "regression": {"method": "REML", "test": "hk", "level": 0.95},
+    "multilevel": {"method": "REML", "test": "contain", "level": 0.95},
+    "stratified": {"level": 0.95},
+    "bayes": {"ci": "central", "level": 0.95},
+}
+_NAMES: Final = {
+    "method": "estimator of τ²", "test": "reference distribution", "ci": "confidence interval", "level": "level",
+    "pi": "prediction interval", "nodes": "quadrature nodes",
+}  # fmt: skip
+
+
+def _choices(subject: Subject) -> Table:
+    """Every option of the model with its default."""
+    spec = subject.spec
+    columns = heads("Choice", "Argument", "Here", "Default")
+    rows = [("measure", "measure", f"{spec.measure} ({KINDS[spec.measure].label})", "–")]
+    for name, default in _USUAL.get(spec.model, {}).items():
+        value = getattr(spec, name)
+        rows.append((_NAMES[name], name, _said(value), _said(default)))
+    if isinstance(subject.fit, BayesResult):
+        rows.append(("prior of τ", "tau_prior", subject.fit.tau_prior, "by the measure"))
+        rows.append(("prior of the mean", "mu_prior", subject.fit.mu_prior, "flat"))
+    if spec.likelihood is not None:
+        rows.insert(1, ("likelihood", "model", spec.likelihood, "–"))
+    cells = tuple(tuple(Cell(runs=line(text)) for text in row) for row in rows)
+    return Table(name="choices", caption="Options of the model.", columns=columns, rows=cells, sortable=False)
+
+
+def _said(value: object) -> str:
+    return "as many as needed" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

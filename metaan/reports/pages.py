@@ -1,0 +1,58 @@
+"""A report as one page of HTML that asks nothing of any network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from metaan.plot.html_colours import font_family, properties
+from metaan.plot.style import current_style
+from metaan.reports.blocks import Document
+
+__all__ = ["environment", "page_of"]
+
+
+def page_of(document: Document) -> str:
+    """The page, with its style, its script and a policy that forbids requests to any network."""
+    script = _resource("report.js")
+    template = environment("html").get_template("report.html.jinja")
+    return template.render(document=document, style=_style(), script=script, script_hash=_hash(script))
+
+
+@cache
+def environment(kind: str) -> Any:
+    """Templates of the package; those of HTML escape whatever is put into them."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("metaan.reports"), autoescape=kind == "html", trim_blocks=True, lstrip_blocks=True,
+        undefined=StrictUndefined, keep_trailing_newline=True,
+    )  # fmt: skip
+    made.filters["kind"] = kind_of
+    return made
+
+
+def kind_of(block: Any) -> str:
+    """Name of the class of a part, by which a template chooses what to write."""
+    kind = "text" if isinstance(block, str) else type(block).__name__.lower()
+    return kind
+
+
+def _style() -> str:
+    style = current_style()
+    return Template(_resource("report.css")).substitute(
+        light=properties(style, "light"), dark=properties(style, "dark"), family=font_family(style)
+    )
+
+
+def _resource(name: str) -> str:
+    return files("metaan.reports").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """Source of a Content-Security-Policy that allows this text alone."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

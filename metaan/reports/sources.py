@@ -1,0 +1,239 @@
+"""The studies that were pooled, where every count was read, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from metaan.errors import MetaanError
+from metaan.evidence.citations import cite
+from metaan.evidence.explain import Explanation, explain
+from metaan.evidence.selection import told
+from metaan.evidence.store import table as stored
+from metaan.models.text import plural
+from metaan.plot.forest_data import forest_table
+from metaan.reports.blocks import (
+    Block,
+    Cell,
+    Column,
+    Entry,
+    Items,
+    Line,
+    Link,
+    Paragraph,
+    Section,
+    Strong,
+    Table,
+    doi_link,
+    line,
+    web_link,
+)
+from metaan.reports.numbers import between, cell, effect
+from metaan.reports.subject import Subject
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Source", "data_section", "left_out", "sources_of"]
+
+_PLACE: Final = "place in the result"
+_COUNTS: Final = {
+    "events": "Events", "total": "Total", "events_t": "Events, treated", "total_t": "Total, treated",
+    "events_c": "Events, control", "total_c": "Total, control", "time": "Time", "time_t": "Time, treated",
+    "time_c": "Time, control", "mean_t": "Mean, treated", "sd_t": "SD, treated", "n_t": "n, treated",
+    "mean_c": "Mean, control", "sd_c": "SD, control", "n_c": "n, control", "mean": "Mean", "sd": "SD", "r": "r",
+    "n": "n",
+}  # fmt: skip
+_ABOUT: Final = {"year": "Year", "n_patients": "Patients", "counts": "Counts", "confidence": "Reading"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the counts of one study were read; empty texts are not known."""
+
+    study: str
+    citation: str = ""
+    doi: str = ""
+    source: str = ""
+    locator: str = ""
+    url: str = ""
+    graded: str = ""
+    notes: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is known."""
+        return bool(self.citation or self.doi or self.source or self.url)
+
+
+def data_section(subject: Subject) -> Section:
+    """Table of the studies; each count leads to its source, and the source to its address."""
+    sources = sources_of(subject)
+    blocks: list[Block] = [_studies(subject, sources)]
+    if any(source.known for source in sources):
+        blocks.append(Paragraph(runs=line("Sources of the counts, by study:")))
+        entries = (Entry(runs=_entry(source), anchor=f"source-{i}") for i, source in enumerate(sources, start=1))
+        blocks.append(Items(entries=tuple(entries), numbered=True))
+    else:
+        text = "The rows do not say where they were read: give them columns source, citation, doi or url, or start from"
+        blocks.append(Paragraph(runs=line(f"{text} metaan.load."), kind="aside"))
+    blocks += _selected(subject)
+    return Section(name="data", title="Data and sources", blocks=tuple(blocks))
+
+
+def sources_of(subject: Subject) -> list[Source]:
+    """Source of every study, in the order of the result."""
+    data, labels = subject.data, subject.effects.study
+    if data is None:
+        return [Source(study=label) for label in labels]
+    columns = {name: _texts(data, name) for name in ("citation", "doi", "source", "locator", "url", "notes")}
+    graded = zip(_texts(data, "counts"), _texts(data, "confidence"), strict=True)
+    found = [
+        Source(study=label, **{name: values[i] for name, values in columns.items()}, graded=_graded(*grades))
+        for i, (label, grades) in enumerate(zip(labels, graded, strict=True))
+    ]
+    return _cited(found, data) if subject.record else [replace(one, notes="", graded="") for one in found]
+
+
+def _texts(data: pd.DataFrame, name: str) -> list[str]:
+    if name not in data:
+        return [""] * len(data)
+    return ["" if value is None or value != value else " ".join(str(value).split()) for value in data[name]]
+
+
+def _graded(counts: str, confidence: str) -> str:
+    return ", ".join(
+        filter(None, (f"counts {counts}" if counts else "", f"confidence {confidence}" * bool(confidence)))
+    )
+
+
+def _cited(found: list[Source], data: pd.DataFrame) -> list[Source]:
+    """The same with the citations of the evidence base; a study that it does not have keeps what its row says."""
+    keys = data["study_id"].astype(str).tolist()
+    rows = data[data["study_id"].astype(str).isin(stored("references")["study_id"].astype(str))]
+    if rows.empty:
+        return found
+    items = cite(rows, style="csl")
+    texts = dict(zip((item["id"] for item in items), cite(rows).splitlines(), strict=True))
+    dois = {item["id"]: str(item.get("DOI", "")) for item in items}
+    made = []
+    for one, key in zip(found, keys, strict=True):
+        doi = dois.get(key, one.doi)
+        text = texts.get(key, one.citation)
+        made.append(replace(one, citation=text.replace(f"doi:{doi}", "").strip(" .") if doi else text, doi=doi))
+    return made
+
+
+def _entry(one: Source) -> Line:
+    """What is known of a study's source, with its addresses."""
+    runs: list[Any] = [Strong(one.study), ". "]
+    if one.citation:
+        runs.append(f"{one.citation.rstrip('.')}. ")
+    if one.doi:
+        runs += [doi_link(one.doi), ". "]
+    if one.source or one.url:
+        place = f" ({one.locator})" if one.locator and one.locator not in one.source else ""
+        runs += ["Read in: ", web_link(one.source or one.url, one.url), f"{place}. "]
+    graded = f"{_upper(one.graded)}. " if one.graded else ""
+    note = f"Note: {one.notes.rstrip('.')}." if one.notes else ""
+    return line(*runs, graded, note)
+
+
+def _studies(subject: Subject, sources: list[Source]) -> Table:
+    columns = [*_counted(subject, sources), *_about(subject)]
+    caption = f"{plural(subject.main.k, 'study')} that were pooled."
+    if any(source.known for source in sources):
+        caption += " Each count leads to its source."
+    head, cells = zip(*columns, strict=True)
+    return Table(name="studies", caption=caption, columns=head, rows=tuple(zip(*cells, strict=True)))
+
+
+_Filled = tuple[Column, list[Cell]]
+
+
+def _counted(subject: Subject, sources: list[Source]) -> Iterator[_Filled]:
+    """Label, counts, effect, interval and weight of each study, as the forest plot has them."""
+    rows, measure = _drawn(subject), subject.measure
+    places = [int(place) for place in rows[_PLACE]]
+    yield Column(heading="Study"), [Cell(runs=line(subject.effects.study[i])) for i in places]
+    for name, text in _COUNTS.items():
+        if name in rows and rows[name].notna().any():
+            values = zip(rows[name].tolist(), places, strict=True)
+            yield Column(heading=text, number=True), [_count(value, i, sources[i]) for value, i in values]
+    estimates, low, high = (rows[name].tolist() for name in ("estimate", "low", "high"))
+    yield Column(heading=_upper(subject.noun), number=True), [cell(one, effect(one, measure)) for one in estimates]
+    limits = zip(low, high, strict=True)
+    level = f"{100 * float(rows['level'].iloc[0]):g}% CI"
+    yield Column(heading=level, number=True), [cell(one, between(one, two, measure)) for one, two in limits]
+    if "weight" in rows and rows["weight"].notna().any():
+        yield Column(heading="Weight (%)", number=True), [cell(one, f"{one:.1f}") for one in rows["weight"].tolist()]
+
+
+def _about(subject: Subject) -> Iterator[_Filled]:
+    """Year, patients, and how sure the counts are, where `metaan.load` selected the rows."""
+    data = subject.data
+    if data is None or not subject.record:
+        return
+    order = [int(place) for place in _drawn(subject)[_PLACE]]
+    for name, text in _ABOUT.items():
+        if name in data:
+            number = name in ("year", "n_patients")
+            values = [data[name].iloc[i] for i in order]
+            yield Column(heading=text, number=number), [_whole(one) if number else _said(one) for one in values]
+
+
+def _drawn(subject: Subject) -> pd.DataFrame:
+    """Rows of the studies as the forest plot shows them, each with its place in the result."""
+    places = list(range(subject.effects.k))
+    rows = forest_table(subject.given, footnote=False, right={_PLACE: places})
+    return rows[rows["row"] == "study"]
+
+
+def _count(value: Any, place: int, source: Source) -> Cell:
+    if value != value:
+        return Cell(runs=line("–"))
+    text = f"{value:,.10g}"
+    run = Link(text, f"#source-{place + 1}") if source.known else text
+    return cell(float(value), line(run))
+
+
+def _whole(value: Any) -> Cell:
+    import pandas as pd
+
+    return Cell(runs=line("–")) if pd.isna(value) else cell(float(value), f"{value:g}")
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _said(value: Any) -> Cell:
+    return Cell(runs=line(str(value) if value is not None and value == value else "–"))
+
+
+def left_out(subject: Subject) -> Explanation | None:
+    """What the selection behind the rows left out; None where they come from elsewhere, or were changed since."""
+    if not subject.record:
+        return None
+    try:
+        return explain(subject.data)
+    except MetaanError:
+        return None
+
+
+def _selected(subject: Subject) -> Iterator[Block]:
+    """How the rows were selected, and what was left out for which reason."""
+    story = left_out(subject)
+    if story is None:
+        return
+    kept = f"{story.kept} of the {story.total} rows of the evidence base for this outcome are pooled"
+    yield Paragraph(runs=line(f"{kept}; the others were left out by the first reason that applies to them:"))
+    columns = (Column(heading="Left out by"), Column(heading="Rows", number=True), Column(heading="What was found"))
+    rows = [
+        (Cell(runs=line(str(one.reason))), _whole(one.rows),
+         Cell(runs=line(told(story.rows, str(one.reason)))))
+        for one in story.counts.itertuples()
+    ]  # fmt: skip
+    if rows:
+        yield Table(name="left-out", caption="Rows that were left out.", columns=columns, rows=tuple(rows))
