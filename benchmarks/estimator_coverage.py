@@ -77,13 +77,14 @@ def pooled(y: FloatArray, v: FloatArray, **options: str) -> dict[str, FloatArray
 
 
 def common(risk: float, k: int, tau: float, runs: int, seed: int) -> tuple[list[float], list[float]]:
-    """Coverage of the mean by each method; of a new effect by each prediction interval, and the mean of each tau2."""
+    """Coverage of the mean by each method; of a new effect by each interval, how often tau2 is 0, each mean tau2."""
     y, v = effects(draw(risk, k, tau, runs, seed))
     means = [pooled(y, v, method=method, test=test) for method, test in MEANS.values()]
     new = []
     for pi in PREDICTIONS:
         found = pooled(y, v, method="REML", test="z", pi=pi)
         new.append(chance(found["pi_low"], found["pi_high"], tau))
+    new.append(100 * float(np.mean(means[list(MEANS).index("REML z")]["tau2"] == 0)))
     tau2 = [float(pooled(y, v, method=method, test="z")["tau2"].mean()) for method in ESTIMATORS]
     none = 100 * float(np.mean(np.isnan(means[list(MEANS).index("REML kr")]["ci_low"])))
     return [*(inside(m["ci_low"], m["ci_high"]) for m in means), none], new + tau2
@@ -187,7 +188,7 @@ def main() -> None:
     with ProcessPoolExecutor(chosen.processes) as pool:
         found = across(pool, common, COMMON, chosen.runs, chosen.seed)
         table([*where, *MEANS, "kr, none"], COMMON, [means for means, _ in found])
-        head = [*where, *(f"pi {name}" for name in PREDICTIONS), *(f"tau2 {name}" for name in ESTIMATORS)]
+        head = [*where, *(f"pi {name}" for name in PREDICTIONS), "tau2 = 0", *(f"tau2 {name}" for name in ESTIMATORS)]
         table(head, COMMON, [new for _, new in found], fine=len(ESTIMATORS))
         if chosen.rare_runs:
             head = [*where, "DL z, 0.5", "REML hk, 0.5", "Mantel-Haenszel", "Peto", "CM.EL z", "CM.EL t", "no events"]

@@ -41,9 +41,15 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 120
 
 autodoc_typehints = "none"  # types and shapes stand in the docstrings
+default_role = "py:obj"
 autosummary_generate = True
 autosummary_filename_map = {"metaan.Effects": "metaan.Effects-record"}  # apart from effects where case does not count
 numpydoc_show_class_members = False
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"  # link the types of this package and nothing else
+numpydoc_xref_aliases = {name: f"metaan.{name}" for name in metaan.__all__ if name[0].isupper()} | {
+    name: f"metaan.errors.{name}" for name in metaan.errors.__all__ if name[0].isupper()
+}
 bibtex_bibfiles = sorted(file.name for file in HERE.glob("*.bib"))
 bibtex_default_style = "plain"
 
@@ -57,14 +63,32 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "write_computation_times": False,
     "show_signature": False,
+    "default_thumb_file": str(HERE / "figures" / "forests.png"),
     "notebook_extensions": set(),  # the examples are scripts: they write beside their file
 }
 
 html_theme = "pydata_sphinx_theme"
 html_title = "metaan"
+html_static_path = ["_static"]
+html_css_files = ["metaan.css"]
 html_theme_options = {
     "navigation_with_keys": False,
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],
     "navbar_align": "left",
 }
+
+
+def references_as_list(app, what, name, obj, options, lines) -> None:
+    """Make a list of the references of a docstring, which stand one a line; numpydoc takes it from there."""
+    inside = False
+    for i, line in enumerate(lines):
+        if set(line) == {"-"} and len(line) > 2:
+            inside = lines[i - 1].strip() == "References"
+        elif inside and line.strip() and not lines[min(i + 1, len(lines) - 1)].startswith("---"):
+            lines[i] = f"  {line}" if line.startswith(" ") else f"- {line}"
+
+
+def setup(app) -> None:
+    """Register with Sphinx, before numpydoc."""
+    app.connect("autodoc-process-docstring", references_as_list, priority=400)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from html import escape
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 from sphinx_gallery.scrapers import figure_rst
 
 from metaan.plot import alt_text
+
+_FRAME = """
+.. raw:: html
+
+   <iframe title="{name}" srcdoc="{page}" style="width: 100%; height: 42rem; border: 1px solid #8884"></iframe>
+
+"""
 
 
 def as_script(gallery_conf: dict[str, Any], script_vars: dict[str, Any]) -> list[str]:
@@ -17,7 +26,7 @@ def as_script(gallery_conf: dict[str, Any], script_vars: dict[str, Any]) -> list
 
 
 def figures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
-    """Save every open figure and return the lines of reStructuredText that show it, with metaan's alternative text."""
+    """Lines of reStructuredText that show every open figure, with metaan's alternative text, and the page written."""
     shown = []
     for number, path in zip(plt.get_fignums(), block_vars["image_path_iterator"], strict=False):
         figure = plt.figure(number)
@@ -25,4 +34,10 @@ def figures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]
         said = [alt_text(ax) or ax.get_title() for ax in figure.axes]
         shown.append(figure_rst([path], gallery_conf["src_dir"], " ".join(filter(None, said))))
     plt.close("all")
+    script = Path(block_vars["target_file"])
+    page = script.parent / "output" / f"{script.stem}.html"
+    if page.exists():
+        shown.append(
+            _FRAME.format(name=page.name, page=escape(page.read_text(encoding="utf-8")).replace("\n", "&#10;"))
+        )
     return "".join(shown)

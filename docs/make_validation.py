@@ -4,6 +4,7 @@ import ast
 import json
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ GRIDS: dict[str, tuple[str, str, Tolerances]] = {  # what it holds; its test; co
     ),
 }
 
+CALLED = {"glmm": "binomial-normal", "times": "person-time", "person_time": "person-time", "thousand": "of k = 1,000"}
 KEYS = {  # keys of references.bib, where the file has another name
     "hackshaw1997_bias": "copas2000a",
     "hartung_knapp2001": "hartung2001",
@@ -81,6 +83,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+@cache
 def content(grid: str) -> dict[str, Any]:
     """What an R script wrote."""
     return dict(json.loads((REFERENCE / f"{grid}.json").read_text(encoding="utf-8")))
@@ -89,7 +92,7 @@ def content(grid: str) -> dict[str, Any]:
 def sections(grid: dict[str, Any]) -> str:
     """Names and sizes of the parts of a grid."""
     parts = {k: v for k, v in grid.items() if isinstance(v, dict) and k not in ("versions", "axes", "woods")}
-    return ", ".join(f"{len(part):,} {name.replace('_', ' ')}" for name, part in parts.items())
+    return ", ".join(f"{len(part):,} {CALLED.get(name, name.replace('_', ' '))}" for name, part in parts.items())
 
 
 def numbers(of: Any) -> int:
@@ -166,8 +169,9 @@ def counts() -> str:
     fits = sum(len(cell["methods"]) for cell in cells)
     tests = sum(len(fit["tests"]) for cell in cells for fit in cell["methods"].values())
     return (
-        f"{total:,} numbers, data included, in {len(GRIDS)} files. Pooling alone: {len(cells)} sets of effects, {fits:,} fits, "
-        f"{tests:,} tests\nwith their intervals. Properties that hold for any data: {given} tests by hypothesis."
+        f"{total:,} numbers, data included, in {len(GRIDS)} files. Pooling alone: {len(cells)} sets of effects, "
+        f"{fits:,} fits,\n{tests:,} tests with their intervals. Properties that hold for any data: {given} tests by "
+        "hypothesis."
     )
 
 

@@ -5,14 +5,19 @@ A message says what is wrong, where (study labels, at most five), what was got, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 __all__ = [
     "BoundaryWarning",
     "ConvergenceError",
     "DataError",
     "InputError",
+    "MetaanDeprecationWarning",
     "MetaanError",
     "MetaanWarning",
     "Note",
@@ -22,6 +27,7 @@ __all__ = [
     "UnitOfAnalysisWarning",
     "ZeroCellWarning",
     "listed",
+    "renamed",
     "shown",
 ]
 
@@ -82,6 +88,10 @@ class OverlapWarning(MetaanWarning):
     """Two studies may share patients."""
 
 
+class MetaanDeprecationWarning(MetaanWarning, FutureWarning):
+    """A name or an argument still works and will not for ever: the message says what to write, and until when."""
+
+
 def listed(labels: Iterable[object], limit: int = 5) -> str:
     """Labels for a message: the first ``limit``, then how many more.
 
@@ -139,3 +149,66 @@ class Note:
 
     def __str__(self) -> str:
         return self.text
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def renamed(*, old: str, new: str, since: str, until: str) -> Callable[[Function], Function]:
+    """Keep the former name of an argument, or of a function, alive with a warning.
+
+    Parameters
+    ----------
+    old : str
+        The former name.
+    new : str
+        The name of today: that of an argument of the decorated function, or its own.
+    since, until : str
+        Version that brought the new name, and the version in which the old one goes.
+
+    Returns
+    -------
+    callable
+        A decorator. The signature of what it returns shows the new name alone.
+
+    Raises
+    ------
+    TypeError
+        `new` is neither an argument nor the name of the function; that is a slip of whoever writes the decorator.
+
+    Examples
+    --------
+    >>> @renamed(old="conf", new="level", since="0.2", until="0.4")
+    ... def interval(x, *, level=0.95):
+    ...     return x, level
+    >>> former = renamed(old="former", new="interval", since="0.2", until="0.4")(interval)
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as told:
+    ...     warnings.simplefilter("always")
+    ...     interval(1, conf=0.9), former(2)
+    ((1, 0.9), (2, 0.95))
+    >>> print(told[0].message)
+    interval(conf=) is called level= since metaan 0.2; the old name goes in 0.4.
+    """
+
+    def decorate(function: Function) -> Function:
+        name = function.__name__
+        is_argument = new in inspect.signature(function).parameters
+        if not (is_argument or new == name):
+            raise TypeError(f"renamed(new={new!r}): {name} has no such argument and is not called so.")
+        what, now = (f"{name}({old}=)", f"{new}=") if is_argument else (old, new)
+        text = f"{what} is called {now} since metaan {since}; the old name goes in {until}."
+
+        @functools.wraps(function)
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            if not is_argument or old in kwargs:
+                warnings.warn(text, MetaanDeprecationWarning, stacklevel=2)
+            if is_argument and old in kwargs:
+                if new in kwargs:
+                    raise InputError(f"{name} got both {old}= and {new}=, which are one argument. Give {new}= alone.")
+                kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return cast("Function", forward)
+
+    return decorate

@@ -69,8 +69,10 @@ class _Metaan(click.Group):
             name = match[1]
             return f"--{name.replace('_', '-')}{' ' if match[2] else ''}" if name in known else match[0]
 
-        text = re.sub(r"\b([a-z_]+)=(?=(\S?))", option, text)
-        return f"{text} Here: --events COL, --total COL ..." if "columns={" in text else text
+        text = re.sub(
+            r"columns=\{'([^{}]*)\}", lambda match: "--" + match[1].replace("': ", " ").replace(", '", " --"), text
+        )
+        return re.sub(r"\b([a-z_]+)=(?=(\S?))", option, text)
 
 
 @contextmanager

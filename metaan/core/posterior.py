@@ -16,6 +16,7 @@ from scipy.special import ndtr
 
 from metaan.core.chebyshev import FloatArray, points, series, weights
 from metaan.core.marginals import Curve, LogScale, Marginal, Mixture
+from metaan.errors import ConvergenceError
 
 __all__ = [
     "HEAVIEST",
@@ -159,6 +160,11 @@ def tau_range(
         Where computing ends.
     drop : float
         Logarithm of what counts as negligible.
+
+    Raises
+    ------
+    ConvergenceError
+        Peaks that no grid of up to 8193 points resolves.
     """
     top = min(ends[1], largest, scale * np.exp(_LARGEST))
     bottom = max(ends[0], min(scale, top) * np.exp(_SMALLEST))
@@ -167,7 +173,7 @@ def tau_range(
     at = LogScale(float(np.exp(x[height.argmax()])))
     low = max(float(at.z(np.array(bottom))), -5.0)
     high = float(at.z(np.array(top)))
-    z = np.linspace(low, high, 2 * _ZOOM)
+    z, n = np.linspace(low, high, 2 * _ZOOM), _ZOOM
     powers = np.array([r for r in (0, 1, 2) if exists(power, r) or r == 0])[:, None]
     while True:
         tau = at.x(z)
@@ -176,7 +182,14 @@ def tau_range(
         low, high = z[max(inside[0] - 1, 0)], z[min(inside[-1] + 1, z.size - 1)]
         if inside.size > _ZOOM // 3 or high - low < 1e-9:
             break
-        z = np.linspace(low, high, _ZOOM)
+        if (low, high) == (z[0], z[-1]):  # two peaks far apart: a closer look instead of a nearer one
+            n = 2 * n - 1
+        if n > _MOST:
+            raise ConvergenceError(
+                "The posterior of tau has several peaks that are too narrow to integrate. Give a smoother prior of tau.",
+                last=(float(at.x(low)), float(at.x(high))),
+            )
+        z = np.linspace(low, high, n)
     cut = bool(inside[-1] == z.size - 1) and top < ends[1]
     return TauRange(at, float(low), float(high), cut)
 

@@ -18,6 +18,7 @@ from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes
 from metaan.models.design import Moderators, group_values, moderators
 from metaan.models.multilevel_result import MultilevelResult
+from metaan.models.precision import double_precision
 from metaan.models.results import Spec
 from metaan.models.wald import coefficient_fields, moderator_fields
 from metaan.validate import LIKELIHOOD, NESTED_TEST, FloatArray, check_level
@@ -109,11 +110,11 @@ def multilevel(
     eff, design = moderators(_with_rows(eff, names), formula, missing, also=names)
     codes = _codes(eff, names)
     v = _sampling(vcov, full, design.rows, eff, codes[0])
-    data = blocks(eff.yi, design.matrix, eff.vi if v is None else v, codes)
-    _check_identified(names, codes, data)
-    restricted = method == "REML"
-    sigma2, converged = maximise(data, restricted=restricted)
-    return _result(eff, spec, design, (names, codes, v), data, sigma2[0], bool(converged[0]))
+    with double_precision("The effects and their sampling variances"):
+        data = blocks(eff.yi, design.matrix, eff.vi if v is None else v, codes)
+        _check_identified(names, codes, data)
+        sigma2, converged = maximise(data, restricted=method == "REML")
+        return _result(eff, spec, design, (names, codes, v), data, sigma2[0], bool(converged[0]))
 
 
 def _levels(random: Any) -> tuple[str, ...]:
@@ -296,9 +297,10 @@ def sigma2_interval(fit: MultilevelResult, *, level: float | None = None) -> pd.
         raise InputError(f"sigma2_interval takes the result of multilevel, not {type(fit).__name__}.")
     confidence = fit.spec.level if level is None else check_level(level)
     eff, restricted = fit.effects, fit.spec.method == "REML"
-    data = blocks(eff.yi, fit.moderators.matrix, eff.vi if fit.vcov is None else fit.vcov, fit.codes)
-    best = solve(data, fit.sigma2, restricted=restricted)
-    limits = [profile_limits(data, best, i, confidence, restricted=restricted) for i in range(len(fit.levels))]
+    with double_precision("The effects and their sampling variances"):
+        data = blocks(eff.yi, fit.moderators.matrix, eff.vi if fit.vcov is None else fit.vcov, fit.codes)
+        best = solve(data, fit.sigma2, restricted=restricted)
+        limits = [profile_limits(data, best, i, confidence, restricted=restricted) for i in range(len(fit.levels))]
     return pd.DataFrame(
         {
             "level": fit.levels, "sigma2": fit.sigma2,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from scipy.special import ndtri
@@ -125,6 +125,9 @@ def pool_spec(measure: str, method: str, test: str, level: float, pi: str) -> Sp
         if value == "kr" and method != "REML":
             raise OptionError(f"{name}='kr' (Kenward-Roger) is defined for method='REML' only, not for {method!r}.")
     return Spec(model="normal", measure=measure, method=method, test=test, level=check_level(level), pi=pi)
+
+
+_HEAVIEST: Final = 1e100  # whose sum is still a number
 
 
 def _weights(eff: Effects, method: str, weights: Any) -> FloatArray | None:

@@ -104,6 +104,10 @@ def _list(analyses: Sequence[Analysis]) -> str:
 def grid_of(analysis: Analysis, place: str, kind: str) -> Grid:
     """Table of one analysis, under metaan's names."""
     names = list(dict.fromkeys(name for row in analysis.rows for name in row.cells))
+    if analysis.kind in ("inverse variance", "O-E and variance"):  # 0 stands where no counts were entered
+        counts = [name for name in names if name.startswith(("events", "total"))]
+        if all(row.cells.get(name, "0") in ("", "0") for row in analysis.rows for name in counts):
+            names = [name for name in names if name not in counts]
     extra = [name for name in ("subgroup", "year") if any(getattr(row, name) for row in analysis.rows)]
     rows = [
         [row.label, *(row.cells.get(name) for name in names), *(getattr(row, name) for name in extra)]
@@ -112,7 +116,7 @@ def grid_of(analysis: Analysis, place: str, kind: str) -> Grid:
     where = f"{place}, outcome {analysis.number}"
     grid = Grid([["study", *names, *extra], *rows], list(range(len(rows) + 1)), where, kind, named=True)
     grid.notes.append(Note("analysis", f"Outcome {analysis}."))
-    if any(name.endswith("_t") for name in names):
+    if any(name.endswith("_t") for name in names) or analysis.treated:
         groups = [label or "no label" for label in (analysis.treated, analysis.control)]
         text = f"The first group ({clipped(groups[:1])}) is the treated arm _t, the second ({clipped(groups[1:])}) _c."
         grid.notes.append(Note("arms", text))

@@ -21,8 +21,9 @@ _FORBIDDEN: Final = tuple(
 
 def read_sheets(data: bytes, place: str, sheet: str | int | None) -> list[Grid]:
     """Sheets of a workbook that hold anything; the one that is asked for alone."""
-    _safe(data, place)
-    values, formulas = (_workbook(data, place, values) for values in (True, False))
+    computed = _safe(data, place)
+    values = _workbook(data, place, values=True)
+    formulas = _workbook(data, place, values=False) if computed else values
     names = [book.title for book in values.worksheets]
     chosen = names if sheet is None else [_chosen(sheet, names, place)]
     grids = [_grid(values[name], formulas[name], f"{place}, sheet {name!r}") for name in chosen]
@@ -36,8 +37,9 @@ def read_sheets(data: bytes, place: str, sheet: str | int | None) -> list[Grid]:
     return full
 
 
-def _safe(data: bytes, place: str) -> None:
-    """Refuse archives that unpack to more than trials need, and XML that declares entities."""
+def _safe(data: bytes, place: str) -> bool:
+    """Refuse archives that unpack to more than trials need, and XML that declares entities; tell if there are formulas."""
+    computed = False
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = archive.infolist()
@@ -53,13 +55,15 @@ def _safe(data: bytes, place: str) -> None:
                     text = archive.read(part)
                     if any(word in text for word in _FORBIDDEN):
                         raise InputError(f"{place}: {part.filename} declares a document type, which no workbook does.")
+                    computed = computed or b"<f" in text
     except InputError:
         raise
     except Exception as problem:
         raise InputError(f"{place} cannot be unpacked ({type(problem).__name__}): the file is damaged.") from None
+    return computed
 
 
-def _workbook(data: bytes, place: str, values: bool) -> Any:
+def _workbook(data: bytes, place: str, *, values: bool) -> Any:
     """Workbook with the values of formulas as they were saved, or with the formulas."""
     try:
         import openpyxl

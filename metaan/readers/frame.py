@@ -11,7 +11,7 @@ import numpy as np
 
 from metaan.errors import DataError, InputError, Note, listed
 from metaan.names import NOTES, READING
-from metaan.readers.cells import Unreadable, is_mark, number, tidy
+from metaan.readers.cells import Unreadable, number, tidy
 from metaan.readers.grid import Cell, Grid, blank, said
 from metaan.readers.heading import Heading, find
 from metaan.readers.needs import KNOWN
@@ -89,29 +89,14 @@ def signed(
 
 def _numbers(reader: Reader) -> dict[str, list[float]]:
     """Numbers of every column that has a name of metaan's."""
-    roles, made = reader.roles, {}
-    together = dict(roles.fractions)
-    for name, place in roles.of.items():  # one column of fractions taken for events, and no column for the total
-        total = name.replace("events", "total")
-        if name.startswith("events") and total not in roles.of and _all_fractions(reader, place):
-            together[name] = place
-            text = f"{roles.names[place]!r} gives events and total of each study: {name}, {total}."
-            reader.grid.notes.append(Note("split", text))
-    for name, place in together.items():
+    roles = reader.roles
+    made: dict[str, list[float]] = {}
+    for name, place in roles.fractions.items():
         made[name], made[name.replace("events", "total")] = reader.fractions(place)
     for name, place in roles.of.items():
         if name not in made and name not in _WORDS:
             made[name] = reader.column(name, place)
     return made
-
-
-def _all_fractions(reader: Reader, place: int) -> bool:
-    from metaan.readers.cells import FRACTION
-
-    cells = [cell for i in reader.kept if not blank(cell := reader.grid.rows[i][place]) and not is_mark(cell)]
-    return bool(cells) and all(
-        isinstance(cell, str) and len(cell) < 60 and FRACTION.fullmatch(tidy(cell)) is not None for cell in cells
-    )
 
 
 def _derive(reader: Reader, made: dict[str, list[float]]) -> None:

@@ -84,13 +84,13 @@ def read(
     sd_t, n_t, mean_c, sd_c, n_c; mean_post, mean_pre, sd_post, sd_pre, n, r; r, n; events, time; events_t, time_t,
     events_c, time_c; yi and vi or sei. nonevents (_t, _c) with one of events and total gives the other. Also known are
     metafor's ai bi ci di n1i n2i, xi mi ni, xi ti, x1i t1i x2i t2i, m1i sd1i n1i m2i sd2i n2i, mi sdi ni, ri ni, yi vi
-    sei and slab, those of R's meta (event.e, n.e, mean.c, TE, seTE, studlab), and plain English ones. A heading that may
-    mean several things is not guessed.
+    sei and slab, those of R's meta (event.e, n.e, mean.c, TE, seTE, studlab), and plain English ones. A heading that
+    may mean several things is not guessed.
 
     A table of the analyses of a review is known by its columns "Analysis group", "Analysis number", "Study" (RevMan's
-    data package, file of data rows: "Experimental cases", "Experimental N", "Experimental mean", "Experimental SD", "Control
-    ...", "GIV Mean", "GIV SE", "O-E", "Variance"), or "Comparison Number", "Outcome Number" (RevMan 5: "Events 1",
-    "Total 1", "Mean 1", "SD 1", ... "O-E", "Variance"), or comp.no, outcome.no (as R's meta returns it).
+    data package, file of data rows: "Experimental cases", "Experimental N", "Experimental mean", "Experimental SD",
+    "Control ...", "GIV Mean", "GIV SE", "O-E", "Variance"), or "Comparison Number", "Outcome Number" (RevMan 5:
+    "Events 1", "Total 1", "Mean 1", "SD 1", ... "O-E", "Variance"), or comp.no, outcome.no (as R's meta returns it).
 
     Of a review the numbers are taken as entered. O-E and variance V become yi = (O-E)/V, vi = 1/V. No address is
     opened, nothing is written, and XML with a document type is refused.

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from metaan.errors import InputError, Note, OptionError
-from metaan.readers.grid import Grid, clipped
+from metaan.readers.cells import FRACTION, tidy
+from metaan.readers.grid import Grid, blank, clipped
 from metaan.readers.heading import Heading
 from metaan.readers.needs import KNOWN, NEEDS, SETS, lacking, told
 from metaan.readers.vocabulary import Meaning, is_percentage, meaning, squashed
 
 __all__ = ["Roles", "assign", "check_columns", "complete"]
 
+_LONGEST: Final = 60  # a cell with more characters is no number
 _LABELS: Final = (
     "study",
     "study label",
@@ -78,6 +80,7 @@ def assign(grid: Grid, heading: Heading, asked: Mapping[str, str], measure: str 
             found.setdefault(known.role, []).append((place, known))
     _drop_lonely_arms(found, asked)
     _settle(grid, roles, found, measure)
+    _split(grid, heading, roles)
     _beside(grid, roles)
     _say_renamed(grid, roles, asked)
     return roles
@@ -124,6 +127,19 @@ def _settle(grid: Grid, roles: Roles, found: dict[str, list[tuple[int, Meaning]]
             _size(grid, roles, role[len("size") :], candidates, measure)
 
 
+def _split(grid: Grid, heading: Heading, roles: Roles) -> None:
+    """Events whose cells are most of them 3/24 give the total too, where no other column does."""
+    for name, place in list(roles.of.items()):
+        total = name.replace("events", "total")
+        if not name.startswith("events") or total in roles.of:
+            continue
+        cells = [row[place] for row in grid.rows[heading.last + 1 :] if not blank(row[place])]
+        texts = [tidy(cell) for cell in cells if isinstance(cell, str) and len(cell) < _LONGEST]
+        if 2 * sum(FRACTION.fullmatch(text) is not None for text in texts) > len(cells):
+            roles.of[total] = place
+            grid.notes.append(Note("split", f"{roles.names[place]!r} gives events and total of each study."))
+
+
 def _best(grid: Grid, role: str, candidates: list[tuple[int, Meaning]], roles: Roles) -> int:
     """The column of a role; a label of studies is chosen among several, a number is not."""
     if len(candidates) == 1 or role in roles.of:
@@ -164,7 +180,7 @@ def _label(grid: Grid, candidates: list[tuple[int, Meaning]], roles: Roles) -> i
 def _size(grid: Grid, roles: Roles, arm: str, candidates: list[tuple[int, Meaning]], measure: str | None) -> None:
     """Name a number of patients total where events are counted and n where means or correlations are given."""
     total, n = f"total{arm}", f"n{arm}"
-    spelled = {roles.names[place]: place for place, known in candidates if known.literal}
+    spelled = {roles.names[place]: place for place, _ in candidates if roles.names[place] in (total, n)}
     if total in spelled and n in spelled and len(candidates) == len(spelled):
         for name in (total, n):
             roles.of.setdefault(name, spelled[name])

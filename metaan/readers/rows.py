@@ -18,7 +18,8 @@ __all__ = ["LeftOut", "studies"]
 
 _TOTALS: Final = re.compile(
     r"(sub-?)?totals?|sum|overall|pooled|all( studies| trials)?|combined|summary"
-    r"|(fixed|random|common)[- ]effects?( model)?|(sub-?)?total \(.*\)|total (events|patients|participants)|heterogeneity\b.*|test for (overall|subgroup)\b.*"
+    r"|(fixed|random|common)[- ]effects?( model)?|(sub-?)?total \(.*\)"
+    r"|total (events|patients|participants)|heterogeneity\b.*|test for (overall|subgroup)\b.*"
 )
 _FOOTNOTE: Final = re.compile(
     r"[*†‡§¶#^]|\(?[a-z0-9]{1,2}\)\s|(notes?|sources?|abbreviations?|footnotes?|legend)\s*[:.]"

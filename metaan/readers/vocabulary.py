@@ -95,7 +95,7 @@ class Meaning:
     role : str
         events, size (total or n, as the other columns have it), mean ..., with _t or _c; "fraction" is n/N.
     literal : bool
-        Whether the heading is metaan's own name.
+        Whether the heading is metaan's own name, or metafor's.
     """
 
     role: str
@@ -128,7 +128,7 @@ def meaning(heading: str, others: frozenset[str]) -> Meaning | None:
         role = "mean" if "sdi" in others else "nonevents" if "xi" in others else None
         return None if role is None else Meaning(role)
     if low in _METAFOR:
-        return Meaning(_METAFOR[low]) if _PARTNER.get(low, low) in others else None
+        return Meaning(_METAFOR[low], literal=True) if _PARTNER.get(low, low) in others else None
     role = _read(plain)
     return None if role is None else Meaning(role)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from metaan.models.bayes_result import BayesResult
 from metaan.models.results import PoolResult
@@ -19,12 +19,16 @@ from metaan.reports.words import outcome_of, question_of, units_of
 
 __all__ = ["forest_section", "question_section"]
 
+_CAUTIONS: Final = ("lesions", "overlap", "repeated-studies", "separated", "one-study")
+
 
 def question_section(subject: Subject, question: str | None) -> Section:
     """What is asked, and what is answered."""
     asked = " ".join((question or question_of(subject)).split())
     blocks: list[Block] = [Paragraph(runs=line(asked)), Paragraph(runs=_answer(subject), kind="lead")]
     blocks += [Paragraph(runs=one) for one in _beside(subject)]
+    cautions = [note for note in subject.main.notes if note.code in _CAUTIONS]
+    blocks += [Paragraph(runs=line(f"Caution. {note}"), kind="aside") for note in cautions]
     return Section(name="question", title="Question and answer", blocks=tuple(blocks))
 
 
@@ -63,8 +67,12 @@ def _beside(subject: Subject) -> Iterator[Line]:
         limits = f"{effect(shown.pi_low, measure)} and {effect(shown.pi_high, measure)}"
         what = f"The true {true_word(measure)} of a new study like these is expected between {limits}"
         yield line(f"{what} ({100 * level:g}% prediction interval).")
-    elif shown.k > 1:
-        yield line("There is no prediction interval for a new study.")
+    events, total = subject.effects.events, subject.effects.total
+    if subject.of_rates and shown.k > 1 and events is not None and total is not None:
+        crude = effect(float(events.sum() / total.sum()), measure)
+        yield line(
+            f"Adding up all counts would give {crude}, in which the largest studies decide; it is no pooled rate."
+        )
 
 
 def forest_section(subject: Subject, *, figures: bool) -> Section:

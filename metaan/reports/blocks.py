@@ -155,8 +155,7 @@ def heads(*names: str) -> tuple[Column, ...]:
 
 def absent(reason: object) -> Paragraph:
     """What a section says that does not apply."""
-    text = " ".join(str(reason).split())
-    return Paragraph(runs=line(f"Does not apply. {text[:1].upper()}{text[1:]}"), kind="absent")
+    return Paragraph(runs=line(f"Does not apply: {' '.join(str(reason).split())}"), kind="absent")
 
 
 def web_link(text: str, address: str) -> Run:

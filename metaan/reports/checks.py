@@ -36,6 +36,17 @@ _HEADS: Final = {
     "rstudent": "Studentised residual", "dffits": "DFFITS", "cooks_d": "Cook's distance", "cov_ratio": "Variance ratio",
     "dfbetas": "DFBETAS",
 }  # fmt: skip
+_CALLED: Final = {
+    "egger": "Egger's test", "begg": "Begg's test", "macaskill": "Macaskill's test", "deeks": "Deeks' test",
+    "thompson_arcsine": "Arcsine test", "harbord": "Score test", "peters": "Peters' test",
+}  # fmt: skip
+_CHOICES: Final = {
+    "overlaps": "which of the studies that share patients stays in", "counts": "whether derived counts are admitted",
+    "confidence": "how sure the reading of the source must be", "denominators": "evaluable or all treated",
+    "icc": "correlation of lesions within patients", "model": "model of the counts or rates",
+    "measure": "scale of the rates", "method": "estimator of τ²", "test": "how intervals are made",
+    "correction": "continuity correction", "interactions": "combinations of choices",
+}  # fmt: skip
 Parts = Iterator[Block]
 
 
@@ -166,16 +177,20 @@ def _small_study(subject: Subject, figures: bool) -> Parts:
         if drawn is not None:
             yield figure(drawn, "funnel", "Funnel plot: effects of the studies against their size.")
     columns = heads("Test", "#Statistic", "#df", "#p", "What it says")
-    rows = [
+    rows: list[tuple[Cell, ...]] = [
         (
             Cell(runs=line(one.test)), cell(one.statistic, f"{one.symbol} = {plain(one.statistic)}"),
-            cell(one.df, plain(one.df) if math.isfinite(one.df) else "–"), cell(one.pvalue, p_value(one.pvalue)),
+            cell(one.df, f"{one.df:.4g}" if math.isfinite(one.df) else "–"), cell(one.pvalue, p_value(one.pvalue)),
             Cell(runs=line(says)),
         )
         for one, says in zip(found.tests, found.says, strict=True)
     ]  # fmt: skip
     rows += [
-        (Cell(runs=line(name)), *[Cell(runs=line("not run"))] * 3, Cell(runs=line(f"Not valid here: {why}.")))
+        (
+            Cell(runs=line(_CALLED.get(name, name))),
+            *[Cell(runs=line("not run"))] * 3,
+            Cell(runs=line(f"Not valid here: {why}.")),
+        )
         for name, why in found.excluded
     ]
     caption = "Tests of small-study effects, and those that are not valid for the measure."
@@ -195,7 +210,7 @@ def multiverse_section(subject: Subject, wanted: bool | MultiverseResult, *, fig
     """Every analysis that can be defended."""
     title = "Multiverse: every defensible analysis"
     if wanted is False:
-        reason = absent("It was not asked for: give multiverse=True.")
+        reason = absent("it was not asked for: give multiverse=True.")
         return Section(name="multiverse", title=title, blocks=(reason,), applies=False)
     return _section("multiverse", title, subject, lambda: _multiverse(subject, wanted, figures))
 
@@ -205,7 +220,7 @@ def _multiverse(subject: Subject, wanted: bool | MultiverseResult, figures: bool
     measure = _MEASURES.get(every.scale, "GEN")
     columns = heads("Counted", "#Analyses", "#Lowest", "#Lower quartile", "#Median", "#Upper quartile", "#Highest")
     rows = []
-    for row in every.summary().to_dict("records"):
+    for row in every.summary(float(subject.shown.estimate)).to_dict("records"):
         counted = f"{row['unit']}s" if "unit" in row else units_of(subject)
         numbers = (row[name] for name in ("lowest", "q25", "median", "q75", "highest"))
         analyses = cell(row["analyses"], f"{row['analyses']:,}")
@@ -221,7 +236,8 @@ def _multiverse(subject: Subject, wanted: bool | MultiverseResult, figures: bool
     yield Table(name="analyses", caption=caption, columns=columns, rows=tuple(rows), sortable=False)
     yield from _importance(every)
     for note in every.notes:
-        yield Paragraph(runs=line(str(note)), kind="aside")
+        varied = "Lesions count as independent in all of these analyses; under Sensitivity that is varied."
+        yield Paragraph(runs=line(varied if note.code == "lesions" else str(note)), kind="aside")
 
 
 _MEASURES: Final = {"rate": "PLO", "ratio": "OR", "incidence": "IR"}
@@ -245,16 +261,19 @@ def _importance(every: MultiverseResult) -> Parts:
     found = every.importance()
     if found.empty:
         return
-    columns = [Column(heading="Choice"), Column(heading="Ways", number=True)]
-    columns += [Column(heading=f"Share of the variance of {what} (%)", number=True) for what in ("estimates", "widths")]
+    columns = heads(
+        "Choice", "What it is", "#Ways", "#Share of the variance of estimates (%)",
+        "#Share of the variance of widths of intervals (%)",
+    )  # fmt: skip
     rows = []
     for row in found.to_dict("records"):
         ways = row["levels"]
         known = ways == ways and ways is not None and str(ways) != "<NA>"
         unit = f" ({row['unit']}s)" if "unit" in row and found["unit"].nunique() > 1 else ""
-        cells = [Cell(runs=line(f"{row['choice']}{unit}"))]
+        about = _CHOICES.get(str(row["choice"]), "")
+        cells = [Cell(runs=line(f"{row['choice']}{unit}")), Cell(runs=line(about))]
         cells.append(cell(float(ways), f"{ways}") if known else Cell(runs=line("–")))
         cells += [cell(row[name], f"{row[name]:.1f}") for name in ("share_estimate", "share_width")]
         rows.append(tuple(cells))
     caption = "Which choice the estimates hang on."
-    yield Table(name="importance", caption=caption, columns=tuple(columns), rows=tuple(rows))
+    yield Table(name="importance", caption=caption, columns=columns, rows=tuple(rows))

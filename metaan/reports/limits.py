@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from metaan.measures.kinds import KINDS
 from metaan.models.bayes_result import BayesResult
 from metaan.models.text import plural
-from metaan.reports.blocks import Entry, Items, Paragraph, Section, line
+from metaan.reports.blocks import Block, Entry, Items, Paragraph, Section, line
+from metaan.reports.sources import left_out
 from metaan.reports.subject import Subject
 
 __all__ = ["limitations_section"]
@@ -20,8 +21,8 @@ _SOME: Final = 10
 
 def limitations_section(subject: Subject) -> Section:
     """Notes of the result, which are its automatic decisions and cautions, and general limitations that apply."""
-    notes = dict.fromkeys(str(note) for note in (*subject.shown.notes, *_of_groups(subject)))
-    blocks = []
+    notes = dict.fromkeys(str(note) for note in (*subject.shown.notes, *_of_groups(subject), *_of_rows(subject)))
+    blocks: list[Block] = []
     if notes:
         blocks.append(
             Paragraph(runs=line("Notes of the result: its automatic decisions, and cautions about its data."))
@@ -32,8 +33,8 @@ def limitations_section(subject: Subject) -> Section:
     return Section(name="limitations", title="Limitations", blocks=tuple(blocks))
 
 
-def _items(texts: object) -> Items:
-    return Items(entries=tuple(Entry(runs=line(str(text))) for text in texts))  # type: ignore[attr-defined]
+def _items(texts: Iterable[str]) -> Items:
+    return Items(entries=tuple(Entry(runs=line(text)) for text in texts))
 
 
 def _of_groups(subject: Subject) -> Iterator[object]:
@@ -43,14 +44,21 @@ def _of_groups(subject: Subject) -> Iterator[object]:
         yield from (f"{name}: {note}" for note in one.notes if note not in subject.main.notes)
 
 
+def _of_rows(subject: Subject) -> Iterator[object]:
+    """What the selection says of its rows, besides what it left out, which stands with the data."""
+    story = left_out(subject)
+    if story is not None:
+        yield from (note for note in story.notes if note.code != "left-out")
+
+
 def _general(subject: Subject) -> Iterator[str]:
     k = subject.main.k
     if k == 1:
         yield "One study is no meta-analysis: nothing here tells how the result would differ elsewhere."
     elif k < _FEW:
         yield (
-            f"{plural(k, 'study')}: with fewer than about five, intervals for τ², and so prediction intervals, are rough "
-            "guides."
+            f"{plural(k, 'study')}: with fewer than about five, intervals for τ², and so prediction intervals, are "
+            "rough guides."
         )
     if 1 < k < _SOME:
         yield f"With {k} studies, tests of small-study effects and of subgroups have little power."

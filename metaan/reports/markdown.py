@@ -13,7 +13,7 @@ from metaan.reports.pages import environment
 __all__ = ["figure_files", "markdown_of", "plain_text"]
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()#|~$!<>&@^])")
-_STARTS: Final = re.compile(r"^(\d+)([.)])|^([-+=:])")
+_STARTS: Final = re.compile(r"^(\d+)([.)])(?=\s|$)|^([-+=:])")
 _ENTITIES: Final = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "&#64;"}
 _HARMLESS: Final = re.compile(r"(?<=\w)\\([()])|\\([()])")
 

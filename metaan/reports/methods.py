@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from metaan.measures.intervals import INTERVAL
@@ -16,7 +16,7 @@ from metaan.plot.wording import plural_of
 from metaan.reports.blocks import Block, Cell, Cite, Line, Paragraph, Run, Section, Table, heads, line
 from metaan.reports.subject import Subject
 from metaan.reports.words import outcome_of, units_of
-from metaan.validate import METHOD, NESTED_TEST, ROBUST, TEST
+from metaan.validate import CI, METHOD, NESTED_TEST, PI, ROBUST, TEST
 
 __all__ = ["methods_section"]
 
@@ -110,14 +110,12 @@ def _clustered(fit: ClusteredResult) -> Line:
 
 def _stratified(subject: Subject) -> Line:
     spec = subject.spec
-    keys = ("yusuf", "greenland") if spec.measure == "PETO" else ("greenland",)
     if spec.method == "Peto":
-        text = "The odds ratio common to all trials was estimated by Peto's one-step method"
+        how: tuple[Run, ...] = ("Peto's one-step method", Cite(("yusuf", "greenland")))
     else:
-        text = f"The {subject.noun} common to all trials was estimated by the method of Mantel and Haenszel"
-        keys = ()
-    cited: tuple[Run, ...] = (Cite(keys),) if keys else ()
-    return line(text, *cited, ", without a continuity correction and without random effects.")
+        how = ("the method of Mantel and Haenszel",)
+    text = f"The {subject.noun} common to all trials was estimated by "
+    return line(text, *how, ", without a continuity correction and without random effects.")
 
 
 def _inverse_variance(subject: Subject) -> Line:
@@ -202,9 +200,8 @@ def _spread(subject: Subject, made: Collection[str]) -> Line:
     if not isinstance(subject.fit, BayesResult) and subject.spec.model != "stratified":
         runs += ["Heterogeneity is described by τ², by I², and by the test of Cochran's Q", Cite(("higgins2002",)), "."]
         if subject.spec.model == "glmm" and subject.of_rates:
-            runs.append(
-                " I² and Q are those of the empirical rates, since a model of counts has no sampling variances."
-            )
+            runs.append(" I² and Q are those of the empirical rates: a model of counts has no sampling variances.")
+            runs.append(" The interval of τ² is by profile likelihood.")
         if subject.spec.model in ("normal", "regression") and subject.spec.cluster is None:
             runs += [" Its interval is that of the Q-profile method", Cite(("viechtbauer2007",)), "."]
     sub = subject.subgroups
@@ -230,7 +227,7 @@ def _checks(subject: Subject, made: Collection[str]) -> Line:
     return line(*runs)
 
 
-_USUAL: Final = {
+_USUAL: Final[dict[str, dict[str, object]]] = {
     "glmm": {"test": "t", "ci": "wald", "level": 0.95, "pi": "t", "nodes": None},
     "beta-binomial": {"test": "t", "ci": "wald", "level": 0.95, "pi": "beta"},
     "clustered": {"test": "t", "ci": "wald", "level": 0.95, "pi": "t"},
@@ -249,18 +246,28 @@ _NAMES: Final = {
 def _choices(subject: Subject) -> Table:
     """Every option of the model with its default."""
     spec = subject.spec
-    columns = heads("Choice", "Argument", "Here", "Default")
-    rows = [("measure", "measure", f"{spec.measure} ({KINDS[spec.measure].label})", "–")]
+    rows = [("measure", "measure", spec.measure, "–", KINDS[spec.measure].label)]
+    if spec.likelihood is not None:
+        rows.append(("likelihood", "model", spec.likelihood, "–", ""))
     for name, default in _USUAL.get(spec.model, {}).items():
         value = getattr(spec, name)
-        rows.append((_NAMES[name], name, _said(value), _said(default)))
+        rows.append((_NAMES[name], name, _said(value), _said(default), _meaning(name, value)))
     if isinstance(subject.fit, BayesResult):
-        rows.append(("prior of τ", "tau_prior", subject.fit.tau_prior, "by the measure"))
-        rows.append(("prior of the mean", "mu_prior", subject.fit.mu_prior, "flat"))
-    if spec.likelihood is not None:
-        rows.insert(1, ("likelihood", "model", spec.likelihood, "–"))
+        rows.append(("prior of τ", "tau_prior", subject.fit.tau_prior, "by the measure", ""))
+        rows.append(("prior of the mean", "mu_prior", subject.fit.mu_prior, "flat", ""))
     cells = tuple(tuple(Cell(runs=line(text)) for text in row) for row in rows)
+    columns = heads("Choice", "Argument", "Here", "Default", "What it means here")
     return Table(name="choices", caption="Options of the model.", columns=columns, rows=cells, sortable=False)
+
+
+_MEANINGS: Final[dict[str, Mapping[str, str]]] = {
+    "test": {**NESTED_TEST.choices, **ROBUST.choices, **TEST.choices}, "method": METHOD.choices, "ci": CI.choices,
+    "pi": {**PI.choices, "beta": "quantiles of the fitted beta distribution, estimates taken as known"},
+}  # fmt: skip
+
+
+def _meaning(name: str, value: object) -> str:
+    return _MEANINGS.get(name, {}).get(str(value), "").replace(" - ", " − ")
 
 
 def _said(value: object) -> str:

@@ -20,7 +20,7 @@ def page_of(document: Document) -> str:
     """The page, with its style, its script and a policy that forbids requests to any network."""
     script = _resource("report.js")
     template = environment("html").get_template("report.html.jinja")
-    return template.render(document=document, style=_style(), script=script, script_hash=_hash(script))
+    return str(template.render(document=document, style=_style(), script=script, script_hash=_hash(script)))
 
 
 @cache
@@ -37,9 +37,8 @@ def environment(kind: str) -> Any:
 
 
 def kind_of(block: Any) -> str:
-    """Name of the class of a part, by which a template chooses what to write."""
-    kind = "text" if isinstance(block, str) else type(block).__name__.lower()
-    return kind
+    """What a part is, by which a template chooses what to write."""
+    return "text" if isinstance(block, str) else type(block).__name__.lower()
 
 
 def _style() -> str:

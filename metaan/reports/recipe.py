@@ -6,9 +6,9 @@ import math
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from metaan.models.results import Spec
 from metaan.reports.steps import Call, Keep, Name, Step, run, written
 from metaan.reports.subject import Subject, same_numbers
 from metaan.validate import CI, METHOD, PI, TEST, numbered
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Recipe", "recipe_of"]
 
@@ -68,7 +71,7 @@ def recipe_of(subject: Subject) -> Recipe:
                 steps += [step for step in own if step not in steps]
                 targets.append(target)
     except (_UnwrittenError, MetaanError) as problem:
-        return Recipe(why=f"The result does not hold all that its call needs: {problem}")
+        return Recipe(why=f"the result does not hold all that its call needs: {problem}")
     code = written([*rows.steps, *steps])
     back = {
         target: ".back()" if hasattr(res, "back") else "" for target, res in zip(targets, results.values(), strict=True)
@@ -78,7 +81,9 @@ def recipe_of(subject: Subject) -> Recipe:
 
 
 def _compare(again: Any, res: Any, name: str) -> None:
-    one, two = ((getattr(each, "overall", each)) for each in (again, res))
+    one, two = (getattr(each, "overall", each) for each in (again, res))
+    if getattr(two, "analysis", None) is None and getattr(two, "scale", "") == "display":
+        one = one.back()
     for column in ("estimate", "ci_low", "ci_high"):
         mine, other = (np.ravel(getattr(getattr(each, "analysis", None) or each, column)) for each in (one, two))
         if mine.shape != other.shape or not np.allclose(mine, other, rtol=_CLOSE, atol=_CLOSE, equal_nan=True):
@@ -96,7 +101,7 @@ class _Rows:
     def of(cls, subject: Subject) -> _Rows:
         """Steps that load the rows behind the result, if they are still those of the file."""
         data, record = subject.data, subject.record
-        if data is None or record is None or {"design_effect", "icc"} & set(data.columns):
+        if data is None or record is None:
             return cls()
         selection = record["selection"]
         options = _given(selection)
@@ -105,7 +110,9 @@ class _Rows:
         places = [int(place) for place in data["row"]]
         if list(frame["row"]) != places:
             steps.append(Step("trials", Keep("trials", tuple(places))))
-            frame = run(steps)["trials"]
+        if "design_effect" in data:
+            steps.append(Step("trials", Call("metaan.design_effect", (Name("trials"),), _effect(data))))
+        frame = run(steps)["trials"]
         return cls(tuple(steps), frame) if list(frame["row"]) == places else cls()
 
     def values(self, name: str, values: Any) -> Any:
@@ -138,6 +145,13 @@ def _given(selection: Mapping[str, Any]) -> dict[str, Any]:
         for name in parameters
         if name != "name" and selection.get(name) != defaults.get(name)
     }
+
+
+def _effect(data: pd.DataFrame) -> dict[str, float]:
+    """Arguments of design_effect behind rows that are divided by it."""
+    options = {"icc": float(data["icc"].iloc[0])}
+    assumed = data.loc[data["cluster_size_assumed"].astype(bool), "cluster_size"]
+    return options if assumed.empty else options | {"cluster_size": float(assumed.iloc[0])}
 
 
 def _as_given(value: Any) -> Any:
@@ -181,6 +195,8 @@ def _of_counts(res: Any, rows: _Rows) -> Call:
     if spec.model == "clustered":
         counts["patients"] = rows.values("n_patients", res.patients)
     given, columns = rows.columns(eff, counts)
+    if spec.ci not in CI.choices:  # what counts at one end lead to, whatever was asked for
+        spec = replace(spec, ci=CI.default)
     common = {"test": "t", "ci": CI.default, "level": 0.95}
     if spec.model == "glmm":
         rate = spec.likelihood == "binomial" and spec.measure != "PLN"

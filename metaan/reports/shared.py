@@ -24,13 +24,15 @@ def conflicts_section(subject: Subject) -> Section:
     """Conflicts between sources and overlaps between studies, for rows of `metaan.load`."""
     name, title = "conflicts", "Conflicts and overlaps"
     if not subject.record or subject.data is None:
-        reason = absent("The rows do not come from metaan.load, whose tables know of shared patients and of sources.")
+        reason = absent("the rows do not come from metaan.load, whose tables know of shared patients and of sources.")
         return Section(name=name, title=title, blocks=(reason,), applies=False)
-    return Section(name=name, title=title, blocks=(*_overlaps(subject), *_conflicts(subject, subject.data)))
+    return Section(
+        name=name, title=title, blocks=(*_overlaps(subject, subject.data), *_conflicts(subject, subject.data))
+    )
 
 
-def _overlaps(subject: Subject) -> Iterator[Block]:
-    pairs = overlaps(subject.data)
+def _overlaps(subject: Subject, data: pd.DataFrame) -> Iterator[Block]:
+    pairs = overlaps(data)
     if pairs.empty:
         yield Paragraph(runs=line("No two of the studies that were pooled are known to share patients."))
     else:

@@ -121,7 +121,8 @@ def _cited(found: list[Source], data: pd.DataFrame) -> list[Source]:
     for one, key in zip(found, keys, strict=True):
         doi = dois.get(key, one.doi)
         text = texts.get(key, one.citation)
-        made.append(replace(one, citation=text.replace(f"doi:{doi}", "").strip(" .") if doi else text, doi=doi))
+        plain = text.replace(f" doi:{doi}. ", " ").removesuffix(f" doi:{doi}") if doi else text
+        made.append(replace(one, citation=plain, doi=doi))
     return made
 
 
@@ -141,7 +142,11 @@ def _entry(one: Source) -> Line:
 
 
 def _studies(subject: Subject, sources: list[Source]) -> Table:
-    columns = [*_counted(subject, sources), *_about(subject)]
+    rows = _drawn(subject)
+    places = [int(place) for place in rows[_PLACE]]
+    first = (Column(heading="Study"), [Cell(runs=line(subject.effects.study[i])) for i in places])
+    columns = [first, *_about(subject, places, ("year",)), *_counted(subject, rows, places, sources)]
+    columns += _about(subject, places, ("n_patients", "counts", "confidence"))
     caption = f"{plural(subject.main.k, 'study')} that were pooled."
     if any(source.known for source in sources):
         caption += " Each count leads to its source."
@@ -152,11 +157,9 @@ def _studies(subject: Subject, sources: list[Source]) -> Table:
 _Filled = tuple[Column, list[Cell]]
 
 
-def _counted(subject: Subject, sources: list[Source]) -> Iterator[_Filled]:
-    """Label, counts, effect, interval and weight of each study, as the forest plot has them."""
-    rows, measure = _drawn(subject), subject.measure
-    places = [int(place) for place in rows[_PLACE]]
-    yield Column(heading="Study"), [Cell(runs=line(subject.effects.study[i])) for i in places]
+def _counted(subject: Subject, rows: pd.DataFrame, places: list[int], sources: list[Source]) -> Iterator[_Filled]:
+    """Counts, effect, interval and weight of each study, as the forest plot has them."""
+    measure = subject.measure
     for name, text in _COUNTS.items():
         if name in rows and rows[name].notna().any():
             values = zip(rows[name].tolist(), places, strict=True)
@@ -170,17 +173,16 @@ def _counted(subject: Subject, sources: list[Source]) -> Iterator[_Filled]:
         yield Column(heading="Weight (%)", number=True), [cell(one, f"{one:.1f}") for one in rows["weight"].tolist()]
 
 
-def _about(subject: Subject) -> Iterator[_Filled]:
+def _about(subject: Subject, places: list[int], names: tuple[str, ...]) -> Iterator[_Filled]:
     """Year, patients, and how sure the counts are, where `metaan.load` selected the rows."""
     data = subject.data
     if data is None or not subject.record:
         return
-    order = [int(place) for place in _drawn(subject)[_PLACE]]
-    for name, text in _ABOUT.items():
+    for name in names:
         if name in data:
             number = name in ("year", "n_patients")
-            values = [data[name].iloc[i] for i in order]
-            yield Column(heading=text, number=number), [_whole(one) if number else _said(one) for one in values]
+            values = [data[name].iloc[i] for i in places]
+            yield Column(heading=_ABOUT[name], number=number), [_whole(one) if number else _said(one) for one in values]
 
 
 def _drawn(subject: Subject) -> pd.DataFrame:
@@ -214,7 +216,7 @@ def _said(value: Any) -> Cell:
 
 def left_out(subject: Subject) -> Explanation | None:
     """What the selection behind the rows left out; None where they come from elsewhere, or were changed since."""
-    if not subject.record:
+    if not subject.record or subject.data is None:
         return None
     try:
         return explain(subject.data)

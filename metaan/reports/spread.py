@@ -74,9 +74,8 @@ def _intervals(main: Any) -> Rows:
             yield label, float(getattr(main, name)), math.nan, math.nan
         return
     for name, label in _SYMBOLS.items():
-        row = table.loc[name]
-        # Estimates are those of the result, which the table repeats.
-        yield label, float(row["estimate"]), float(row["low"]), float(row["high"])
+        estimate, low, high = table.loc[name, ["estimate", "low", "high"]].to_numpy(dtype=float)
+        yield label, float(estimate), float(low), float(high)
 
 
 def _tests(subject: Subject) -> Iterator[str]:

@@ -47,14 +47,11 @@ class Subject:
         several models the first.
     main : PoolResult or BayesResult
         The same with one pooled effect.
-    trials : pandas.DataFrame or None
-        The table that was given in place of a result.
     """
 
     given: Any
     fit: Any
     main: PoolResult | BayesResult
-    trials: pd.DataFrame | None = None
 
     @property
     def spec(self) -> Spec:
@@ -174,6 +171,7 @@ def _of_trials(trials: pd.DataFrame, level: float) -> Subject:
             "its report holds such tables."
         )
     study = "study" if "study" in trials.columns else None
+    res: Any
     if {"events", "total"} <= set(trials.columns):
         res = glmm("PLO", trials, events="events", total="total", study=study, level=level)
     elif set(_ARMS) <= set(trials.columns):
@@ -183,9 +181,7 @@ def _of_trials(trials: pd.DataFrame, level: float) -> Subject:
             f"The table has columns {', '.join(map(str, trials.columns))}. Trials need events and total (rates of one "
             f"arm) or {', '.join(_ARMS)}, and should have study; or fit a model and report its result."
         )
-    if not isinstance(res, PoolResult):
-        raise InputError(f"{_TAKES}, not {type(res).__name__}.")
-    return Subject(given=res, fit=res, main=res, trials=trials)
+    return Subject(given=res, fit=res, main=res)
 
 
 def same_numbers(one: Any, other: Any) -> bool:

@@ -30,7 +30,7 @@ def units_of(subject: Subject) -> str:
 
 def treatment_of(subject: Subject) -> str:
     """What was done to the patients, by the name of the table."""
-    name = subject.selection.get("name", "")
+    name = str(subject.selection.get("name", ""))
     if not name or name == PREVALENCE:
         return ""
     text = _TREATMENTS.get(name, NAME.choices.get(name, name))

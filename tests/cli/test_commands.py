@@ -4,9 +4,11 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from helpers.command_line import run, tree, written
 
 import metaan
@@ -109,11 +111,10 @@ def test_ready_made_effects(folder):
 def test_the_evidence_and_json_alone_on_stdout(trials):
     result = run("pool", *EVIDENCE, "--json")
     same(document(result), metaan.glmm("PLO", trials, **COUNTS).back())
-    kept = run("pool", "--evidence", "topical", "--outcome", "objective_response", "--overlaps", "keep", "--json")
-    assert "Warning: " in kept.stderr
-    assert (
-        document(kept)["k"] == len(metaan.load("topical", outcome="objective_response", overlaps="prefer_largest")) + 1
-    )
+    assert result.stderr == ""
+    kept = run("pool", *EVIDENCE, "--overlaps", "keep", "--json")
+    assert kept.stderr.startswith("Warning: ")
+    assert document(kept)["k"] > len(trials)
 
 
 def test_what_was_read_is_told_on_stderr(folder):
@@ -148,7 +149,7 @@ def test_what_was_read_is_told_on_stderr(folder):
         (["pool", "trials.csv", "--test", "kr"], 1, "--test 'kr' is not known. Choose one of z, t."),
         (["pool", "trials.csv", "--measure", "QR"], 1, "--measure 'QR' is not known"),
         (["pool", "trials.csv", "--measure", "SMD"], 1, "mean_t"),
-        (["pool", "trials.xlsx"], 1, "Here: --events COL, --total COL ..."),
+        (["pool", "trials.xlsx"], 1, "Name them: --events ... --total ..."),
         (["pool", "trials.xlsx", "--sheet", "2"], 1, "--sheet 2: the sheets of trials.xlsx are numbered from 1"),
         (["pool", "trials.xlsx", "--sheet", "two"], 1, "has the sheets 'Sheet1'"),
         (["pool", "--evidence", "electrochemotherapy"], 1, "complete_response ("),
@@ -199,14 +200,16 @@ def test_forest_writes_its_file_over_the_old_one_and_no_other(name, folder):
         assert "Response &lt;of&gt; lesions" in (folder / name).read_text()
 
 
-@pytest.mark.parametrize("name", ["report.html", "report.md"])
-def test_report_writes_its_file_and_no_other(name, folder, trials):
+def test_report_writes_its_file_and_no_other(folder):
+    name = "report.md"
     before = tree(folder)
+    few = ("--evidence", "miltefosine", "--outcome", "complete_response")
     with written() as paths:
-        result = run("report", *EVIDENCE, "-o", name, "--title", "A title", "--question", "What share?")
-    assert (result.exit_code, paths) == (0, {str(folder / name)}), result.output
+        result = run("report", *few, "-o", name, "--title", "A title", "--question", "What share?")
+    left = {path for path in paths if Path(path).exists()}  # figures are made in temporary files
+    assert (result.exit_code, left) == (0, {str(folder / name)}), result.output
     text = (folder / name).read_text(encoding="utf-8")
-    assert ["A title" in text, "What share?" in text, "Rols 2000" in text] == [True] * 3
+    assert ["A title" in text, "What share?" in text, "Clive 1999" in text] == [True] * 3
     assert {path: content for path, content in tree(folder).items() if path.name != name} == before
 
 
@@ -215,10 +218,10 @@ def test_studies_is_the_catalogue(trials):
     assert document(run("studies", "--json")) == {"sets": json.loads(sets.to_json(orient="records"))}
     text = run("studies").stdout.splitlines()
     assert [line.split()[0] for line in text] == ["name", *sets["name"]]
-    for name in sets["name"]:
-        found = document(run("studies", "--therapy", name, "--json"))
-        (line,) = found["sets"]
-        assert len(found["studies"][name]) == line["studies"]
+    every = document(run("studies", *(f"--therapy={name}" for name in sets["name"]), "--json"))
+    assert {name: len(studies) for name, studies in every["studies"].items()} == dict(
+        sets[["name", "studies"]].to_numpy().tolist()
+    )
     listed = run("studies", "--therapy", "electrochemotherapy").stdout
     assert set(trials["study"].str.replace(r", .*", "", regex=True)) <= {
         re.split(r"\s{2,}", text)[0] for text in listed.splitlines()
@@ -270,8 +273,6 @@ def test_a_bug_is_told_as_one(monkeypatch):
         raise ZeroDivisionError("of nothing")
 
     monkeypatch.setattr("metaan.check_studies", broken)
-    from click.testing import CliRunner
-
     result = CliRunner().invoke(main, ["check"])
     assert (result.exit_code, result.stdout) == (70, "")
     assert "metaan failed (ZeroDivisionError: of nothing). This is a bug" in result.stderr

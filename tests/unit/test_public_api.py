@@ -21,6 +21,8 @@ def public_api():
         module = sys.modules.get(name) or getattr(metaan, name.removeprefix("metaan."))
         for short in sorted(module.__all__):
             member = getattr(module, short)
+            if module is metaan.errors and not isinstance(member, type):
+                continue  # functions there are for the house
             lines += described(f"{name}.{short}", member)
     return lines
 
@@ -28,7 +30,7 @@ def public_api():
 def described(path, member):
     if isinstance(member, type):
         made = "" if issubclass(member, (Shown, BaseException)) else arguments(member)  # results come from functions
-        bases = ", ".join(base.__name__ for base in member.__bases__ if is_public(base))
+        bases = ", ".join(base.__name__ for base in member.__bases__ if is_public(base) or is_builtin(base))
         return [f"{path}{made}{bases and f' is a {bases}'}", *(f"{path}.{line}" for line in members(member))]
     if isinstance(member, types.ModuleType):
         return [f"{path} is a module"]
@@ -39,7 +41,7 @@ def members(cls):
     """Public members that a class adds to those of its public bases and of Python's own."""
     known = {"own_arrays"}  # of Frozen, for the classes themselves
     for base in cls.__mro__[1:]:
-        if is_public(base) or not base.__module__.startswith("metaan"):
+        if is_public(base) or is_builtin(base) or base is object:
             known |= {*dir(base), *annotated(base)}
     for name in sorted({*dir(cls), *annotated(cls)} - known):
         if not name.startswith("_"):
@@ -54,6 +56,10 @@ def annotated(cls):
 
 def is_public(cls):
     return cls.__name__ in metaan.__all__ or cls.__name__ in metaan.errors.__all__
+
+
+def is_builtin(cls):
+    return cls.__module__ == "builtins" and cls is not object
 
 
 def arguments(function):

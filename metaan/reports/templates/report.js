@@ -33,8 +33,9 @@
         for (const other of headings) other.removeAttribute("aria-sort");
         heading.setAttribute("aria-sort", direction > 0 ? "ascending" : "descending");
         sort(table, place, numeric, direction);
+        const name = document.getElementById(table.getAttribute("aria-labelledby")).textContent;
         const way = direction > 0 ? "ascending" : "descending";
-        status.textContent = `${table.caption.textContent} Sorted by ${button.textContent}, ${way}.`;
+        status.textContent = `${name} Sorted by ${button.textContent}, ${way}.`;
       });
     });
   }

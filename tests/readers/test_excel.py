@@ -1,0 +1,172 @@
+"""Sheets of workbooks as people keep them."""
+
+import builtins
+import datetime
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+import metaan
+from metaan.errors import DataError, InputError, OptionError
+
+openpyxl = pytest.importorskip("openpyxl")
+
+
+def messy(book, title):
+    """A table with a title, two rows of names, merged cells, a section, a total and a footnote."""
+    sheet = book.create_sheet(title)
+    cells = {
+        "A1": "Table 1: response (patients)", "A3": "Study", "B3": "Treatment", "E3": "Control",
+        "B4": "events", "C4": "n", "E4": "events", "F4": "n", "G4": "Follow-up (months)",
+        "A5": "Randomised trials", "A6": "Adams", "B6": 3, "C6": 20, "E6": 5, "F6": 21, "G6": 12.5,
+        "A7": "Baker", "B7": 0, "C7": "15 ", "E7": "NR", "F7": 14, "G7": "6",
+        "A8": "Total", "B8": 3, "C8": 35, "E8": 5, "F8": 35, "A10": "* per protocol",
+    }  # fmt: skip
+    for place, value in cells.items():
+        sheet[place] = value
+    for merged in ("A1:G1", "A3:A4", "B3:C3", "E3:F3", "A5:G5"):
+        sheet.merge_cells(merged)
+    return sheet
+
+
+@pytest.fixture
+def book():
+    made = openpyxl.Workbook()
+    made.remove(made.active)
+    messy(made, "Trials")
+    made.create_sheet("Remarks")["A1"] = "by hand"
+    return made
+
+
+@pytest.fixture
+def read(tmp_path):
+    def reading(book, name="trials.xlsx", **options):
+        book.save(tmp_path / name)
+        return metaan.read(tmp_path / name, **options)
+
+    return reading
+
+
+def codes(trials):
+    return {note.code for note in trials.attrs["notes"]}
+
+
+def test_a_messy_sheet(read, book):
+    trials = read(book)
+    assert trials["study"].tolist() == ["Adams", "Baker"]
+    np.testing.assert_array_equal(trials[["events_t", "total_t"]], [[3, 20], [0, 15]])
+    np.testing.assert_array_equal(trials[["events_c", "total_c"]], [[5, 21], [np.nan, 14]])
+    assert codes(trials) == {
+        "sheet", "merged", "title-rows", "two-headings", "renamed", "blank-rows", "heading-of-a-section", "totals",
+        "footnote", "blank-columns", "missing-mark", "spaces",
+    }  # fmt: skip
+    assert [row["row"] for row in trials.attrs["read"]["left_out"]] == [5, 8, 10]
+    story = metaan.explain(trials)
+    assert story.total == story.kept + len(story.rows)
+    assert "heading of a section" in str(story)
+    assert "removed from the frame" in str(metaan.explain(trials[:1]))
+
+
+def test_several_sheets_must_be_chosen_from(read, book):
+    messy(book, "Second, with comma")
+    with pytest.raises(InputError, match=r"several sheets may be meant.*'Trials', 'Second, with comma'"):
+        read(book)
+    assert len(read(book, sheet=3)) == len(read(book, sheet="Trials")) == 2
+    for wrong, message in (
+        ("Trails", "Did you mean 'Trials'"),
+        (0, "numbered from 1: 1 'Trials'"),
+        (True, "sheet=True"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            read(book, sheet=wrong)
+
+
+def test_trouble_in_the_only_table_is_told_as_such(read, book):
+    book["Trials"]["B6"] = "many"
+    with pytest.raises(DataError, match=r"row 6 \(study 'Adams'\): column 'Treatment events' holds 'many'"):
+        read(book)
+
+
+def test_no_table_at_all_lists_what_was_found(read, book):
+    del book["Trials"]
+    with pytest.raises(InputError, match=r"sheet 'Remarks': no row has the names.*'by hand'"):
+        read(book)
+    book["Remarks"]["A1"] = None
+    with pytest.raises(InputError, match="empty"):
+        read(book)
+
+
+def test_spreadsheets_turn_fractions_into_dates(read, book):
+    book["Trials"]["B6"] = datetime.datetime(2024, 3, 24)
+    with pytest.raises(DataError, match="3/24 into a date"):
+        read(book)
+
+
+def test_a_formula_without_its_value_is_not_missing(read, book):
+    book["Trials"]["B6"] = "=1+2"
+    with pytest.raises(InputError, match="cell B6 holds a formula"):
+        read(book)
+
+
+def test_a_merged_label_goes_for_all_its_rows_and_a_merged_number_for_one(read):
+    book = openpyxl.Workbook()
+    rows = [["study", "events", "total", "arm"], ["A", 3, 24, "x"], [None, 1, None, "y"], ["B", 2, 9, "x"]]
+    for row in rows:
+        book.active.append(row)
+    book.active.merge_cells("A2:A3")
+    book.active.merge_cells("C2:C3")
+    trials = read(book)
+    assert trials["study"].tolist() == ["A", "A", "B"]
+    np.testing.assert_array_equal(trials["total"], [24, np.nan, 9])
+    assert {"merged", "duplicate-study"} <= codes(trials)
+
+
+def test_a_cell_far_away_does_not_hang(read, book):
+    book["Trials"]["XFD1048576"] = 1
+    with pytest.raises(InputError, match="reaches to row 1,048,576"):
+        read(book, sheet=1)
+
+
+def test_openpyxl_is_asked_for_where_it_is_absent(read, book, monkeypatch):
+    read(book)
+    real = builtins.__import__
+
+    def without(name, *rest, **more):
+        if name.partition(".")[0] == "openpyxl":
+            raise ImportError(name)
+        return real(name, *rest, **more)
+
+    path_of = read.__closure__[0].cell_contents / "trials.xlsx"
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(InputError, match=r"pip install metaan\[excel\]"):
+        metaan.read(path_of)
+
+
+def archive(parts):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, text in parts.items():
+            made.writestr(name, text)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (archive({"a.txt": "x"}), "no XLSX workbook"),
+        (archive({"mimetype": "x", "content.xml": "x"}), "OpenDocument"),
+        (archive({"xl/workbook.xml": "<!DOCTYPE x>"}), "declares a document type"),
+        (archive({"xl/workbook.xml": "<!DOCTYPE x>".encode("utf-16")}), "declares a document type"),
+        (archive({"xl/workbook.xml": "x"}), "cannot be read as XLSX"),
+        (archive({"xl/workbook.xml": "", "bomb": b"\0" * (201 * 2**20)}), "unpacks to more than"),
+        (b"PK\x03\x04 and nothing", "cannot be unpacked"),
+        (b"\xd0\xcf\x11\xe0 old", r"\.xls"),
+    ],
+)
+def test_damaged_and_hostile_workbooks(tmp_path, data, message):
+    path = tmp_path / "trials.xlsx"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=message):
+        metaan.read(path)
