@@ -1,6 +1,6 @@
 PY ?= .venv/bin/python
 
-.PHONY: install test slow lint types examples figure figures docs reference bench scale
+.PHONY: install test slow lint types examples figure figures docs api oldest newest reference bench scale
 
 install:            ## a virtual environment with everything a contributor needs
 	python3 -m venv .venv
@@ -32,6 +32,25 @@ figures:            ## the pictures of docs/, from examples/gallery
 
 docs:               ## the site, into docs/_build/html (needs '.[docs]'); a warning fails
 	$(PY) -m sphinx -W --keep-going -b html docs docs/_build/html
+
+api:                ## tests/unit/public_api.txt again, where a public name was meant to change
+	$(PY) tests/unit/test_public_api.py
+
+ENVS ?= /tmp/metaan-environments
+SUITE ?= tests -m "not slow"
+
+oldest:             ## the tests with every requirement at its lower bound; SUITE=tests/unit for a part
+	mkdir -p $(ENVS)
+	python3 .ci/bounds.py test > $(ENVS)/oldest.txt
+	python3 -m venv --clear $(ENVS)/oldest
+	$(ENVS)/oldest/bin/pip install --quiet --constraint $(ENVS)/oldest.txt -e '.[test]'
+	MPLBACKEND=Agg $(ENVS)/oldest/bin/python -m pytest -n 2 $(SUITE)
+
+newest:             ## the tests with the newest version of every requirement; SUITE= as above
+	mkdir -p $(ENVS)
+	python3 -m venv --clear $(ENVS)/newest
+	$(ENVS)/newest/bin/pip install --quiet --upgrade -e '.[test]'
+	MPLBACKEND=Agg $(ENVS)/newest/bin/python -m pytest -n 2 $(SUITE)
 
 reference:          ## reference values again from R (packages: tests/reference/README.md)
 	for f in tests/reference/*_grid.R; do Rscript $$f || exit 1; done

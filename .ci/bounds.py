@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+COMPANIONS = {"matplotlib": "pyparsing<3.3"}  # of their time: later ones warn of names that the bound still uses
 REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(?:\[(?P<extras>[^\]]+)\])?(?:>=(?P<bound>[\w.]+))?$")
 
 
@@ -30,6 +31,8 @@ def lowest(project: dict[str, Any], extras: Iterable[str]) -> Iterator[str]:
             raise SystemExit(f"{requirement!r} in pyproject.toml has no lower bound.")
         else:
             yield f"{found['name']}=={found['bound']}"
+            if found["name"] in COMPANIONS:
+                yield COMPANIONS[found["name"]]
 
 
 if __name__ == "__main__":

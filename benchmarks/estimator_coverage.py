@@ -5,8 +5,9 @@ deviation `tau`, both arms of a trial have the same size, log-uniform on 20 to 2
 with an empty cell, the methods of rare events add nothing. A run in which a method gives no interval counts as a miss;
 the coverage of a prediction interval is the probability that it contains the true effect of a new trial.
 
-Lesions: ten studies of 5 to 20 patients with 1 + Poisson(3) lesions each, whose rates are beta distributed about that
-of the study with intracluster correlation `icc`; true rates logit-normal about 0.4 with standard deviation `tau`.
+Lesions: ten studies of 5 to 20 patients with 1 + Poisson(m - 1) lesions each, m = 4 or, differing between studies,
+log-uniform on 1 to 30. Rates of patients are beta distributed about that of the study with intracluster correlation
+`icc`; true rates logit-normal about 0.4 with standard deviation `tau`.
 
 Four tables: confidence intervals, prediction intervals with the estimators of tau2 behind them, rare events, lesions.
 Every cell is drawn from a seed of its own. `--rare-runs 0` and `--lesion-runs 0` leave out the slow ones.
@@ -38,7 +39,7 @@ EFFECT, SPREAD, SMALLEST, LARGEST = -0.5, 0.5, 20, 200
 TAUS = (0.0, 0.3, 0.6)
 COMMON = list(product((0.1, 0.3), (3, 5, 10, 20), TAUS))
 RARE = list(product((0.01, 0.03), (5, 10, 20), (0.0, 0.6)))
-LESIONS = list(product((0.2, 0.5), (0.0, 0.5)))
+LESIONS = list(product(("4", "1 to 30"), (0.2, 0.5), (0.0, 0.5)))
 RATE, STUDIES = 0.4, 10
 MEANS = {
     "CE z": ("CE", "z"), "DL z": ("DL", "z"), "REML z": ("REML", "z"), "REML t": ("REML", "t"),
@@ -131,9 +132,10 @@ def _conditional(cells: Cells) -> Iterator[tuple[float, float, float, float]]:
         yield (*by_z, *by_t)
 
 
-def lesions(icc: float, tau: float, runs: int, few: int, seed: int) -> list[float]:
+def lesions(each: str, icc: float, tau: float, runs: int, few: int, seed: int) -> list[float]:
     """Coverage with lesions taken as independent (all runs), and with their correlation in the model (few runs)."""
-    events, total, patients = _clusters(icc, tau, runs, seed)
+    events, total, patients = _clusters(each, icc, tau, runs, seed)
+    few = few if each == "4" else 0  # large clusters are slow
     truth = float(logit(RATE))
     x, n = events.sum(axis=1), total.sum(axis=1)
     middle, half = logit(x / n), Z * np.sqrt(n / (x * (n - x)))
@@ -143,19 +145,21 @@ def lesions(icc: float, tau: float, runs: int, few: int, seed: int) -> list[floa
         for x, n, m in zip(events[:few], total[:few], patients[:few], strict=True)
         for found in [metaan.clustered_binomial(events=x, total=n, patients=m, icc=icc)]
     ]
-    two = dict(zip(("ci_low", "ci_high", "pi_low", "pi_high", "tau"), np.array(ends).T, strict=True))
+    two = np.array(ends).T if few else np.full((5, 1), math.nan)
     row = [inside(middle - half, middle + half, truth)]
-    for found in (one, two):
-        row += [inside(found["ci_low"], found["ci_high"], truth), chance(found["pi_low"], found["pi_high"], tau, truth)]
-    return [*row, float(one["tau"].mean()), float(two["tau"].mean())]
+    row += [inside(one["ci_low"], one["ci_high"], truth), chance(one["pi_low"], one["pi_high"], tau, truth)]
+    row += [inside(*two[:2], truth), chance(*two[2:4], tau, truth)] if few else [math.nan] * 2
+    return [*row, float(one["tau"].mean()), float(two[4].mean())]
 
 
-def _clusters(icc: float, tau: float, runs: int, seed: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _clusters(each: str, icc: float, tau: float, runs: int, seed: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Events, lesions and patients, (runs, k)."""
     rng = np.random.default_rng([seed, round(10 * icc), round(10 * tau)])
     patients = rng.integers(5, 21, (runs, STUDIES))
     p = expit(logit(RATE) + tau * rng.standard_normal((runs, STUDIES)))[..., None]
-    size = np.where(np.arange(20) < patients[..., None], 1 + rng.poisson(3.0, (runs, STUDIES, 20)), 0)
+    mean = np.full((runs, STUDIES), 4.0) if each == "4" else np.exp(rng.uniform(0, math.log(30), (runs, STUDIES)))
+    size = 1 + rng.poisson(mean[..., None] - 1, (runs, STUDIES, 20))
+    size = np.where(np.arange(20) < patients[..., None], size, 0)
     apart = 1 / icc - 1
     hit = rng.binomial(size, rng.beta(apart * p, apart * (1 - p), size.shape))
     return hit.sum(axis=2).astype(float), size.sum(axis=2).astype(float), patients.astype(float)
@@ -171,7 +175,8 @@ def table(head: list[str], cells: list[tuple[Any, ...]], rows: list[list[float]]
     print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
     for at, values in zip(cells, rows, strict=True):
         digits = [1] * (len(values) - fine) + [3] * fine
-        shown = [f"{x:g}" for x in at] + [f"{x:.{d}f}" for x, d in zip(values, digits, strict=True)]
+        shown = [x if isinstance(x, str) else f"{x:g}" for x in at]
+        shown += ["" if math.isnan(x) else f"{x:.{d}f}" for x, d in zip(values, digits, strict=True)]
         print("| " + " | ".join(shown) + " |", flush=True)
 
 
@@ -194,7 +199,7 @@ def main() -> None:
             head = [*where, "DL z, 0.5", "REML hk, 0.5", "Mantel-Haenszel", "Peto", "CM.EL z", "CM.EL t", "no events"]
             table(head, RARE, across(pool, rare, RARE, chosen.rare_runs, chosen.seed))
         if chosen.lesion_runs:
-            head = ["icc", "tau", "common z", "GLMM t", "its pi", "clustered t", "its pi", "tau GLMM", "tau clustered"]
+            head = ["lesions", "icc", "tau", "common z", "GLMM t", "pi", "clustered t", "pi", "tau GLMM", "clustered"]
             rows = across(pool, lesions, LESIONS, chosen.runs, chosen.lesion_runs, chosen.seed)
             table(head, LESIONS, rows, fine=2)
 

@@ -5,11 +5,14 @@ import sys
 from pathlib import Path
 
 import matplotlib as mpl
+from numpydoc.xref import DEFAULT_LINKS
+from sphinx.application import Sphinx
 
 import metaan
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # for gallery_hooks, repository_links
+DEFAULT_LINKS.clear()  # of numpydoc, to the types of Python and numpy: no inventory of theirs is at hand
 mpl.use("Agg")
 os.environ.pop("MPLBACKEND", None)  # the kernel of the tutorial has its own
 
@@ -79,7 +82,7 @@ html_theme_options = {
 }
 
 
-def references_as_list(app, what, name, obj, options, lines) -> None:
+def references_as_list(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Make a list of the references of a docstring, which stand one a line; numpydoc takes it from there."""
     inside = False
     for i, line in enumerate(lines):
@@ -89,6 +92,6 @@ def references_as_list(app, what, name, obj, options, lines) -> None:
             lines[i] = f"  {line}" if line.startswith(" ") else f"- {line}"
 
 
-def setup(app) -> None:
+def setup(app: Sphinx) -> None:
     """Register with Sphinx, before numpydoc."""
     app.connect("autodoc-process-docstring", references_as_list, priority=400)

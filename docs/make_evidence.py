@@ -2,6 +2,7 @@
 
 import csv
 import json
+import textwrap
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -40,25 +41,17 @@ def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def catalogue() -> str:
-    """What `metaan.load` knows, with the outcomes of most studies."""
-    found = metaan.catalogue()
-    head = ("name", "holds", "studies", "rows", "with counts", "patients", "years", "outcomes (studies)")
+    """What `metaan.load` knows, with the studies of the two outcomes that most report."""
+    head = (
+        "name", "holds", "years", "studies", "complete response", "objective response", "rows", "counted", "patients"
+    )  # fmt: skip
     lines = []
-    for row in found.to_dict("records"):
-        outcomes = row["outcomes"].replace("_", " ").split(", ")
-        most = ", ".join(outcomes[:3]) + (" ..." if len(outcomes) > 3 else "")
-        lines.append(
-            [
-                f"`{row['name']}`",
-                row["title"],
-                row["studies"],
-                row["rows"],
-                row["counted"],
-                row["patients"],
-                row["years"],
-                most,
-            ]
-        )
+    for row in metaan.catalogue().to_dict("records"):
+        studies = dict(part.rstrip(")").split(" (") for part in row["outcomes"].split(", "))
+        response = [studies.get(outcome, "") for outcome in ("complete_response", "objective_response")]
+        years = row["years"].replace("-", " to ")
+        numbers = (row["studies"], *response, row["rows"], row["counted"], row["patients"])
+        lines.append([f"`{row['name']}`", row["title"], years, *numbers])
     return table(head, lines)
 
 
@@ -131,8 +124,11 @@ def dictionary() -> str:
             name, title = ", ".join(f"`{x}.csv`" for x in RESPONSES), "Responses, identical columns"
         fields = resource["schema"]["fields"]
         key = resource["schema"].get("primaryKey")
-        told = f"### {title}\n\n{name}" + (f"; key: {', '.join(f'`{x}`' for x in key)}" if key else "")
-        parts.append(told + ".\n\n" + table(("column", "type", "meaning", "values"), map(_field, fields)))
+        told = name + (f"; key: {', '.join(f'`{x}`' for x in key)}" if key else "") + "."
+        lines = "\n".join(textwrap.wrap(told, 120, break_on_hyphens=False))
+        parts.append(
+            f"### {title}\n\n{lines}\n\n" + table(("column", "type", "meaning", "values"), map(_field, fields))
+        )
     return "\n\n".join(parts)
 
 

@@ -18,7 +18,7 @@ from metaan.models.regress_result import RegressResult
 from metaan.models.results import PoolResult, Spec
 from metaan.models.text import exact_model, number, probability, reference
 from metaan.records import Shown, Table
-from metaan.validate import METHOD, Option
+from metaan.validate import METHOD, FloatArray, Option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +108,7 @@ class SubgroupResult(Shown):
         reference : str, optional
             Subgroup that the others are compared with; all pairs by default.
         adjust : str, default "holm"
-            Adjustment of the p-values for their number, by statsmodels' ``multipletests``: holm, bonferroni, sidak,
+            Adjustment of the p-values for their number: holm; by statsmodels' ``multipletests`` bonferroni, sidak,
             holm-sidak, simes-hochberg, hommel, fdr_bh, fdr_by, or none.
 
         Returns
@@ -137,8 +137,6 @@ class SubgroupResult(Shown):
         Donner A, Zou GY (2012). Stat Methods Med Res 21:347-359. doi:10.1177/0962280210383082
         """
         import pandas as pd
-        from statsmodels.stats.multitest import multipletests
-
         ADJUST.check(adjust)
         if any(g.scale != "analysis" for g in self.groups.values()):
             raise InputError("contrasts are made from the result before back(); they are on the display scale anyhow.")
@@ -155,7 +153,7 @@ class SubgroupResult(Shown):
         known = np.isfinite(p)
         adjusted = p.copy()
         if adjust != "none" and known.any():
-            adjusted[known] = multipletests(p[known], alpha=1 - self.spec.level, method=adjust)[1]
+            adjusted[known] = _holm(p[known]) if adjust == "holm" else _adjusted(p[known], adjust)
         table["pvalue_adjusted"] = adjusted
         return Contrasts(table=table, notes=self._contrast_notes(len(pairs), adjust))
 
@@ -299,6 +297,20 @@ def _rows(shown: dict[str, PoolResult], spec: Spec) -> list[str]:
 
 
 Limits = tuple[float, float, float]
+
+
+def _holm(p: FloatArray) -> FloatArray:
+    """P-values adjusted by Holm 1979; statsmodels collects all garbage of the process for this one."""
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1)), 1.0)
+    return adjusted
+
+
+def _adjusted(p: FloatArray, adjust: str) -> FloatArray:
+    from statsmodels.stats.multitest import multipletests
+
+    return np.asarray(multipletests(p, method=adjust)[1], dtype=np.float64)
 
 
 def _difference(one: Limits, two: Limits) -> Limits:

@@ -8,6 +8,7 @@ import click
 
 from metaan.cli.fits import fitted
 from metaan.cli.options import Sections, analysis_options
+from metaan.cli.output import no_screen
 
 __all__ = ["forest"]
 
@@ -20,10 +21,9 @@ __all__ = ["forest"]
 def forest(file: str | None, output: str, style: str | None, title: str | None, **options: Any) -> None:
     """Draw a forest plot. The file named by -o is written, over one that is there, and no other."""
     res = fitted(file, options)
-    import matplotlib as mpl
-
-    mpl.use("Agg")
     import metaan
+
+    no_screen()
 
     metaan.plot.save(metaan.plot.forest(res, style=style, title=title), output)
     click.echo(f"Wrote {output}.", err=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-__all__ = ["echo_json", "echo_table"]
+__all__ = ["echo_json", "echo_table", "no_screen"]
 
 
 def echo_json(document: Any) -> None:
@@ -26,3 +26,10 @@ def echo_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Non
             text.rjust(w) if to_right else text.ljust(w) for text, w, to_right in zip(line, widths, right, strict=True)
         )
         click.echo("  ".join(padded).rstrip())
+
+
+def no_screen() -> None:
+    """Draw into files only, also where matplotlib would open windows."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")

@@ -8,6 +8,7 @@ import click
 
 from metaan.cli.fits import fitted
 from metaan.cli.options import Sections, analysis_options, given
+from metaan.cli.output import no_screen
 
 __all__ = ["report"]
 
@@ -23,10 +24,9 @@ def report(file: str | None, output: str, **options: Any) -> None:
     The file named by -o is written, over one that is there, and no other.
     """
     res = fitted(file, options)
-    import matplotlib as mpl
-
-    mpl.use("Agg")
     import metaan
+
+    no_screen()
 
     metaan.report(res, output, **given(options, ("title", "question")))
     click.echo(f"Wrote {output}.", err=True)

@@ -20,7 +20,7 @@ __all__ = ["Asked", "asked", "table"]
 
 _READY: Final = (("yi", "vi"), ("yi", "sei"))
 # Where no measure is named: columns that speak for themselves.
-_FAMILIES: Final = (("OR", NEEDS["OR"]), ("PLO", NEEDS["PLO"]), *(("GEN", ready) for ready in _READY))
+_FAMILIES: Final = (("OR", (NEEDS["OR"],)), ("PLO", (NEEDS["PLO"],)), ("GEN", _READY))
 
 
 class Asked(NamedTuple):
@@ -80,16 +80,15 @@ def asked(frame: pd.DataFrame, options: dict[str, Any]) -> Asked:
 
 def _family(present: list[str], measure: str | None, named: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """Measure and the columns that it is computed from, the only ones that are all there."""
-    families = _FAMILIES
-    if measure is not None:
-        needed = NEEDS[MEASURE.check(measure)]
-        families = tuple((measure, each) for each in (_READY if {"yi"} & {*named, *needed} else (needed,)))
-    found = [each for each in families if set(named) <= set(each[1]) <= set(present)]
-    if len(found) == 1:
-        return found[0]
-    if found:
+    families = _FAMILIES if measure is None else ((measure, (NEEDS[MEASURE.check(measure)], *_READY)),)
+    found = []
+    for code, sets in families:
+        found += [(code, needed) for needed in sets if set(named) <= set(needed) <= set(present)][:1]
+    if len(found) > 1:
         several = " and of ".join(", ".join(needed) for _, needed in found)
         raise InputError(f"There are columns of {several}. Say which to pool: --events COL, --yi COL, --measure ...")
-    wanted = " or ".join(", ".join(needed) for _, needed in families)
+    if found:
+        return found[0]
+    wanted = " or ".join(", ".join(needed) for _, sets in families for needed in sets)
     more = "" if measure else " For another measure name it: --measure SMD."
     raise InputError(f"Nothing to pool: needed are the columns {wanted}; there are {', '.join(present)}.{more}")

@@ -182,7 +182,8 @@ class UserPrior:
         tau = np.clip(np.asarray(tau, dtype=np.float64), *self._clip)
         with np.errstate(all="ignore"):
             try:
-                value = np.asarray(self._density(tau), dtype=np.float64)
+                one = float(tau.ravel()[0]) if tau.size == 1 else None  # math.exp takes no arrays, except those of one
+                value = np.asarray(self._density(tau if one is None else one), dtype=np.float64)
             except (TypeError, ValueError):
                 value = np.array([float(self._density(float(t))) for t in tau.ravel()]).reshape(tau.shape)
             value = np.broadcast_to(value, tau.shape)

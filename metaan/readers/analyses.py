@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from metaan.errors import InputError, Note, OptionError
-from metaan.readers.grid import Grid, clipped
+from metaan.readers.grid import Grid, clipped, closest
 
 __all__ = ["Analysis", "Row", "choose", "grid_of"]
 
@@ -91,8 +90,8 @@ def _matching(
     if exact:
         return exact
     known = list(dict.fromkeys(keys(one)[1] for one in found))
-    close = difflib.get_close_matches(text, known, n=1, cutoff=0.4)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    close = closest(text, known, cutoff=0.4)
+    hint = f" Did you mean {close!r}?" if close else ""
     raise OptionError(f"{name}={value!r} is not in {place}, which has: {_list(found)}.{hint}")
 
 

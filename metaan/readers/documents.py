@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NoReturn
 
 from metaan.errors import InputError
@@ -25,6 +26,8 @@ def read_json(data: bytes, place: str) -> Grid:
         raise InputError(f"{place}: the key {problem} is there twice in one object.") from None
     except (ValueError, RecursionError) as problem:
         raise InputError(f"{place} is no JSON ({str(problem)[:120]}).") from None
+    if "\\ud" in text.casefold() and re.search("[\ud800-\udfff]", json.dumps(document, ensure_ascii=False)):
+        raise InputError(f"{place} holds half of a character (\\ud800 to \\udfff), which no text may.")
     names, rows = _table(document, place)
     for number, row in enumerate(rows, 1):
         for name, cell in zip(names, row, strict=False):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import warnings
 import zipfile
 from typing import Any, Final
 
-from metaan.errors import InputError, Note, OptionError
-from metaan.readers.grid import Cell, Grid, blank, clipped, is_number, said
+from metaan.errors import InputError, Note, OptionError, listed
+from metaan.readers.grid import CELLS, Cell, Grid, blank, clipped, closest, is_number, said
 
 __all__ = ["read_sheets"]
 
@@ -38,7 +37,7 @@ def read_sheets(data: bytes, place: str, sheet: str | int | None) -> list[Grid]:
 
 
 def _safe(data: bytes, place: str) -> bool:
-    """Refuse archives that unpack to more than trials need, and XML that declares entities; tell if there are formulas."""
+    """Refuse archives that unpack to too much, and XML that declares entities; tell whether there are formulas."""
     computed = False
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -82,8 +81,8 @@ def _chosen(sheet: str | int, names: list[str], place: str) -> str:
     if isinstance(sheet, str):
         if sheet in names:
             return sheet
-        close = difflib.get_close_matches(sheet, names, n=1, cutoff=0.4)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        close = closest(sheet, names, cutoff=0.4)
+        hint = f" Did you mean {close!r}?" if close else ""
         raise OptionError(f"sheet={sheet!r}: {place} has the sheets {clipped(names)}.{hint}")
     if isinstance(sheet, bool) or not isinstance(sheet, int) or not 1 <= sheet <= len(names):
         numbered = ", ".join(f"{i} {name!r}" for i, name in enumerate(names[:25], 1))
@@ -94,11 +93,11 @@ def _chosen(sheet: str | int, names: list[str], place: str) -> str:
 def _grid(sheet: Any, formulas: Any, place: str) -> Grid:
     """Cells of a sheet; merged texts stand in every cell that they cover."""
     height, width = sheet.max_row, sheet.max_column
-    if height * width > 5_000_000:
+    if height * width > CELLS:
         raise InputError(
             f"{place} reaches to row {height:,} and column {width:,}. Copy the table to a sheet of its own."
         )
-    rows: list[list[Cell]] = [list(row) for row in sheet.iter_rows(values_only=True)]
+    rows = [[_value(cell) for cell in row] for row in sheet.iter_rows()]
     _computed(rows, formulas, place)
     grid = Grid(rows, list(range(1, len(rows) + 1)), place, "xlsx")
     ranges = sorted(sheet.merged_cells.ranges, key=lambda merged: (merged.min_row, merged.min_col))
@@ -107,7 +106,16 @@ def _grid(sheet: Any, formulas: Any, place: str) -> Grid:
         grid.notes.append(
             Note("merged", f"Merged cells, each text taken for all that it covers: {clipped(filled, 8)}.")
         )
+    hidden = [str(line) for line, row in sorted(sheet.row_dimensions.items()) if row.hidden and line <= len(rows)]
+    if hidden:
+        grid.notes.append(Note("hidden-rows", f"Rows that are hidden in the sheet are read as well: {listed(hidden)}."))
     return grid
+
+
+def _value(cell: Any) -> Cell:
+    """Value of a cell; what is shown in per cent has its sign."""
+    value = cell.value
+    return f"{100 * value:.10g}%" if is_number(value) and "%" in cell.number_format else value
 
 
 def _computed(rows: list[list[Cell]], formulas: Any, place: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
@@ -163,7 +165,7 @@ def _label(cell: Cell) -> str:
     """A cell as a label; a whole number without its point."""
     if isinstance(cell, float) and cell == math.floor(cell) and abs(cell) < 1e15:
         return str(int(cell))
-    return " ".join(tidy(said(cell)).split())
+    return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", tidy(said(cell))).split())
 
 
 def _beside(reader: Reader) -> dict[str, Any]:
@@ -218,9 +220,9 @@ def _native(cells: Sequence[Cell]) -> list[Cell]:
 
 def _say_repeated(grid: Grid, labels: Sequence[str] | None) -> None:
     """A study in several rows is several studies for a model."""
-    if not labels or len(set(labels)) == len(labels):
+    twice = [name for name, number in Counter(labels or ()).items() if number > 1]
+    if not twice:
         return
-    twice = list(dict.fromkeys(name for name in labels if labels.count(name) > 1)) if len(labels) < 5000 else []
     many = f"{len(twice)} studies have" if len(twice) != 1 else "1 study has"
     text = f"{many} several rows, which a model takes for independent studies: {listed(twice)}."
     grid.notes.append(Note("duplicate-study", text, tuple(twice)))

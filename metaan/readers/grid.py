@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from metaan.errors import InputError, Note
 
-__all__ = ["Cell", "Grid", "blank", "clipped", "is_number", "said"]
+__all__ = ["CELLS", "Cell", "Grid", "blank", "clipped", "closest", "is_number", "said"]
 
 Cell = Any
 """None, text, or a number, date or truth value where the file has types."""
 
-_CELLS: Final = 5_000_000
+CELLS: Final = 5_000_000
+"""More cells than this, or more columns, are not trials."""
+_COLUMNS: Final = 2_000
 _SHOWN: Final = 40
+_LONGEST: Final = 200
 
 
 @dataclass
@@ -52,7 +55,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         width = max(map(len, self.rows), default=0)
-        if width * len(self.rows) > _CELLS:
+        if width * len(self.rows) > CELLS or width > _COLUMNS:
             raise InputError(f"{self.place} has {len(self.rows):,} rows of {width:,} columns: more than trials have.")
         for row in self.rows:
             row.extend([None] * (width - len(row)))
@@ -84,6 +87,14 @@ def is_number(cell: Cell) -> bool:
 def said(cell: Cell) -> str:
     """A cell as text."""
     return "" if blank(cell) else cell.strip() if isinstance(cell, str) else str(cell)
+
+
+def closest(text: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The name most like a text; names longer than a heading are passed over."""
+    import difflib
+
+    short = [name for name in names if len(name) <= _LONGEST][:_COLUMNS]
+    return next(iter(difflib.get_close_matches(text[:_LONGEST], short, n=1, cutoff=cutoff)), None)
 
 
 def clipped(texts: Sequence[object], limit: int = 25) -> str:

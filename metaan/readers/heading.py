@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from metaan.errors import InputError, Note, OptionError
@@ -106,10 +107,11 @@ def _heading(grid: Grid, first: int, last: int, wanted: Collection[str]) -> Head
 
 
 def _joined(upper: tuple[str, ...], lower: tuple[str, ...]) -> tuple[str, ...]:
-    """Two rows of names as one; a name of the upper row goes for the blanks after it."""
+    """Two rows of names as one; a name above goes for the blanks after it, unless names were merged."""
+    merged = any(one and one == two for one, two in pairwise(upper))
     names, group = [], ""
     for top, low in zip(upper, lower, strict=True):
-        group = top or (group if low else "")
+        group = top or (group if low and not merged else "")
         names.append(low if top == low or not group else f"{group} {low}".strip())
     return tuple(names)
 

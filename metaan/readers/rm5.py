@@ -155,5 +155,7 @@ def _refuse(place: str) -> None:
 
 def _decoded(key: str) -> str:
     """Label of a study from its key: STD-Smith-_x0028_a_x0029_-2001 is Smith (a) 2001."""
-    text = re.sub(r"_x([0-9A-Fa-f]{4})_", lambda code: chr(int(code[1], 16)), key.removeprefix("STD-"))
+    text = re.sub(
+        r"_x((?!D[89A-F])[0-9A-F]{4})_", lambda code: chr(int(code[1], 16)), key.removeprefix("STD-"), flags=re.I
+    )
     return " ".join(text.replace("-", " ").split())

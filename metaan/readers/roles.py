@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from metaan.errors import InputError, Note, OptionError
 from metaan.readers.cells import FRACTION, tidy
-from metaan.readers.grid import Grid, blank, clipped
+from metaan.readers.grid import Grid, blank, clipped, closest
 from metaan.readers.heading import Heading
 from metaan.readers.needs import KNOWN, NEEDS, SETS, lacking, told
 from metaan.readers.vocabulary import Meaning, is_percentage, meaning, squashed
@@ -62,8 +61,8 @@ def check_columns(columns: Mapping[str, str] | None) -> dict[str, str]:
         )
     for name in columns:
         if name not in KNOWN:
-            close = difflib.get_close_matches(name, KNOWN, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
+            close = closest(name, KNOWN)
+            hint = f" Did you mean {close!r}?" if close else ""
             raise OptionError(f"columns= does not know {name!r}. metaan's names: {', '.join(KNOWN)}.{hint}")
     return {name: heading.strip() for name, heading in columns.items()}
 
@@ -96,8 +95,8 @@ def _place(grid: Grid, heading: Heading, name: str, text: str) -> int:
     if places:
         raise InputError(f"{grid.place}: {len(places)} columns are headed {text!r}; give them different names.")
     known = [given for given in heading.names if given]
-    close = difflib.get_close_matches(text, known, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    close = closest(text, known)
+    hint = f" Did you mean {close!r}?" if close else ""
     raise InputError(f"{grid.place}: columns={{{name!r}: {text!r}}}, but its columns are {clipped(known)}.{hint}")
 
 
@@ -269,7 +268,7 @@ def _advice(roles: Roles, missing: Sequence[str]) -> str:
     """Columns there are, the closest names, and what to do."""
     free = [name for name in roles.beside if name in roles.names]
     text = f" Columns: {clipped([name for name in roles.names if name])}."
-    near = {name: close[0] for name in missing if (close := _closest(name, free))}
+    near = {name: close for name in missing if (close := _closest(name, free))}
     if near:
         guess = ", ".join(f"{name!r}: {heading!r}" for name, heading in near.items())
         text += f" Closest: columns={{{guess}}}."
@@ -286,7 +285,7 @@ def _advice(roles: Roles, missing: Sequence[str]) -> str:
     return text
 
 
-def _closest(name: str, headings: Sequence[str]) -> list[str]:
+def _closest(name: str, headings: Sequence[str]) -> str | None:
     by_words = {squashed(heading): heading for heading in headings if not is_percentage(heading)}
-    close = difflib.get_close_matches(squashed(name), by_words, n=1, cutoff=0.5)
-    return [by_words[word] for word in close]
+    close = closest(squashed(name), by_words, cutoff=0.5)
+    return None if close is None else by_words[close]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from metaan.errors import InputError, Note
 from metaan.readers.cells import is_mark
-from metaan.readers.grid import Grid, blank, clipped, said
+from metaan.readers.grid import Cell, Grid, blank, clipped, said
 from metaan.readers.heading import Heading
 from metaan.readers.roles import Roles
-from metaan.readers.vocabulary import squashed
 
 __all__ = ["LeftOut", "studies"]
 
@@ -66,13 +65,10 @@ def _reason(grid: Grid, i: int, heading: Heading, roles: Roles, numeric: list[in
     """Why a row is no study; None where it is one."""
     cells = grid.rows[i]
     texts = _texts(grid, i)
-    for line in {heading.first, heading.last}:
-        if [squashed(said(cell)) for cell in cells] == [squashed(said(cell)) for cell in grid.rows[line]]:
-            return "heading repeated"
-    if [squashed(said(cell)) for cell in cells] == [squashed(name) for name in heading.names]:
+    if any(_same(cells, row) for row in (grid.rows[heading.first], grid.rows[heading.last], heading.names)):
         return "heading repeated"
-    label = said(cells[roles.of["study"]]) if "study" in roles.of else said(cells[0])
-    if _TOTALS.fullmatch(label.casefold().rstrip(" :")):
+    label = said(cells[roles.of["study"]]) if "study" in roles.of else ""
+    if any(_TOTALS.fullmatch(text.casefold().rstrip(" :")) for text in ([label] if label else texts[:1])):
         return "totals"
     if any(not blank(cells[place]) for place in numeric) and not _merged(cells, texts):
         return None
@@ -83,6 +79,12 @@ def _reason(grid: Grid, i: int, heading: Heading, roles: Roles, numeric: list[in
         if outside or _FOOTNOTE.match(texts[0]) or len(texts[0]) > _SENTENCE or (i > last and _blank_above(grid, i)):
             return "footnote"
     return None
+
+
+def _same(cells: Sequence[Cell], names: Sequence[Cell]) -> bool:
+    """Whether a row repeats the names of the columns."""
+    pairs = zip(cells, names, strict=True)
+    return all(cell == name or said(cell).casefold() == said(name).casefold() for cell, name in pairs)
 
 
 def _blank_above(grid: Grid, i: int) -> bool:

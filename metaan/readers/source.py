@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 from typing import Any, Final
 
 from metaan.errors import InputError
-from metaan.readers.grid import clipped
+from metaan.readers.grid import clipped, closest
 
 __all__ = ["content", "kind_of"]
 
-_LARGEST: Final = 100 * 2**20
+_LARGEST: Final = 50 * 2**20
 _SPACES: Final = b" \t\r\n\xef\xbb\xbf\xff\xfe\x00"
 
 
@@ -44,8 +43,8 @@ def _absent(file: Path) -> str:
     if file.exists():
         return f"{str(file)!r} is no regular file."
     beside = [path.name for path in file.parent.iterdir() if path.is_file()] if file.parent.is_dir() else []
-    close = difflib.get_close_matches(file.name, beside, n=1)
-    return f"There is no file {str(file)!r}.{f' Did you mean {close[0]!r}?' if close else ''}"
+    close = closest(file.name, beside)
+    return f"There is no file {clipped([file])}.{f' Did you mean {close!r}?' if close else ''}"
 
 
 def kind_of(data: bytes, name: str) -> str:
@@ -67,6 +66,6 @@ def kind_of(data: bytes, name: str) -> str:
         if b"<html" in low:
             raise InputError(f"{name} is a web page, not a table. Save its table as CSV.")
         return "rm5"
-    if suffix in (".json", ".jsonl") or (head[:1] in b"[{" and suffix not in (".csv", ".tsv", ".txt")):
+    if suffix == ".json" or (head[:1] in b"[{" and suffix not in (".csv", ".tsv", ".txt")):
         return "json"
     return "tsv" if suffix in (".tsv", ".tab") else "csv"

@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 from metaan.errors import InputError, Note
-from metaan.readers.grid import Cell, Grid
+from metaan.readers.grid import CELLS, Cell, Grid
 
 __all__ = ["is_table", "read_parquet", "read_table"]
 
@@ -64,7 +64,7 @@ def read_parquet(data: bytes, place: str) -> Grid:
         raise InputError("Parquet files are read with pyarrow: pip install pyarrow.") from None
     try:
         with pyarrow.parquet.ParquetFile(io.BytesIO(data)) as file:
-            if file.metadata.num_rows * file.metadata.num_columns > 5_000_000:
+            if file.metadata.num_rows * file.metadata.num_columns > CELLS:
                 raise InputError(f"{place} has {file.metadata.num_rows:,} rows: more than trials have.")
             table = file.read()
             columns = [column.to_pylist() for column in table.columns]

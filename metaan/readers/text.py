@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from metaan.errors import InputError, Note
-from metaan.readers.grid import Cell, Grid, blank, said
+from metaan.readers.grid import CELLS, Cell, Grid, blank, said
 from metaan.readers.vocabulary import meaning
 
 __all__ = ["decoded", "read_text"]
@@ -78,12 +78,15 @@ def _split(text: str, mark: str, place: str, must: bool) -> tuple[list[list[Cell
     rows: list[list[Cell]] = []
     lines: list[int] = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True, skipinitialspace=True)
-    before = 0
+    before = cells = 0
     try:
         for row in reader:
             lines.append(before + 1)
             before = reader.line_num
             rows.append(list(row))
+            cells += len(row)
+            if cells > CELLS:
+                raise InputError(f"{place} has more than {CELLS:,} cells: more than trials have.")
     except csv.Error as problem:
         if must:
             raise InputError(f"{place}, line {before + 1}: quotes or cells cannot be read ({problem}).") from None

@@ -67,7 +67,7 @@ class Reader:
     def column(self, name: str, place: int) -> list[float]:
         """Numbers of a column by metaan's name, NaN where missing."""
         if not is_count(name):
-            return [self._number(i, place) for i in self.kept]
+            return [self._measure(i, place, name) for i in self.kept]
         values = [self._count(i, place, name) for i in self.kept]
         fractional = [j for j, value in enumerate(values) if not math.isnan(value) and value != math.floor(value)]
         if fractional:
@@ -109,6 +109,13 @@ class Reader:
             self.refuse(i, place, str(problem))
         if done:
             self._note(done, i, place)
+        return value
+
+    def _measure(self, i: int, place: int, name: str) -> float:
+        value = self._number(i, place)
+        if name == "r" and abs(value) > 1:
+            hint = "responders and patients are named by columns={'events': ..., 'total': ...}"
+            self.refuse(i, place, f"a correlation lies between -1 and 1; {hint}")
         return value
 
     def _count(self, i: int, place: int, name: str) -> float:

@@ -180,6 +180,6 @@ def _phrase(words: tuple[str, ...]) -> str | None:
 
 def _words(heading: str) -> tuple[str, ...]:
     """Words of a heading: split at signs, between letters and digits, and where an upper-case letter follows."""
-    text = unicodedata.normalize("NFKC", heading[: 2 * _LONGEST])
+    text = unicodedata.normalize("NFKC", heading)
     text = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z])(?=[0-9])", " ", text.replace("'", "").replace("’", ""))
     return tuple(re.findall(r"[^\W_]+", text.casefold()))

@@ -52,7 +52,7 @@ def _model(subject: Subject) -> Line:
     """The model in a sentence or two."""
     spec, fit = subject.spec, subject.fit
     if isinstance(fit, BayesResult):
-        return _bayes(fit)
+        return _bayes(fit, usual=subject.usual_prior)
     if spec.model == "glmm":
         return _glmm(subject)
     if isinstance(fit, ClusteredResult):
@@ -150,15 +150,14 @@ def _robust(spec: Spec) -> tuple[Run, ...]:
     return (text, Cite(keys), ".")
 
 
-def _bayes(fit: BayesResult) -> Line:
+def _bayes(fit: BayesResult, *, usual: bool) -> Line:
     model = "normal effects with known sampling variances"
     if fit.spec.likelihood == "binomial":
         model = "binomial counts with normal true effects on the logit scale"
     text = f"A Bayesian random-effects model ({model}) was integrated numerically"
-    priors = f" The prior of τ was {fit.tau_prior}, that of the mean {fit.mu_prior}"
-    keys = ("rover2021",) if any(note.code == "tau-prior" for note in fit.notes) else ()
-    cited: tuple[Run, ...] = (Cite(keys),) if keys else ()
-    return line(text, Cite(("rover",)), ".", priors, *cited, ". Estimates are posterior medians.")
+    cited: tuple[Run, ...] = (", the default of the measure", Cite(("rover2021",))) if usual else ()
+    priors = (f" The prior of τ was {fit.tau_prior}", *cited, f"; that of the mean {fit.mu_prior}")
+    return line(text, Cite(("rover",)), ".", *priors, ". Estimates are posterior medians.")
 
 
 def _limits(subject: Subject) -> Line:

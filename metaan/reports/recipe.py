@@ -294,7 +294,7 @@ def _levels(res: MultilevelResult, rows: _Rows) -> dict[str, Any]:
 
 def _labels(eff: Effects, name: str) -> list[Any]:
     if eff.data is None or name not in eff.data:
-        raise _UnwrittenError(f"the column {name!r} of the data is not there any more.")
+        raise _UnwrittenError(f"the data have no column {name!r}.")
     return [str(value) for value in eff.data[name]]
 
 
@@ -302,10 +302,10 @@ def _robust(res: Any, rows: _Rows, target: str) -> Iterator[Step]:
     spec, name = res.spec, res.spec.cluster
     there = name == "study" or (rows.frame is not None and name in rows.frame)
     default = "contain" if spec.model == "multilevel" else TEST.default
-    yield from _of_effects(res, rows, "fit", default)
-    cluster = name if there else _labels(res.effects, name)
+    extra = {} if there else {name: _labels(res.effects, name)}
+    yield from _of_effects(res, rows, "fit", default, extra)
     kind = {} if spec.test == "CR2" else {"kind": spec.test}
-    yield Step(target, Call("metaan.robust", (Name("fit"),), {"cluster": cluster} | kind))
+    yield Step(target, Call("metaan.robust", (Name("fit"),), {"cluster": name} | kind))
 
 
 def _subgroups(sub: SubgroupResult, rows: _Rows, target: str) -> Iterator[Step]:
@@ -336,7 +336,8 @@ def _members(sub: SubgroupResult) -> list[str]:
 
 def _bayes(res: BayesResult, rows: _Rows, target: str) -> Iterator[Step]:
     spec, eff = res.spec, res.effects
-    own = {} if any(note.code == "tau-prior" for note in res.notes) else {"tau_prior": _tau_prior(res.tau_prior)}
+    usual = any(note.code == "tau-prior" and "the default" in note.text for note in res.notes)
+    own: dict[str, Any] = {} if usual else {"tau_prior": _tau_prior(res.tau_prior)}
     if res.mu_prior != "flat":
         found = re.fullmatch(r"normal\((\S+), sd (\S+)\)", res.mu_prior)
         if found is None:

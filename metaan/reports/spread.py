@@ -29,12 +29,9 @@ def heterogeneity_section(subject: Subject) -> Section:
     title, name = "Heterogeneity", "heterogeneity"
     codes = {note.code for note in subject.main.notes}
     if subject.main.k == 1 or codes & _NOTHING:
-        reason = (
-            "One study says nothing of differences between studies"
-            if subject.main.k == 1
-            else "The counts say nothing of it"
-        )
-        return Section(name=name, title=title, blocks=(absent(f"{reason}."),), applies=False)
+        what = "one study says" if subject.main.k == 1 else "the counts say"
+        reason = absent(f"{what} nothing of differences between studies.")
+        return Section(name=name, title=title, blocks=(reason,), applies=False)
     rows = [*_measures(subject)]
     level = f"{100 * subject.spec.level:g}% {subject.interval_name}"
     columns = heads("Measure", "#Estimate", f"#{level} from", "#to")

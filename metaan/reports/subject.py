@@ -111,6 +111,11 @@ class Subject:
         return self.given if isinstance(self.given, Mapping) else {}
 
     @property
+    def usual_prior(self) -> bool:
+        """Whether the prior of tau was the default of the measure."""
+        return any(note.code == "tau-prior" and "the default" in note.text for note in self.main.notes)
+
+    @property
     def interval_name(self) -> str:
         """What intervals are called."""
         return "CrI" if isinstance(self.main, BayesResult) else "CI"

@@ -90,7 +90,7 @@ def test_the_summary_is_short_and_names_each_reason():
     assert "Keep one study of each group" in " ".join(lines)
     for row in story.counts.itertuples():
         assert any(line.split()[0] == str(row.rows) and row.reason in line for line in lines[1:])
-    assert story._repr_html_().startswith("<pre>")
+    assert story._repr_html_().startswith("<div")
 
 
 def test_nothing_left_out_is_an_explanation_too():

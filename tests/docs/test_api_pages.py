@@ -8,7 +8,9 @@ import metaan
 from metaan import errors, recipes
 
 API = Path(__file__).resolve().parents[2] / "docs" / "api"
-BLOCK = re.compile(r"\.\. currentmodule:: (\S+)\n\n\.\. autosummary::\n   :toctree: generated\n\n((?:   \w+\n)+)")
+BLOCK = re.compile(
+    r"\.\. currentmodule:: (\S+)\n\n\.\. autosummary::\n   :toctree: generated\n   :nosignatures:\n\n((?:   \w+\n)+)"
+)
 MODULE = re.compile(r"\.\. automodule:: (\S+)\n")
 
 

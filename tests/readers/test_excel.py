@@ -170,3 +170,17 @@ def test_damaged_and_hostile_workbooks(tmp_path, data, message):
     path.write_bytes(data)
     with pytest.raises(InputError, match=message):
         metaan.read(path)
+
+
+def test_numbers_shown_in_per_cent_are_no_counts_and_hidden_rows_are_told(read, book):
+    sheet = book["Trials"]
+    sheet.row_dimensions[7].hidden = True
+    sheet["G6"].number_format = sheet["G7"].number_format = "0.0%"
+    sheet["G6"], sheet["G7"] = 0.125, 0.5
+    trials = read(book)
+    assert trials["Follow-up (months)"].tolist() == [12.5, 50]
+    assert {"hidden-rows", "percent-sign"} <= codes(trials)
+    sheet["B6"] = 1
+    sheet["B6"].number_format = "0%"
+    with pytest.raises(DataError, match="holds '100%': a percentage"):
+        read(book)

@@ -17,15 +17,15 @@ from metaan.errors import MetaanError
 
 openpyxl = pytest.importorskip("openpyxl")
 
-HEADINGS = st.sampled_from([
-    "study", "Author", "events", "total", "n", "N", "n/N", "CR (%)", "mean", "sd", "mean (SD)", "yi", "vi", "sei", "r",
-    "time", "ai", "bi", "ci", "di", "Treatment events", "Control events", "Treatment n", "Control n", "events_t", "", "OR",
-    "mi", "xi", "Analysis group", "Analysis number", "Study", "year", "o_e", "o_e_variance",
-])  # fmt: skip
-TEXTS = st.sampled_from([
-    "A", "Total", "* note", "12", "12 ", "1,234", "1.234", "1,5", "1.5", "3/24", "3/0", "0/0", "3 (12%)", "3 (%)", "33%",
-    "%", "NR", "-", "−3", "1e999", "inf", "nan", "007", "9" * 70, "٣", "½", "=1+1", "<5", "2024-01-01", "\u00a0", "",
-])  # fmt: skip
+_HEADINGS = (
+    "study|Author|events|total|n|N|n/N|CR (%)|mean|sd|mean (SD)|yi|vi|sei|r|time|ai|bi|ci|di|mi|xi|Treatment events|"
+    "Control events|Treatment n|Control n|events_t|OR|Analysis group|Analysis number|Study|year|o_e|o_e_variance|"
+)
+_TEXTS = (
+    "A|Total|* note|12|12 |1,234|1.234|1,5|1.5|3/24|3/0|0/0|3 (12%)|3 (%)|33%|%|NR|-|−3|1e999|inf|nan|007|٣|½|=1+1|"
+    "<5|2024-01-01|\u00a0||9999999999999999999999999999999999999999999999999999999999999999999999999999"
+)
+HEADINGS, TEXTS = (st.sampled_from(texts.split("|")) for texts in (_HEADINGS, _TEXTS))
 CELLS = st.one_of(TEXTS, st.none(), st.integers(-5, 2000), st.floats(), st.booleans(), st.text(max_size=8))
 ANY, FEW = {"max_examples": 40}, {"max_examples": 25}
 
@@ -135,8 +135,13 @@ def test_cells_of_json(folder, rows, layout):
     from_bytes(folder, json.dumps(document).encode(), "cells.json")
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=5),
-                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(HEADINGS, inner, max_size=4)))  # fmt: skip
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(HEADINGS, inner, max_size=4),
+)
+
+
+@given(DOCUMENTS)
 @settings(**ANY)
 def test_documents_of_json(folder, document):
     from_bytes(folder, json.dumps(document).encode(), "any.json")
@@ -159,18 +164,20 @@ def test_damaged_parquet(folder, data):
     from_bytes(folder, good[:at] + data.draw(st.binary(max_size=4)) + good[at + 4 :], "damaged.parquet")
 
 
-TAGS = ("COCHRANE_REVIEW", "ANALYSES_AND_DATA", "COMPARISON", "DICH_OUTCOME", "DICH_SUBGROUP", "DICH_DATA", "CONT_OUTCOME",
-        "CONT_DATA", "IV_OUTCOME", "IV_DATA", "IPD_OUTCOME", "IPD_DATA", "NAME", "STUDY", "GROUP_LABEL_1", "OTHER_DATA")  # fmt: skip
-KEYS = ("NO", "ID", "STUDY_ID", "EVENTS_1", "TOTAL_1", "EVENTS_2", "TOTAL_2", "MEAN_1", "SD_1", "ESTIMATE", "SE", "O_E", "VAR",
-        "EFFECT_MEASURE", "SWAP_EVENTS")  # fmt: skip
+_TAGS = (
+    "COCHRANE_REVIEW ANALYSES_AND_DATA COMPARISON DICH_OUTCOME DICH_SUBGROUP DICH_DATA CONT_OUTCOME CONT_DATA "
+    "IV_OUTCOME IV_DATA IPD_OUTCOME IPD_DATA NAME STUDY GROUP_LABEL_1 OTHER_DATA"
+)
+_KEYS = "NO ID STUDY_ID EVENTS_1 TOTAL_1 EVENTS_2 TOTAL_2 MEAN_1 SD_1 ESTIMATE SE O_E VAR EFFECT_MEASURE SWAP_EVENTS"
+TAGS, KEYS = (st.sampled_from(words.split()) for words in (_TAGS, _KEYS))
 VALUES = st.sampled_from(
     ["1", "0", "-1", "2.5", "", "YES", "NaN", "Infinity", "1,5", "x", "STD-A_x0000_", "_xD800_", "9" * 400]
 )
 ELEMENTS = st.recursive(
-    st.builds(lambda tag, given, text: (tag, given, [text]), st.sampled_from(TAGS),
-              st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=6), st.sampled_from(["", "name", "&#233;"])),
-    lambda inner: st.builds(lambda tag, given, inside: (tag, given, inside), st.sampled_from(TAGS),
-                            st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=3), st.lists(inner, max_size=3)),
+    st.builds(lambda tag, given, text: (tag, given, [text]), TAGS,
+              st.dictionaries(KEYS, VALUES, max_size=6), st.sampled_from(["", "name", "&#233;"])),
+    lambda inner: st.builds(lambda tag, given, inside: (tag, given, inside), TAGS,
+                            st.dictionaries(KEYS, VALUES, max_size=3), st.lists(inner, max_size=3)),
     max_leaves=12,
 )  # fmt: skip
 

@@ -10,7 +10,8 @@ from helpers.reviews import COUNTS
 import metaan
 from metaan.errors import DataError, InputError, OptionError
 from metaan.measures.effect_size import _COLUMNS
-from metaan.readers.needs import NEEDS
+from metaan.names import COLUMNS
+from metaan.readers.needs import KNOWN, NEEDS
 
 ROWS = {"study": ["A", "B"], "events": [3, None], "total": [24, 12]}
 
@@ -131,7 +132,7 @@ def test_paths(tmp_path):
 )
 def test_names_of_other_programs(names, expected):
     headings = names.split()
-    numbers = [8 - 0.5 * ("yi" in headings) if i % 2 else 9 for i in range(len(headings) - 1)]
+    numbers = [0 if name == "ri" else 9 if i % 2 else 8 for i, name in enumerate(headings[1:])]
     trials = metaan.read(pd.DataFrame([["A", *numbers]], columns=headings))
     assert set(trials.columns) == set(expected.split())
 
@@ -195,3 +196,16 @@ def test_rows_of_a_review_by_revman_5_and_by_meta(tmp_path):
     assert "no-study" in {note.code for note in trials.attrs["notes"]}
     path.write_text("comp.no,outcome.no,studlab,event.e,n.e,event.c,n.c,sm\n1,1,Adams,3,20,5,21,RR\n")
     assert metaan.read(path)["events_c"].tolist() == [5]
+
+
+def test_every_name_of_metaan_is_in_the_vocabulary():
+    assert set(KNOWN) <= set(COLUMNS)
+
+
+def test_a_record_that_was_changed_is_not_explained():
+    trials = metaan.read(pd.DataFrame(ROWS))
+    for changed in ({"read": None}, {"read": {}}, {"notes": None}, {"notes": ("x",)}):
+        other = trials.copy()
+        other.attrs |= changed
+        with pytest.raises(InputError, match="was changed"):
+            metaan.explain(other)

@@ -233,3 +233,21 @@ def test_n_goes_with_what_it_counts(read):
         read(both)
     assert "n" in read(both, measure="MN")
     assert "total" in read(both, measure="PLO")
+
+
+def test_responders_called_r_are_no_correlations(read):
+    with pytest.raises(DataError, match="between -1 and 1; responders and patients"):
+        read("study,r,n\nA,3,24\n")
+    assert read("study,r/n\nA,3/24\n")["total"].tolist() == [24]
+    assert read("study,r,n\nA,0.3,24\n")["r"].tolist() == [0.3]
+
+
+def test_very_long_and_very_wide_files_end(read):
+    with pytest.raises(InputError, match="no set of columns"):
+        read(f"study,{'x' * 100_000},{'y ' * 50_000}\nA,1,2\n", columns={})
+    with pytest.raises(InputError, match="but its columns are"):
+        read(f"study,{'x' * 100_000}\nA,1\n", columns={"events": "x" * 99_999})
+    with pytest.raises(InputError, match="more than trials have"):
+        read("study" + ",events" * 3000 + "\n")
+    with pytest.raises(InputError, match="more than trials have"):
+        read("," * 6_000_000)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -44,7 +45,9 @@ SAME_PI = {
 }
 
 
+@cache
 def fitted(name, *, measure="GEN", **options):
+    """Results do not change, so that all tests of one fit share it."""
     cell = grid()["regressions"][name]
     eff = metaan.effects(values(cell["yi"]), values(cell["vi"]), measure=measure, data=pd.DataFrame(cell["data"]))
     return metaan.regress(eff, cell["formula"], **options)

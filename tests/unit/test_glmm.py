@@ -25,7 +25,7 @@ def integral(x, n, mu, tau):
     """log integral of Bin(x; n, expit(mu + tau u)) phi(u) du by adaptive quadrature on a scaled integrand."""
     y = math.log((x + 0.5) / (n - x + 0.5))
     points = sorted({0.0, *(float(np.clip((y + shift - mu) / tau, -9, 9)) for shift in (-2, 0, 2))})
-    log_f = np.vectorize(lambda u: binom.logpmf(x, n, expit(mu + tau * u)) + norm.logpdf(u))
+    log_f = lambda u: binom.logpmf(x, n, expit(mu + tau * u)) + norm.logpdf(u)  # noqa: E731
     top = log_f(np.linspace(-10, 10, 20001)).max()
     value, _ = quad(lambda u: math.exp(log_f(u) - top), -10, 10, points=points, limit=2000, epsabs=0, epsrel=1e-12)
     return top + math.log(value)

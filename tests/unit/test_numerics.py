@@ -96,7 +96,7 @@ def test_joint_test_of_kenward_roger_is_that_of_the_paper(seed):
 def test_no_joint_test_of_kenward_roger_without_degrees_of_freedom():
     """The formulas of the paper end at df2 near or below 2 for some data: there is no test then, and a note."""
     found = 0
-    for seed in range(400):
+    for seed in range(100):
         rng = np.random.default_rng(seed)
         k = int(rng.integers(8, 12))
         v = np.exp(rng.normal(-2, 2.0, k)) + 0.001
@@ -114,7 +114,7 @@ def test_no_joint_test_of_kenward_roger_without_degrees_of_freedom():
             assert fit.QM >= 0
             assert fit.QM_df2 > 2
             assert 0 <= fit.QM_pvalue <= 1
-    assert found > 0
+    assert found >= 5
 
 
 YEARS = np.random.default_rng(2).integers(1990, 2024, 24).astype(float)
