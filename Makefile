@@ -31,6 +31,7 @@ figures:            ## the pictures of docs/, from examples/gallery
 	$(PY) docs/make_figures.py
 
 docs:               ## the site, into docs/_build/html (needs '.[docs]'); a warning fails
+	rm -rf docs/api/generated
 	$(PY) -m sphinx -W --keep-going -b html docs docs/_build/html
 
 api:                ## tests/unit/public_api.txt again, where a public name was meant to change

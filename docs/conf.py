@@ -55,6 +55,7 @@ numpydoc_xref_aliases = {name: f"metaan.{name}" for name in metaan.__all__ if na
 }
 bibtex_bibfiles = sorted(file.name for file in HERE.glob("*.bib"))
 bibtex_default_style = "plain"
+bibtex_reference_style = "author_year"
 
 sphinx_gallery_conf = {
     "examples_dirs": str(HERE.parent / "examples"),

@@ -77,7 +77,7 @@ def pool_by_size(
 
     References
     ----------
-    Sangnawakij P, Böhning D, Niwitpong SA, Adams S, Stanton M, Holling H (2019). Stat Methods Med Res 28:1689-1699.
+    Sangnawakij P, Böhning D, Niwitpong SA, Adams S, Stanton M, Holling H (2019). Stat Methods Med Res 28:196-210.
     doi:10.1177/0962280217718867
 
     Examples

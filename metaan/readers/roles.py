@@ -64,7 +64,12 @@ def check_columns(columns: Mapping[str, str] | None) -> dict[str, str]:
             close = closest(name, KNOWN)
             hint = f" Did you mean {close!r}?" if close else ""
             raise OptionError(f"columns= does not know {name!r}. metaan's names: {', '.join(KNOWN)}.{hint}")
-    return {name: heading.strip() for name, heading in columns.items()}
+    asked = {name: heading.strip() for name, heading in columns.items()}
+    for name, heading in asked.items():
+        same = {other for other in asked if asked[other] == heading} - {name, name.replace("events", "total")}
+        if same and not name.startswith("total"):
+            raise OptionError(f"columns= takes {heading!r} for {name} and for {', '.join(sorted(same))}.")
+    return asked
 
 
 def assign(grid: Grid, heading: Heading, asked: Mapping[str, str], measure: str | None) -> Roles:
@@ -189,10 +194,7 @@ def _size(grid: Grid, roles: Roles, arm: str, candidates: list[tuple[int, Meanin
     place = _best(grid, f"size{arm}", candidates, roles)
     events = f"events{arm}" in roles.of or f"nonevents{arm}" in roles.of
     others = [name for name in (f"mean{arm}", f"sd{arm}", f"r{arm}", "mean_post") if name in roles.of]
-    if measure is not None and not (events and others):
-        events = total in NEEDS[measure] or (events and n not in NEEDS[measure])
-        others = [n] if n in NEEDS[measure] else others
-    elif measure is not None:
+    if measure is not None and {total, n} & set(NEEDS[measure]):
         events, others = total in NEEDS[measure], [n] if n in NEEDS[measure] else []
     if events and others:
         raise InputError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 from metaan.errors import InputError, Note
@@ -63,10 +62,10 @@ def read_parquet(data: bytes, place: str) -> Grid:
     except ImportError:
         raise InputError("Parquet files are read with pyarrow: pip install pyarrow.") from None
     try:
-        with pyarrow.parquet.ParquetFile(io.BytesIO(data)) as file:
+        with pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data)) as file:
             if file.metadata.num_rows * file.metadata.num_columns > CELLS:
                 raise InputError(f"{place} has {file.metadata.num_rows:,} rows: more than trials have.")
-            table = file.read()
+            table = file.read(use_threads=False)
             columns = [column.to_pylist() for column in table.columns]
     except InputError:
         raise

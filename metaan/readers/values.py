@@ -135,7 +135,10 @@ class Reader:
             if fraction and name.startswith("events") and whole(fraction[2]) == self._total(i, name):
                 self._note("fraction", i, place)
                 return float(whole(fraction[1]))
-        return self._number(i, place)
+        value = self._number(i, place)
+        if value and not math.isnan(value) and "%" in self.roles.names[place]:
+            self.refuse(i, place, "under a heading with % it may be " + _PERCENTAGE.format(name=name))
+        return value
 
     def _total(self, i: int, name: str) -> float:
         """Total of the arm of some events, NaN where it is not known."""

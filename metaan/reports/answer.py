@@ -68,11 +68,9 @@ def _beside(subject: Subject) -> Iterator[Line]:
         what = f"The true {true_word(measure)} of a new study like these is expected between {limits}"
         yield line(f"{what} ({100 * level:g}% prediction interval).")
     events, total = subject.effects.events, subject.effects.total
-    if subject.of_rates and shown.k > 1 and events is not None and total is not None:
+    if subject.of_rates and getattr(shown, "tau2", 1.0) > 0 and events is not None and total is not None:
         crude = effect(float(events.sum() / total.sum()), measure)
-        yield line(
-            f"Adding up all counts would give {crude}, in which the largest studies decide; it is no pooled rate."
-        )
+        yield line(f"All counts added up would give {crude}, in which the largest studies decide: no pooled rate.")
 
 
 def forest_section(subject: Subject, *, figures: bool) -> Section:

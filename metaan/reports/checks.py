@@ -74,7 +74,7 @@ def _sensitivity(subject: Subject, figures: bool) -> Parts:
     refits = leave_one_out(fit)
     yield from _range(subject, refits)
     if figures and len(refits) <= _MOST:
-        yield figure(forest(refits), "leave-one-out", "The result without each study in turn.")
+        yield figure(forest(refits), "leave-one-out", "Forest plot of the result without each study in turn.")
     yield _without(subject, refits)
     yield from _influence(subject, figures)
     yield from _lesions(subject)

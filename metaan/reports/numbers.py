@@ -15,6 +15,8 @@ def plain(value: float, digits: int = 3) -> str:
     """A number with three significant digits, a real minus sign, and nothing where there is none."""
     if math.isnan(value):
         return "–"
+    if value == 0:
+        return "0"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     return number(value, digits).replace("-", "−")

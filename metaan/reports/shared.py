@@ -64,7 +64,7 @@ def _dropped(subject: Subject) -> Iterator[Block]:
     if rows.empty:
         return
     policy = subject.selection.get("overlaps", "")
-    text = f"{plural(len(rows), 'row')} stayed out for patients that a study which is in may share"
+    text = f"{plural(len(rows), 'row')} left out, since patients may be those of a study that is in"
     yield Paragraph(runs=line(f"{text} (overlaps={policy!r}):"))
     columns = heads("Left out", "#Events", "#Total", "Why")
     made = tuple(

@@ -12,6 +12,7 @@ from metaan.evidence.explain import Explanation, explain
 from metaan.evidence.selection import told
 from metaan.evidence.store import table as stored
 from metaan.models.text import plural
+from metaan.names import NOTES, READING
 from metaan.plot.forest_data import forest_table
 from metaan.reports.blocks import (
     Block,
@@ -78,7 +79,7 @@ def data_section(subject: Subject) -> Section:
     else:
         text = "The rows do not say where they were read: give them columns source, citation, doi or url, or start from"
         blocks.append(Paragraph(runs=line(f"{text} metaan.load."), kind="aside"))
-    blocks += _selected(subject)
+    blocks += [*_read(subject), *_selected(subject)]
     return Section(name="data", title="Data and sources", blocks=tuple(blocks))
 
 
@@ -222,6 +223,15 @@ def left_out(subject: Subject) -> Explanation | None:
         return explain(subject.data)
     except MetaanError:
         return None
+
+
+def _read(subject: Subject) -> Iterator[Block]:
+    """What was decided when a file was read by `metaan.read`."""
+    data = subject.data
+    if data is None or READING not in data.attrs or not data.attrs.get(NOTES):
+        return
+    yield Paragraph(runs=line(f"What was decided when {data.attrs[READING]['place']} was read:"))
+    yield Items(entries=tuple(Entry(runs=line(str(note))) for note in data.attrs[NOTES]))
 
 
 def _selected(subject: Subject) -> Iterator[Block]:

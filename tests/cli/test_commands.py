@@ -107,6 +107,22 @@ def test_ready_made_effects(folder):
     assert document(run(*args, "--sei", "se"))["ci_low"] == pytest.approx(res.ci_low, rel=1e-12)
 
 
+def test_an_analysis_of_a_review(folder):
+    (folder / "review.csv").write_text(
+        "Comparison Number,Outcome Number,Data Type,Effect Measure,Study,Events 1,Total 1,Events 2,Total 2,O-E,"
+        "Variance\n"
+        "1,1,Dichotomous,Risk Ratio,Adams,3,20,5,21,,\n1,1,Dichotomous,Risk Ratio,Baker,1,15,2,14,,\n"
+        "1,2,O-E and Variance,Hazard Ratio,Adams,,,,,-4.5,9\n"
+    )
+    counts = {"events_t": [3, 1], "total_t": [20, 15], "events_c": [5, 2], "total_c": [21, 14]}
+    res = metaan.glmm("RR", **counts, study=["Adams", "Baker"])
+    same(document(run("pool", "review.csv", "--outcome", "1.1", "--json")), res.back())
+    found = document(run("pool", "review.csv", "--outcome", "1.2", "--json", "--scale", "analysis"))
+    assert (found["measure"], found["yi"], found["vi"]) == ("HR", [-0.5], [pytest.approx(1 / 9)])
+    listed = run("pool", "review.csv")
+    assert (listed.exit_code, "--comparison 1, --outcome 2" in listed.stderr) == (1, True)
+
+
 def test_the_evidence_and_json_alone_on_stdout(trials):
     result = run("pool", *EVIDENCE, "--json")
     same(document(result), metaan.glmm("PLO", trials, **COUNTS).back())

@@ -11,12 +11,13 @@ from sybil.parsers.myst import CodeBlockParser
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-# PyMARE, which a page imports, leaves a file open.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file.*expressions:ResourceWarning")
-
 BUILT = [DOCS / "_build", DOCS / "examples", DOCS / "api" / "generated"]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 PAGES = [page for page in PAGES if not any(page.is_relative_to(folder) for folder in BUILT)]
+
+
+# PyMARE, which a page imports, leaves a file open.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file.*expressions:ResourceWarning")
 
 
 class Runner:

@@ -251,3 +251,26 @@ def test_very_long_and_very_wide_files_end(read):
         read("study" + ",events" * 3000 + "\n")
     with pytest.raises(InputError, match="more than trials have"):
         read("," * 6_000_000)
+
+
+@pytest.mark.parametrize("heading", ["Responders (%)", "n (%)", "CR (%)"])
+def test_a_plain_number_under_a_heading_with_a_percent_sign_is_refused(read, heading):
+    asked = {"columns": {"events": heading, "total": "N"}}
+    text = f"study,{heading},N\nA,3 (12.5),24\nB,0,12\n"
+    assert read(text, **asked)["events"].tolist() == [3, 0]
+    with pytest.raises(DataError, match=r"metaan.counts_from_percentage"):
+        read(text.replace("3 (12.5)", "33"), **asked)
+    if heading != "CR (%)":
+        assert read(text)["events"].tolist() == [3, 0]
+
+
+def test_a_heading_is_taken_once(read):
+    with pytest.raises(OptionError, match="takes 'x' for events and for mean"):
+        read("study,x,y\nA,3,24\n", columns={"events": "x", "mean": "x"})
+
+
+def test_the_measure_says_what_n_is(read):
+    text = "study,mean,sd,n\nA,2.5,1,30\n"
+    assert "n" in read(text)
+    with pytest.raises(InputError, match="needs events, total; missing: events"):
+        read(text, measure="PLO")

@@ -69,7 +69,7 @@ RESULTS = {
     "subgroups": lambda: metaan.subgroups(eff(), by="design", tau2="common"),
     "subgroups by labels": lambda: metaan.subgroups(eff(), by=["a", "b"] * 8, model="glmm"),
     "bayes": lambda: metaan.bayes(nested(), tau_prior=metaan.HalfCauchy(0.5), mu_prior=metaan.NormalPrior(0, 2)),
-    "bayes of counts": lambda: metaan.bayes(lesions(), **COUNTS, interval="shortest"),
+    "bayes of counts": lambda: metaan.bayes(events=[3, 4, 9], total=[44, 30, 40], interval="shortest"),
     "design effect": lambda: metaan.pool(
         metaan.effect_size("PLO", metaan.design_effect(lesions(), icc=0.3, cluster_size="median"), **COUNTS)
     ),

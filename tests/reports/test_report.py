@@ -244,3 +244,23 @@ def test_versions_are_those_that_run(lesion_page):
     assert rows["metaan"] == metaan.__version__
     assert rows["numpy"] == np.__version__
     assert f"metaan {metaan.__version__}" in lesion_page.one("header").text
+
+
+def test_files_that_were_read_say_what_was_decided(tmp_path):
+    (tmp_path / "mine.csv").write_text(
+        "Author;Responders;Patients\nAdams;3;44\nBaker;9;30\nTotal;12;74\n", encoding="utf-8"
+    )
+    rows = metaan.read(tmp_path / "mine.csv")
+    page = tree(text_of(metaan.report(rows, tmp_path / "x.html", sections=["question", "data"])))
+    items = [item.text for item in page.one("section", id="data").all("li")]
+    assert items == [str(note) for note in rows.attrs["notes"]]
+    assert any("left out as totals" in item for item in items)
+
+
+def test_sums_of_counts_are_told_from_pooled_rates_where_studies_differ(tmp_path):
+    alike = metaan.glmm("PLO", events=[4, 5, 4], total=[20, 25, 20])
+    assert "added up" not in text_of(metaan.report(alike, tmp_path / "x.md", sections=["question"]))
+    apart = metaan.glmm("PLO", events=[1, 15, 18], total=[20, 25, 20])
+    assert f"added up would give {3400 / 65:.1f}%" in text_of(
+        metaan.report(apart, tmp_path / "x.md", sections="question")
+    )
