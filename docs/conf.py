@@ -33,7 +33,7 @@ extensions = [
     "myst_nb",
     "repository_links",
 ]
-exclude_patterns = ["_build", "examples/**.ipynb", "examples/**.py"]
+exclude_patterns = ["_build", "examples/output", "examples/gallery/output", "examples/**.ipynb", "examples/**.py"]
 templates_path = ["_templates"]
 suppress_warnings = ["mystnb.unknown_mime_type"]
 

@@ -26,7 +26,7 @@ def as_script(gallery_conf: dict[str, Any], script_vars: dict[str, Any]) -> list
 
 
 def figures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
-    """Lines of reStructuredText that show every open figure, with metaan's alternative text, and the page written."""
+    """Lines of reStructuredText that show every open figure, with metaan's alternative text, and every page written."""
     shown = []
     for number, path in zip(plt.get_fignums(), block_vars["image_path_iterator"], strict=False):
         figure = plt.figure(number)
@@ -35,9 +35,7 @@ def figures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]
         shown.append(figure_rst([path], gallery_conf["src_dir"], " ".join(filter(None, said))))
     plt.close("all")
     script = Path(block_vars["target_file"])
-    page = script.parent / "output" / f"{script.stem}.html"
-    if page.exists():
-        shown.append(
-            _FRAME.format(name=page.name, page=escape(page.read_text(encoding="utf-8")).replace("\n", "&#10;"))
-        )
+    for page in sorted((script.parent / "output").glob(f"{script.stem}*.html")):
+        source = escape(page.read_text(encoding="utf-8")).replace("\n", "&#10;")
+        shown.append(_FRAME.format(name=page.name, page=source))
     return "".join(shown)

@@ -31,7 +31,7 @@ def line(unit, res):
     shown = res.back()
     return {
         "report": page.name, "studies": res.k, "rate, %": f"{100 * shown.estimate:.1f}",
-        "95% CI": f"{100 * shown.ci_low:.1f}-{100 * shown.ci_high:.1f}", "sections": len(re.findall("^## ", text, re.M)),
+        "95% CI": f"{100 * shown.ci_low:.1f}-{100 * shown.ci_high:.1f}", "sections": text.count("\n## "),
         "sources": text.count('<a id="source-'), "size, kB": f"{page.stat().st_size / 1000:.1f}",
         "PRISMA items": f"{covered} of {items}",
     }  # fmt: skip
@@ -42,7 +42,7 @@ table = pd.DataFrame([line(unit, res) for unit, res in results.items()])
 print("What is in the reports\n")
 print(table.to_string(index=False), "\n")
 
-for unit, res in results.items():
+for unit in UNITS:
     text = (OUTPUT / f"12_report_{unit}.md").read_text(encoding="utf-8")
     answer = text.split("## Question and answer\n")[1].split("<a id=")[0]
     print(f"The answer per {unit}\n")

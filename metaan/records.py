@@ -153,7 +153,8 @@ def _sideways(names: Sequence[object], values: Sequence[Any]) -> str:
 
 def _upright(names: Sequence[object], rows: Sequence[Sequence[Any]]) -> str:
     whole = [_whole(column) for column in zip(*rows, strict=True)]
-    head = "".join(f'<th scope="col">{_heading(name)}</th>' for name in names)
+    kinds = map(_kind, rows[0]) if rows else [""] * len(names)
+    head = "".join(f'<th scope="col"{kind}>{_heading(name)}</th>' for name, kind in zip(names, kinds, strict=True))
     body = "".join(f"<tr>{''.join(map(_cell, row, whole))}</tr>" for row in rows)
     return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
@@ -165,10 +166,16 @@ def _whole(column: Sequence[Any]) -> bool:
 
 def _cell(value: Any, whole: bool) -> str:
     if isinstance(value, float):  # numpy's as well
-        shown = f"{value:.0f}" if whole and math.isfinite(value) else number(float(value))
-        return f"<td>{'–' if math.isnan(value) else shown}</td>"
-    kind = "" if isinstance(value, (int, np.integer)) and not isinstance(value, bool) else ' class="words"'
-    return f"<td{kind}>{escape('' if value is None else str(value))}</td>"
+        text = "–" if math.isnan(value) else f"{value:.0f}" if whole and math.isfinite(value) else number(float(value))
+    else:
+        text = "" if value is None else escape(str(value))
+    return f"<td{_kind(value)}>{text}</td>"
+
+
+def _kind(value: Any) -> str:
+    """Words stand at the left, numbers at the right."""
+    is_number = isinstance(value, (float, int, np.integer)) and not isinstance(value, bool)
+    return "" if is_number else ' class="words"'
 
 
 def _heading(name: object) -> str:

@@ -299,7 +299,7 @@ def labels(values: Iterable[Any] | None, k: int) -> tuple[str, ...]:
     if len(given) != k:
         raise InputError(f"study has {len(given)} labels for {k} studies.")
     for i, value in enumerate(given):
-        if _is_missing(value):
+        if is_missing(value):
             raise InputError(f"study has no label at position {i + 1}: every study needs one.")
     try:
         return tuple(map(str, given))
@@ -307,7 +307,8 @@ def labels(values: Iterable[Any] | None, k: int) -> tuple[str, ...]:
         raise InputError("study holds labels that cannot be written as text.") from error
 
 
-def _is_missing(value: object) -> bool:
+def is_missing(value: object) -> bool:
+    """Whether a value stands for one that is not there: None, NaN, NA, NaT."""
     return value is None or type(value).__name__ in ABSENT or (isinstance(value, float) and value != value)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from metaan.errors import DataError, shown
 from metaan.names import RECORD
-from metaan.validate import numbers, single_columns
+from metaan.validate import is_missing, numbers, single_columns
 
 __all__ = ["cleaned", "noted"]
 
@@ -36,7 +36,7 @@ def _texts(column: pd.Series[Any], name: str) -> pd.Series[Any]:
     for i, value in enumerate(values):
         if isinstance(value, str):
             continue
-        if value is not None and not (pd.api.types.is_scalar(value) and pd.isna(value)):
+        if not is_missing(value):
             raise DataError(f"{name} of the trials holds {shown(value)} in row {i + 1}, which is no text.")
         values[i] = ""
     return pd.Series(values, index=column.index, dtype="str")
@@ -44,7 +44,7 @@ def _texts(column: pd.Series[Any], name: str) -> pd.Series[Any]:
 
 def _counts(column: pd.Series[Any], name: str, *, whole: bool) -> pd.Series[Any]:
     array = numbers(column, name)
-    wrong = np.isinf(array) | (array < 0) | (array > _LARGEST) | (whole & (array % 1 > 0))
+    wrong = np.isinf(array) | (array < 0) | (array > _LARGEST) | (whole & (np.floor(array) < array))
     if wrong.any():
         place = int(np.flatnonzero(wrong)[0])
         what = "a whole number" if whole else "a number"

@@ -50,7 +50,7 @@ class Selection:
         """Turn `to_dict` back; DataError where it is not what that wrote."""
         if not isinstance(plain, Mapping) or set(plain) != {field.name for field in fields(cls)}:
             raise DataError(_DAMAGED)
-        values: dict[str, Any] = {str(name): tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
         if not all(_fits(values[field.name], field.default, field.name == "unit") for field in fields(cls)):
             raise DataError(_DAMAGED)
         checks: Mapping[str, Collection[str]] = {

@@ -226,10 +226,10 @@ _WHOLES: Final = {
 
 def _categories(columns: Mapping[Any, Any] | Sequence[Any]) -> dict[str, Any]:
     """Columns by the name of their category; refuses a sum beside its parts, whose patients would count twice."""
-    given = columns if isinstance(columns, Mapping) else {name: name for name in columns}
-    if not all(isinstance(name, (str, int, np.integer)) for name in given):
+    names = list(columns)
+    if not all(isinstance(name, (str, int, np.integer)) for name in names):
         raise InputError(f"columns={shown(columns)} must be names of columns, or a mapping of names to counts.")
-    named = {str(name): value for name, value in given.items()}
+    named = {str(name): columns[name] if isinstance(columns, Mapping) else name for name in names}
     for whole, parts in _WHOLES.items():
         within = [part for part in parts if part in named]
         if whole in named and within:

@@ -52,8 +52,10 @@ def _here(script):
     """In this process, whose imports are done: as the script of that name, with a warning as an error."""
     out, err = io.StringIO(), io.StringIO()
     width = pd.option_context("display.width", 80, "display.max_columns", 0)  # what pandas takes without a terminal
-    with contextlib.chdir(script.parent), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        with mpl.rc_context(), warnings.catch_warnings(), width:
-            warnings.simplefilter("error")
-            runpy.run_path(str(script), run_name="__main__")
+    with (
+        contextlib.chdir(script.parent), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
+        mpl.rc_context(), warnings.catch_warnings(), width,
+    ):  # fmt: skip
+        warnings.simplefilter("error")
+        runpy.run_path(str(script), run_name="__main__")
     return out.getvalue(), err.getvalue()

@@ -1,19 +1,27 @@
 """Reports that several tests read."""
 
+from functools import cache
+
 import pytest
 from helpers.pages import tree
 
 import metaan
 
 COUNTS = {"events": "events", "total": "total", "study": "study"}
+SMALL = {"models": "normal", "tests": "z", "methods": ["REML", "DL"]}  # a multiverse that takes no time
 HOSTILE = [
     "<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "]]><b>bold</b>", "a|b `c` | d", "[x](javascript:y)",
     "1. *item* $x^2$ {role}`z`", "</title></svg></table>", "id=\"q\" href='#r'", "\\| \\` &lt;i&gt;", "# head\n\n- new",
 ]  # fmt: skip
 
 
-def trials_of(unit="patient"):
+@cache
+def _loaded(unit):
     return metaan.load("electrochemotherapy", outcome="complete_response", unit=unit, overlaps="prefer_largest")
+
+
+def trials_of(unit="patient"):
+    return _loaded(unit).copy()
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +38,7 @@ def folder(tmp_path_factory):
 def lesion_file(folder):
     """The whole report of lesions, with every figure and the multiverse of one model."""
     rows = trials_of("lesion")
-    every = metaan.multiverse(rows, models="glmm", progress=False)
+    every = metaan.multiverse(rows, **SMALL, progress=False)
     return metaan.report(rows, folder / "lesion.html", multiverse=every)
 
 
@@ -49,8 +57,7 @@ def hostile_result():
 @pytest.fixture(scope="session")
 def hostile_file(folder, hostile_result):
     title = "Title </title><script>alert(3)</script>"
-    every = metaan.multiverse(hostile_result.effects, methods=["REML", "DL"], tests=["z", "hk"], progress=False)
-    return metaan.report(hostile_result, folder / "hostile.html", title=title, question="<i>Why?</i>", multiverse=every)
+    return metaan.report(hostile_result, folder / "hostile.html", title=title, question="<i>Why?</i>", multiverse=False)
 
 
 def rows_of(page, name):

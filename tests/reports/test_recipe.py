@@ -3,6 +3,7 @@
 import contextlib
 import io
 import warnings
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ def lesions():
     return trials_of("lesion")
 
 
+@cache
 def heat():
     ask = {"counts": "any", "confidence": "any", "overlaps": "prefer_largest"}
     return metaan.load("hyperthermia", outcome="complete_response", unit="lesion", **ask)
@@ -69,7 +71,7 @@ RESULTS = {
     "subgroups": lambda: metaan.subgroups(eff(), by="design", tau2="common"),
     "subgroups by labels": lambda: metaan.subgroups(eff(), by=["a", "b"] * 8, model="glmm"),
     "bayes": lambda: metaan.bayes(nested(), tau_prior=metaan.HalfCauchy(0.5), mu_prior=metaan.NormalPrior(0, 2)),
-    "bayes of counts": lambda: metaan.bayes(events=[3, 4, 9], total=[44, 30, 40], interval="shortest"),
+    "bayes of counts": lambda: metaan.bayes(events=[3, 4], total=[10, 12]),
     "design effect": lambda: metaan.pool(
         metaan.effect_size("PLO", metaan.design_effect(lesions(), icc=0.3, cluster_size="median"), **COUNTS)
     ),

@@ -8,7 +8,7 @@ import pytest
 import metaan
 from metaan.evidence.citations import cite
 
-from .conftest import COUNTS, rows_of, trials_of
+from .conftest import COUNTS, SMALL, rows_of, trials_of
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_small_study_effects(lesion_page, res):
 
 
 def test_multiverse(lesion_page):
-    every = metaan.multiverse(trials_of("lesion"), models="glmm", progress=False)
+    every = metaan.multiverse(trials_of("lesion"), **SMALL, progress=False)
     told = every.summary().iloc[0]
     columns = ["analyses", "lowest", "q25", "median", "q75", "highest"]
     assert keys(lesion_page, "analyses", 1, 2, 3, 4, 5, 6) == [[float(told[name]) for name in columns]]

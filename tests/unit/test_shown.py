@@ -100,6 +100,13 @@ def test_long_tables_say_what_they_leave_out():
     assert len(re.findall("<style>", page)) == 1
 
 
+def test_a_table_without_rows_has_its_headings():
+    page = Nested(metaan.counts_from_percentage("33.3", max_total=2)._repr_html_())
+    assert "no count prints so" in "".join(page.text)
+    assert {"thead", "th"} <= page.tags
+    assert "td" not in page.tags
+
+
 def test_a_row_on_its_side_has_headings_from_the_vocabulary():
     res = metaan.pool(metaan.effects([0.1, 0.4, 0.3], [0.01, 0.02, 0.03]))
     page = res._repr_html_()
