@@ -100,7 +100,7 @@ def listed(labels: Iterable[object], limit: int = 5) -> str:
     >>> listed(["a", "b", "c"], limit=2)
     "'a', 'b' and 1 more"
     """
-    names = [shown(label if isinstance(label, str) else _text(label)) for label in labels]
+    names = [shown(_text(label)) for label in labels]
     if len(names) <= limit:
         return ", ".join(names)
     return f"{', '.join(names[:limit])} and {len(names) - limit} more"

@@ -137,6 +137,7 @@ class SubgroupResult(Shown):
         Donner A, Zou GY (2012). Stat Methods Med Res 21:347-359. doi:10.1177/0962280210383082
         """
         import pandas as pd
+
         ADJUST.check(adjust)
         if any(g.scale != "analysis" for g in self.groups.values()):
             raise InputError("contrasts are made from the result before back(); they are on the display scale anyhow.")

@@ -108,10 +108,13 @@ def _correlations(icc: float | Sequence[float] | FloatArray) -> tuple[list[float
     """Values of the intracluster correlation, and whether there are several."""
     try:
         given = np.asarray(icc)
-        values = given.astype(np.float64) if given.dtype.kind in "fiu" else np.empty(0)
+        if given.dtype.kind not in "fiub":
+            raise TypeError(given.dtype)
+        values = given.astype(np.float64)
     except Exception as error:  # ragged lists, and whatever an object does when it is asked for its values
         raise OptionError(f"icc={shown(icc)} must be a number in [0, 1], or several.") from error
-    if values.size == 0 or values.ndim > 1 or not ((values >= 0) & (values <= 1)).all():
+    truth = given.dtype.kind == "b"
+    if values.size == 0 or values.ndim > 1 or truth or not ((values >= 0) & (values <= 1)).all():
         raise OptionError(
             f"icc={shown(icc)} must lie in [0, 1]: 0, independent lesions; 1, a patient's lesions are alike."
         )

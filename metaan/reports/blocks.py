@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
 __all__ = [
-    "Block", "Cell", "Cite", "Code", "Column", "Document", "Entry", "Figure", "Items", "Line", "Link", "Listing",
-    "Paragraph", "Run", "Section", "Strong", "Table", "absent", "doi_link", "heads", "line", "text_of", "web_link",
+    "Block", "Cell", "Cite", "Column", "Document", "Entry", "Figure", "Items", "Line", "Link", "Listing",
+    "Paragraph", "Run", "Section", "Strong", "Table", "absent", "doi_link", "heads", "line", "web_link",
 ]  # fmt: skip
 
 _ADDRESS: Final = re.compile(r"https?://[^\s/]+\.\S+")
@@ -23,13 +22,6 @@ class Link:
 
     text: str
     address: str
-
-
-@dataclass(frozen=True)
-class Code:
-    """Text in the type of code."""
-
-    text: str
 
 
 @dataclass(frozen=True)
@@ -46,7 +38,7 @@ class Cite:
     keys: tuple[str, ...]
 
 
-Run = str | Link | Code | Strong | Cite
+Run = str | Link | Strong | Cite
 Line = tuple[Run, ...]
 
 
@@ -167,8 +159,3 @@ def doi_link(doi: str) -> Run:
     """A DOI as a link."""
     doi = re.sub(r"^(https?://(dx\.)?doi\.org/|doi:)", "", doi)
     return Link(f"doi:{doi}", f"https://doi.org/{quote(doi, safe='/:;._-')}") if _DOI.fullmatch(doi) else doi
-
-
-def text_of(runs: Iterable[Run]) -> str:
-    """Text of a line without its links."""
-    return "".join(run if isinstance(run, str) else "" if isinstance(run, Cite) else run.text for run in runs)

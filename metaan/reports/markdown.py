@@ -7,15 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from metaan.reports.blocks import Code, Document, Figure, Link, Run, Strong
+from metaan.reports.blocks import Document, Figure, Link, Run, Strong
 from metaan.reports.pages import environment
 
 __all__ = ["figure_files", "markdown_of", "plain_text"]
 
-_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()#|~$!<>&@^])")
+_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]#|~$!<>&@^])")
 _STARTS: Final = re.compile(r"^(\d+)([.)])(?=\s|$)|^([-+=:])")
 _ENTITIES: Final = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "&#64;"}
-_HARMLESS: Final = re.compile(r"(?<=\w)\\([()])|\\([()])")
 
 
 def markdown_of(document: Document, path: Path) -> str:
@@ -44,7 +43,6 @@ def plain_text(text: str) -> str:
     """Text in which nothing means anything to Markdown, to HTML or to TeX."""
     flat = " ".join(str(text).split())
     made = _SPECIAL.sub(lambda found: _ENTITIES.get(found[1], f"\\{found[1]}"), flat)
-    made = made.replace("\\(", "(").replace("\\)", ")")  # of links alone, whose brackets are escaped
     return _STARTS.sub(lambda found: f"{found[1]}\\{found[2]}" if found[1] else f"\\{found[3]}", made)
 
 
@@ -61,8 +59,6 @@ def _run(run: Any, *, first: bool) -> str:
         return f"[{plain_text(run.text)}]({_address(run.address)})"
     if isinstance(run, Strong):
         return f"**{plain_text(run.text)}**"
-    if isinstance(run, Code):
-        return _code(run.text)
     text = str(run)
     escaped = plain_text(text) if first else plain_text(f"x{text}")[1:]  # what starts a line starts no list there
     before, after = " " * text[:1].isspace(), " " * (text[-1:].isspace() and bool(text.strip()))
@@ -71,11 +67,6 @@ def _run(run: Any, *, first: bool) -> str:
 
 def _address(address: str) -> str:
     return re.sub(r"[()<>\s|`\\\"]", lambda found: f"%{ord(found[0]):02X}", address)
-
-
-def _code(text: str) -> str:
-    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return f"{ticks} {text} {ticks}"
 
 
 def _cell(runs: Iterable[Run]) -> str:

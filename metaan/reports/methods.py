@@ -14,7 +14,7 @@ from metaan.models.results import Spec
 from metaan.models.text import plural, prediction
 from metaan.plot.wording import plural_of
 from metaan.reports.blocks import Block, Cell, Cite, Line, Paragraph, Run, Section, Table, heads, line
-from metaan.reports.subject import Subject
+from metaan.reports.subject import Subject, usual_prior
 from metaan.reports.words import outcome_of, units_of
 from metaan.validate import CI, METHOD, NESTED_TEST, PI, ROBUST, TEST
 
@@ -52,7 +52,7 @@ def _model(subject: Subject) -> Line:
     """The model in a sentence or two."""
     spec, fit = subject.spec, subject.fit
     if isinstance(fit, BayesResult):
-        return _bayes(fit, usual=subject.usual_prior)
+        return _bayes(fit)
     if spec.model == "glmm":
         return _glmm(subject)
     if isinstance(fit, ClusteredResult):
@@ -150,12 +150,12 @@ def _robust(spec: Spec) -> tuple[Run, ...]:
     return (text, Cite(keys), ".")
 
 
-def _bayes(fit: BayesResult, *, usual: bool) -> Line:
+def _bayes(fit: BayesResult) -> Line:
     model = "normal effects with known sampling variances"
     if fit.spec.likelihood == "binomial":
         model = "binomial counts with normal true effects on the logit scale"
     text = f"A Bayesian random-effects model ({model}) was integrated numerically"
-    cited: tuple[Run, ...] = (", the default of the measure", Cite(("rover2021",))) if usual else ()
+    cited: tuple[Run, ...] = (", the default of the measure", Cite(("rover2021",))) if usual_prior(fit) else ()
     priors = (f" The prior of τ was {fit.tau_prior}", *cited, f"; that of the mean {fit.mu_prior}")
     return line(text, Cite(("rover",)), ".", *priors, ". Estimates are posterior medians.")
 

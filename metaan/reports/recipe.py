@@ -23,7 +23,7 @@ from metaan.models.clustered_result import ClusteredResult
 from metaan.models.multilevel_result import MultilevelResult
 from metaan.models.results import Spec
 from metaan.reports.steps import Call, Keep, Name, Step, run, written
-from metaan.reports.subject import Subject, same_numbers
+from metaan.reports.subject import Subject, same_numbers, usual_prior
 from metaan.validate import CI, METHOD, PI, TEST, numbered
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def recipe_of(subject: Subject) -> Recipe:
             for i, (name, res) in enumerate(results.items(), start=1):
                 target = f"res_{i}" if subject.models else "res"
                 own = list(_steps(res, rows, target))
-                _compare(run([*rows.steps, *own])[target], res, name)
+                _compare(run(own, rows.known)[target], res, name)
                 steps += [step for step in own if step not in steps]
                 targets.append(target)
     except (_UnwrittenError, MetaanError) as problem:
@@ -106,14 +106,20 @@ class _Rows:
         selection = record["selection"]
         options = _given(selection)
         steps = [Step("trials", Call("metaan.load", (selection["name"],), options))]
-        frame = run(steps)["trials"]
+        loaded = run(steps)
         places = [int(place) for place in data["row"]]
-        if list(frame["row"]) != places:
-            steps.append(Step("trials", Keep("trials", tuple(places))))
+        more = []
+        if list(loaded["trials"]["row"]) != places:
+            more.append(Step("trials", Keep("trials", tuple(places))))
         if "design_effect" in data:
-            steps.append(Step("trials", Call("metaan.design_effect", (Name("trials"),), _effect(data))))
-        frame = run(steps)["trials"]
+            more.append(Step("trials", Call("metaan.design_effect", (Name("trials"),), _effect(data))))
+        frame, steps = run(more, loaded)["trials"], steps + more
         return cls(tuple(steps), frame) if list(frame["row"]) == places else cls()
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """Variables that the steps leave."""
+        return {} if self.frame is None else {"trials": self.frame}
 
     def values(self, name: str, values: Any) -> Any:
         """A column of the table where it has these values, the values otherwise."""
@@ -225,7 +231,7 @@ def _effects(eff: Effects, rows: _Rows, extra: Mapping[str, Any] | None = None) 
     """Steps that make the effects again: from what they were computed from, as they stand otherwise."""
     for step in _candidates(eff, rows, extra or {}):
         try:
-            made = run([*rows.steps, *step])["eff"]
+            made = run(step, rows.known)["eff"]
         except MetaanError:
             continue
         same = made.yi.shape == eff.yi.shape and np.allclose(made.yi, eff.yi, rtol=1e-12, atol=0)
@@ -336,8 +342,7 @@ def _members(sub: SubgroupResult) -> list[str]:
 
 def _bayes(res: BayesResult, rows: _Rows, target: str) -> Iterator[Step]:
     spec, eff = res.spec, res.effects
-    usual = any(note.code == "tau-prior" and "the default" in note.text for note in res.notes)
-    own: dict[str, Any] = {} if usual else {"tau_prior": _tau_prior(res.tau_prior)}
+    own: dict[str, Any] = {} if usual_prior(res) else {"tau_prior": _tau_prior(res.tau_prior)}
     if res.mu_prior != "flat":
         found = re.fullmatch(r"normal\((\S+), sd (\S+)\)", res.mu_prior)
         if found is None:

@@ -76,9 +76,9 @@ class Step:
     value: Call | Keep
 
 
-def run(steps: Iterable[Step]) -> dict[str, Any]:
-    """Make the steps, and return all variables."""
-    known: dict[str, Any] = {}
+def run(steps: Iterable[Step], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Make the steps after those that left the variables `before`, and return all variables."""
+    known = dict(before or {})
     for step in steps:
         known[step.target] = step.value.make(known)
     return known

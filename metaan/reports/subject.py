@@ -25,7 +25,7 @@ from metaan.plot.forest_levels import as_pool
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Subject", "subject_of"]
+__all__ = ["Subject", "same_numbers", "subject_of", "usual_prior"]
 
 _ARMS: Final = ("events_t", "total_t", "events_c", "total_c")
 _TAKES: Final = (
@@ -111,11 +111,6 @@ class Subject:
         return self.given if isinstance(self.given, Mapping) else {}
 
     @property
-    def usual_prior(self) -> bool:
-        """Whether the prior of tau was the default of the measure."""
-        return any(note.code == "tau-prior" and "the default" in note.text for note in self.main.notes)
-
-    @property
     def interval_name(self) -> str:
         """What intervals are called."""
         return "CrI" if isinstance(self.main, BayesResult) else "CI"
@@ -187,6 +182,11 @@ def _of_trials(trials: pd.DataFrame, level: float) -> Subject:
             f"arm) or {', '.join(_ARMS)}, and should have study; or fit a model and report its result."
         )
     return Subject(given=res, fit=res, main=res)
+
+
+def usual_prior(res: BayesResult) -> bool:
+    """Whether the prior of tau was the default of the measure."""
+    return any(note.code == "tau-prior" and "the default" in note.text for note in res.notes)
 
 
 def same_numbers(one: Any, other: Any) -> bool:
