@@ -70,7 +70,9 @@ class _Metaan(click.Group):
             return f"--{name.replace('_', '-')}{' ' if match[2] else ''}" if name in known else match[0]
 
         text = re.sub(
-            r"columns=\{'([^{}]*)\}", lambda match: "--" + match[1].replace("': ", " ").replace(", '", " --"), text
+            r"columns=\{'([^{}]*)\}",
+            lambda match: "--" + match[1].replace("': ...", " COL").replace("': ", " ").replace(", '", " --"),
+            text,
         )
         return re.sub(r"\b([a-z_]+)=(?=(\S?))", option, text)
 

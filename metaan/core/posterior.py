@@ -162,7 +162,7 @@ def tau_range(
 
     Notes
     -----
-    Peaks far apart are looked at with up to 8193 points; the doubt of the posterior tells whether these were enough.
+    Peaks far apart are looked at with up to 4097 points; the doubt of the posterior tells whether these were enough.
     """
     top = min(ends[1], largest, scale * np.exp(_LARGEST))
     bottom = max(ends[0], min(scale, top) * np.exp(_SMALLEST))

@@ -67,7 +67,7 @@ def _workbook(data: bytes, place: str, *, values: bool) -> Any:
     try:
         import openpyxl
     except ImportError:
-        raise InputError("XLSX files are read with openpyxl: pip install metaan[excel].") from None
+        raise InputError("XLSX files are read with openpyxl: pip install 'metaan[excel]'.") from None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -43,7 +43,7 @@ def read(
     Parameters
     ----------
     path : str or path, or table of pandas, polars or pyarrow
-        CSV or TSV, XLSX (``pip install metaan[excel]``), JSON (records, columns or "split"), Parquet (pyarrow), a
+        CSV or TSV, XLSX (``pip install 'metaan[excel]'``), JSON (records, columns or "split"), Parquet (pyarrow), a
         review of RevMan 5 (.rm5), or the CSV of a review's analyses (see Notes). The content decides, not the suffix.
     columns : mapping of str to str, optional
         Headings of the file by metaan's name, before any guess: ``{"events": "CR", "total": "evaluable"}``. The same

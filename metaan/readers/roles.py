@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from metaan.errors import InputError, Note, OptionError
-from metaan.readers.cells import FRACTION, tidy
+from metaan.readers.cells import BESIDE, FRACTION, tidy
 from metaan.readers.grid import Grid, blank, clipped, closest
 from metaan.readers.heading import Heading
 from metaan.readers.needs import KNOWN, NEEDS, SETS, lacking, told
@@ -24,6 +24,7 @@ _LABELS: Final = (
     "study name",
     "study id",
     "author year",
+    "first author year",
     "author",
     "authors",
 )
@@ -101,8 +102,16 @@ def _place(grid: Grid, heading: Heading, name: str, text: str) -> int:
         raise InputError(f"{grid.place}: {len(places)} columns are headed {text!r}; give them different names.")
     known = [given for given in heading.names if given]
     close = closest(text, known)
-    hint = f" Did you mean {close!r}?" if close else ""
+    hint = f" Did you mean {close!r}?" if close else _unasked(name, known)
     raise InputError(f"{grid.place}: columns={{{name!r}: {text!r}}}, but its columns are {clipped(known)}.{hint}")
+
+
+def _unasked(name: str, headings: Sequence[str]) -> str:
+    """The only heading that is taken for a column without being named, for a message."""
+    others = frozenset(heading.casefold() for heading in headings)
+    role = f"size{name.removeprefix('total')}" if name.startswith("total") else name
+    same = [heading for heading in headings if (found := meaning(heading, others)) and found.role == role]
+    return f" {same[0]!r} is taken for {name} without being named." if len(same) == 1 else ""
 
 
 def _drop_lonely_arms(found: dict[str, list[tuple[int, Meaning]]], asked: Mapping[str, str]) -> None:
@@ -255,18 +264,19 @@ def complete(grid: Grid, roles: Roles, measure: str | None) -> None:
         missing = lacking(NEEDS[measure], present)
         if missing:
             what = f"measure={measure!r} needs {told(NEEDS[measure])}; missing: {told(missing)}."
-            raise InputError(f"{grid.place}: {what}{_advice(roles, missing)}")
+            raise InputError(f"{grid.place}: {what}{_advice(grid, roles, missing)}")
     elif all(lacking(names, present) for names in SETS.values()):
         what = f"recognised: {', '.join(sorted(present))}" if present else "none was recognised"
-        near = sorted(SETS.items(), key=lambda pair: len(lacking(pair[1], present)) - 1.5 * len(present & set(pair[1])))
+        have = present | {f"total{name[1:]}" for name in ("n", "n_t", "n_c") if name in present}  # n may be a total
+        near = sorted(SETS.items(), key=lambda pair: len(lacking(pair[1], have)) - 1.5 * len(have & set(pair[1])))
         sets = "; ".join(f"{kind} ({told(names)})" for kind, names in near[:4])
         raise InputError(
             f"{grid.place}: no set of columns to pool from; {what}. Sets nearest to it: {sets}."
-            f"{_advice(roles, lacking(near[0][1], present))}"
+            f"{_advice(grid, roles, lacking(near[0][1], have))}"
         )
 
 
-def _advice(roles: Roles, missing: Sequence[str]) -> str:
+def _advice(grid: Grid, roles: Roles, missing: Sequence[str]) -> str:
     """Columns there are, the closest names, and what to do."""
     free = [name for name in roles.beside if name in roles.names]
     text = f" Columns: {clipped([name for name in roles.names if name])}."
@@ -275,8 +285,9 @@ def _advice(roles: Roles, missing: Sequence[str]) -> str:
         guess = ", ".join(f"{name!r}: {heading!r}" for name, heading in near.items())
         text += f" Closest: columns={{{guess}}}."
     else:
-        text += f" Name them: columns={{{', '.join(f'{name!r}: ...' for name in missing)}}}."
-    percentages = [name for name in free if is_percentage(name)]
+        what = "it" if len(missing) == 1 else "them"
+        text += f" Name {what}: columns={{{', '.join(f'{name!r}: ...' for name in missing)}}}."
+    percentages = [name for name in free if _of_shares(grid, name, roles.beside[name])]
     if percentages and any(name.startswith("events") for name in missing):
         text += (
             f" {clipped(percentages, 3)} holds percentages or rates, which are not counts: "
@@ -287,7 +298,18 @@ def _advice(roles: Roles, missing: Sequence[str]) -> str:
     return text
 
 
+def _of_shares(grid: Grid, name: str, place: int) -> bool:
+    """Whether a column holds percentages, proportions or rates, and no counts beside them."""
+    texts = [row[place] for row in grid.rows]
+    cells = [tidy(text) for text in texts if isinstance(text, str) and len(text) < _LONGEST]
+    if any(BESIDE.fullmatch(cell) for cell in cells):
+        return False
+    return is_percentage(name) or any(cell.endswith("%") for cell in cells)
+
+
 def _closest(name: str, headings: Sequence[str]) -> str | None:
+    if len(name) < 3:  # every heading is like a letter or two
+        return None
     by_words = {squashed(heading): heading for heading in headings if not is_percentage(heading)}
     close = closest(squashed(name), by_words, cutoff=0.5)
     return None if close is None else by_words[close]

@@ -49,7 +49,7 @@ _QUANTITIES: Final[dict[str, tuple[str, ...]]] = {
     "study": (
         "study", "studies", "study id", "studyid", "study name", "study label", "studlab", "slab", "trial", "trials",
         "trial name", "author", "authors", "first author", "reference", "citation", "author year", "study author",
-        "author year of publication",
+        "author year of publication", "first author year", "first author and year", "author and year",
     ),
     "year": ("year", "publication year", "year of publication", "study year", "pub year", "pubyear"),
 }  # fmt: skip

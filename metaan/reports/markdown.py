@@ -20,7 +20,7 @@ _ENTITIES: Final = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "&#64;"}
 def markdown_of(document: Document, path: Path) -> str:
     """The text; `path` is where it goes, after which the files of its drawings are called."""
     made = environment("md")
-    made.filters |= {"md": plain_text, "line": line_text, "fence": _fence, "cell": _cell}
+    made.filters |= {"md": plain_text, "line": line_text, "fence": _fence, "cell": _cell, "address": _address}
     return str(made.get_template("report.md.jinja").render(document=document, files=_names(document, path)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Final
 
@@ -74,7 +75,9 @@ def _glmm(subject: Subject) -> Line:
     spec = subject.spec
     nodes = getattr(getattr(subject.fit, "convergence", None), "nodes", None)
     how = " The likelihood was integrated numerically"
-    if spec.nodes is not None:
+    if not nodes and getattr(subject.fit, "tau2", math.nan) == 0:
+        how = " With τ² at 0 the likelihood has a closed form."
+    elif spec.nodes is not None:
         how += f" by adaptive Gauss–Hermite quadrature with {spec.nodes} nodes."
     else:
         how += f" with {nodes} nodes a study, as many as it takes." if nodes else ", as exactly as it takes."
@@ -197,18 +200,28 @@ def _spread(subject: Subject, made: Collection[str]) -> Line:
         return ()
     runs: list[Run] = []
     if not isinstance(subject.fit, BayesResult) and subject.spec.model != "stratified":
-        runs += ["Heterogeneity is described by τ², by I², and by the test of Cochran's Q", Cite(("higgins2002",)), "."]
+        runs += [f"Heterogeneity is described by τ², by I², {_tested(subject)}", Cite(("higgins2002",)), "."]
         if subject.spec.model == "glmm" and subject.of_rates:
             runs.append(" I² and Q are those of the empirical rates: a model of counts has no sampling variances.")
             runs.append(" The interval of τ² is by profile likelihood.")
         if subject.spec.model in ("normal", "regression") and subject.spec.cluster is None:
-            runs += [" Its interval is that of the Q-profile method", Cite(("viechtbauer2007",)), "."]
+            runs += [" The interval of τ² is that of the Q-profile method", Cite(("viechtbauer2007",)), "."]
     sub = subject.subgroups
     if sub is not None:
         own = "each with a τ² of its own" if sub.tau2 == "separate" else "with one τ² for all of them"
         keys = ("borenstein", "welch") if sub.Q_df2 != float("inf") and sub.tau2 == "separate" else ("borenstein",)
         runs += [f" Studies were pooled by {sub.by} as well, {own}, and the subgroups compared", Cite(keys), "."]
     return line(*runs)
+
+
+def _tested(subject: Subject) -> str:
+    """Tests of heterogeneity, as the section on it prints them."""
+    test = "by the test of Cochran's Q"
+    if not math.isfinite(getattr(subject.fit, "lrt", math.nan)):
+        return f"and {test}"
+    what = "ρ" if subject.spec.model == "beta-binomial" else "τ²"
+    mixture = "whose reference distribution at that boundary is half a point at 0, half χ² with 1 degree of freedom"
+    return f"{test} and the likelihood-ratio test of {what} = 0, {mixture}"
 
 
 def _checks(subject: Subject, made: Collection[str]) -> Line:

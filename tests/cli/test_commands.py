@@ -164,7 +164,7 @@ def test_what_was_read_is_told_on_stderr(folder):
         (["pool", "trials.csv", "--test", "kr"], 1, "--test 'kr' is not known. Choose one of z, t."),
         (["pool", "trials.csv", "--measure", "QR"], 1, "--measure 'QR' is not known"),
         (["pool", "trials.csv", "--measure", "SMD"], 1, "mean_t"),
-        (["pool", "trials.xlsx"], 1, "Name them: --events ... --total ..."),
+        (["pool", "trials.xlsx"], 1, "Name them: --events COL --total COL."),
         (["pool", "trials.xlsx", "--sheet", "2"], 1, "--sheet 2: the sheets of trials.xlsx are numbered from 1"),
         (["pool", "trials.xlsx", "--sheet", "two"], 1, "has the sheets 'Sheet1'"),
         (["pool", "--evidence", "electrochemotherapy"], 1, "complete_response ("),
