@@ -1,4 +1,4 @@
-"""Kernels compiled by numba, where it is installed (``pip install 'metaan[fast]'``), behind the functions that use numpy.
+"""Kernels compiled by numba, if installed (``pip install 'metaan[fast]'``), behind the functions that use numpy.
 
 A module of kernels is imported when there are enough numbers for it; without numba, or with fewer, numpy does the same
 work, and the two agree to 1e-12. The environment variable ``METAAN_FAST`` set to ``off`` keeps to numpy, set to

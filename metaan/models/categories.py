@@ -11,29 +11,21 @@ from scipy.special import chdtrc, chdtri, comb, expit, logit
 
 from metaan.core.inference import quantile
 from metaan.core.multinomial import Dirichlet, DirichletFit, fit, share_limits
-from metaan.errors import InputError, Note, OptionError, shown
-from metaan.measures.columns import one_unit
-from metaan.measures.record import complete
+from metaan.errors import Note, OptionError
+from metaan.models.categories_counts import Counts, read_counts
 from metaan.models.categories_normal import Stages, fit_stages
 from metaan.models.categories_result import CategoriesResult
 from metaan.models.cautions import data_notes
 from metaan.models.results import Convergence, Spec
 from metaan.validate import (
     CI,
-    MISSING,
     FloatArray,
     Option,
-    check_frame,
     check_level,
-    column,
-    forbid,
-    labels,
-    numbers,
-    same_length,
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 __all__ = ["categories"]
 
@@ -49,17 +41,6 @@ STRUCTURE: Final = Option(
 )
 TEST: Final = Option("test", {"z": "normal distribution", "t": "t distribution with k - 1 degrees of freedom"}, "t")
 _DEFAULT: Final = ("cr", "pr", "sd", "pd")
-_LARGEST: Final = 5e6
-
-
-class _Read(NamedTuple):
-    """Checked counts (k, C) of the categories."""
-
-    names: tuple[str, ...]
-    x: FloatArray
-    study: tuple[str, ...]
-    data: pd.DataFrame | None
-    notes: tuple[Note, ...]
 
 
 class _Fit(NamedTuple):
@@ -173,7 +154,7 @@ def categories(
         ci=CI.check(ci), likelihood=model,
     )  # fmt: skip
     kind = STRUCTURE.check(structure or STRUCTURE.default) if model == "normal" else None
-    read = _read(data, columns, study, missing)
+    read = read_counts(data, columns, study, missing)
     here = read.x.sum(axis=0) > 0
     if kind == "full" and here.sum() > 4:
         raise OptionError("structure='full' takes at most four categories; use structure='diagonal' or 'dirichlet'.")
@@ -182,68 +163,6 @@ def categories(
     found = fit(d)
     fitted = _dirichlet(x, d, found, spec) if kind is None else _normal(x, found, kind)
     return _result(read, here, spec, fitted, (d, found), kind)
-
-
-def _read(data: Any, columns: Any, study: Any, missing: str) -> _Read:
-    MISSING.check(missing)
-    check_frame(data)
-    said: tuple[Note, ...] = ()
-    if data is not None and _is_long(data, columns):
-        from metaan.evidence.categories import response_table
-
-        data = response_table(data)
-    if data is not None and study is None and "study" in data.columns:
-        study = "study"
-    if isinstance(columns, str) or not isinstance(columns, (Mapping, Sequence)) or len(columns) < 2:
-        raise InputError("columns must be at least two names of columns, or a mapping of names to counts.")
-    given = _categories(columns)
-    arrays = {name: numbers(column(data, value, name), name) for name, value in given.items()}
-    if len(arrays) < len(columns):
-        raise InputError("columns names a category twice.")
-    k = same_length(arrays)
-    arrays, names, rows, notes = complete(arrays, labels(column(data, study, "study"), k), data, missing)
-    one_unit(rows)
-    for name, count in arrays.items():
-        forbid(count < 0, names, f"{name} is negative", [count])
-        forbid(count != np.floor(count), names, f"{name} must be a whole number", [count])
-    x = np.stack(list(arrays.values()), axis=1)
-    total = x.sum(axis=1)
-    forbid(total < 1, names, "the categories sum to 0")
-    forbid(total > _LARGEST, names, "the categories sum to more than 5 million", [total])
-    if rows is not None:
-        from metaan.evidence.frames import noted
-
-        codes = {"left-out", "remainder", "evaluable", "overlaps"}
-        said = tuple(Note(n["code"], n["text"], tuple(n["studies"])) for n in noted(rows) if n["code"] in codes)
-    return _Read(tuple(arrays), x, names, rows, notes + said)
-
-
-_WHOLES: Final = {
-    "or": ("cr", "pr"), "objective_response": ("complete_response", "partial_response"),
-    "nr": ("sd", "pd"), "no_response": ("stable_disease", "progressive_disease"),
-}  # fmt: skip
-
-
-def _categories(columns: Mapping[Any, Any] | Sequence[Any]) -> dict[str, Any]:
-    """Columns by the name of their category; refuses a sum beside its parts, whose patients would count twice."""
-    names = list(columns)
-    if not all(isinstance(name, (str, int, np.integer)) for name in names):
-        raise InputError(f"columns={shown(columns)} must be names of columns, or a mapping of names to counts.")
-    named = {str(name): columns[name] if isinstance(columns, Mapping) else name for name in names}
-    for whole, parts in _WHOLES.items():
-        within = [part for part in parts if part in named]
-        if whole in named and within:
-            raise InputError(
-                f"columns holds {whole!r}, which contains {' and '.join(map(repr, within))}: categories must exclude "
-                f"each other. Take {whole!r} or {' and '.join(map(repr, parts))}."
-            )
-    return named
-
-
-def _is_long(data: Any, columns: Any) -> bool:
-    """Rows of single outcomes instead of a column for each category."""
-    absent = not isinstance(columns, Mapping) and not set(map(str, columns)) <= set(map(str, data.columns))
-    return absent and {"outcome", "events", "total"} <= set(data.columns)
 
 
 def _dirichlet(x: FloatArray, d: Dirichlet, found: DirichletFit, spec: Spec) -> _Fit:
@@ -306,7 +225,7 @@ def _groups(size: int) -> FloatArray:
 
 
 def _result(
-    read: _Read, here: np.ndarray[Any, Any], spec: Spec, fitted: _Fit, dirichlet: tuple[Dirichlet, DirichletFit],
+    read: Counts, here: np.ndarray[Any, Any], spec: Spec, fitted: _Fit, dirichlet: tuple[Dirichlet, DirichletFit],
     structure: str | None,
 ) -> CategoriesResult:  # fmt: skip
     k, size = read.x.shape
@@ -383,7 +302,7 @@ def _cumulated(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(" + ".join(names[:m]) for m in range(2, len(names)))
 
 
-def _notes(read: _Read, here: np.ndarray[Any, Any], fitted: _Fit) -> tuple[Note, ...]:
+def _notes(read: Counts, here: np.ndarray[Any, Any], fitted: _Fit) -> tuple[Note, ...]:
     notes = [*read.notes, *data_notes(read.data)]
     if here.sum() == 1:
         text = f"All observations are {read.names[int(here.argmax())]}; the limits are likelihood-ratio ones."

@@ -22,7 +22,7 @@ from metaan.core.quadrature import reach, spread_over
 from metaan.core.wls import Data
 from metaan.errors import ConvergenceError, Note
 from metaan.measures.record import Effects
-from metaan.models.cautions import data_notes
+from metaan.models.cautions import data_notes, repeated
 from metaan.models.results import Convergence, GlmmResult, Spec
 from metaan.validate import FloatArray
 
@@ -161,7 +161,7 @@ def _prediction(spec: Spec, k: int, mu: float, se: float, tau: float) -> tuple[f
 def _notes(
     eff: Effects, spec: Spec, found: BinomialFit, limits: tuple[float, float], pi_low: float, words: Words
 ) -> tuple[Note, ...]:
-    k, notes = eff.k, [*eff.notes, *data_notes(eff.data)]
+    k, notes = eff.k, [*eff.notes, *data_notes(eff.data), *repeated(eff)]
     if k == 1:
         notes.append(
             Note(
@@ -236,7 +236,7 @@ def separated(b: Family, eff: Effects, spec: Spec, found: BinomialFit, words: Wo
         k=eff.k, tau2=0.0, tau=0.0, I2=0.0, H2=1.0, Q=0.0, Q_df=eff.k - 1, Q_pvalue=1.0,
         **_likelihood(found, eff.k, 0.0, 2),
         convergence=Convergence(maxima=1), cov=found.cov[0], spec=dataclasses.replace(spec, ci="likelihood-ratio"),
-        effects=eff, notes=(*eff.notes, *data_notes(eff.data), Note("separated", text), *no_pi),
+        effects=eff, notes=(*eff.notes, *data_notes(eff.data), *repeated(eff), Note("separated", text), *no_pi),
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from metaan.core.tables import (
 from metaan.core.tables import peto as peto_sums
 from metaan.errors import DataError, Note, OptionError, listed, shown
 from metaan.measures.record import Effects
-from metaan.models.cautions import data_notes
+from metaan.models.cautions import data_notes, repeated
 from metaan.models.results import Convergence, PoolResult, Spec
 from metaan.models.strata import Strata, each_trial, strata
 from metaan.validate import Option, check_level
@@ -269,7 +269,8 @@ def _result(measure: str, of: Strata, pooled: Pooled, level: float, method: str,
         weights=100 * weights / weights.sum(), fitted=np.full(eff.k, pooled.estimate),
         blup=np.full(eff.k, pooled.estimate), blup_se=np.full(eff.k, se), convergence=Convergence(),
         spec=Spec(model="stratified", measure=measure, method=method, test="z", level=level, pi="none"),
-        effects=eff, notes=eff.notes + data_notes(eff.data) + of.silence(measure) + _without(of, q_df + 1, eff.k),
+        effects=eff,
+        notes=eff.notes + data_notes(eff.data) + repeated(eff) + of.silence(measure) + _without(of, q_df + 1, eff.k),
         k_all=len(of.study), **tests._asdict(),
     )  # fmt: skip
 

@@ -85,8 +85,11 @@ def _range(subject: Subject, refits: pd.DataFrame) -> Parts:
     if known.empty or "term" in refits:
         return
     ends = [known.loc[getattr(known["estimate"], which)()] for which in ("idxmin", "idxmax")]
-    said = " and ".join(f"{effect(row['estimate'], subject.measure)} (without {row['study']})" for row in ends)
     whole = effect(subject.shown.estimate, subject.measure)
+    if {effect(row["estimate"], subject.measure) for row in ends} == {whole}:
+        yield Paragraph(runs=line(f"Without any one study the {subject.noun} remains {whole}."))
+        return
+    said = " and ".join(f"{effect(row['estimate'], subject.measure)} (without {row['study']})" for row in ends)
     yield Paragraph(runs=line(f"Without one study the {subject.noun} lies between {said}; with all it is {whole}."))
 
 
@@ -117,12 +120,15 @@ def _influence(subject: Subject, figures: bool) -> Parts:
     except MetaanError as problem:
         yield Paragraph(runs=line(f"Influence diagnostics do not apply. {problem}"), kind="aside")
         return
+    shown = {name: text for name, text in _HEADS.items() if name in found}
+    if found[list(shown)].isna().all(axis=None):
+        yield Paragraph(runs=line("Influence diagnostics cannot be computed from these data."), kind="aside")
+        return
     named = [str(name) for name in found.loc[found["influential"], "study"]]
     said = ", ".join(named) or "no study"
     yield Paragraph(runs=line(f"Influential by the usual rule: {said}."))
     if drawn is not None:
         yield figure(drawn, "influence", "Deletion diagnostics of each study; dashed lines are the usual limits.")
-    shown = {name: text for name, text in _HEADS.items() if name in found}
     columns = [Column(heading="Study"), *(Column(heading=text, number=True) for text in shown.values())]
     columns.append(Column(heading="Influential"))
     rows = tuple(
@@ -209,8 +215,9 @@ def _funnel(subject: Subject) -> Any:
 def multiverse_section(subject: Subject, wanted: bool | MultiverseResult, *, figures: bool) -> Section:
     """Every analysis that can be defended."""
     title = "Multiverse: every defensible analysis"
-    if wanted is False:
-        reason = absent("it was not asked for: give multiverse=True.")
+    if wanted is False or (wanted is True and subject.main.k == 1):
+        asked = "it was not asked for: give multiverse=True."
+        reason = absent("one study has nothing to be pooled with." if wanted else asked)
         return Section(name="multiverse", title=title, blocks=(reason,), applies=False)
     return _section("multiverse", title, subject, lambda: _multiverse(subject, wanted, figures))
 
@@ -273,7 +280,8 @@ def _importance(every: MultiverseResult) -> Parts:
         about = _CHOICES.get(str(row["choice"]), "")
         cells = [Cell(runs=line(f"{row['choice']}{unit}")), Cell(runs=line(about))]
         cells.append(cell(float(ways), f"{ways}") if known else Cell(runs=line("–")))
-        cells += [cell(row[name], f"{row[name]:.1f}") for name in ("share_estimate", "share_width")]
+        shares = (float(row[name]) for name in ("share_estimate", "share_width"))
+        cells += [cell(share, f"{share:.1f}" if math.isfinite(share) else "–") for share in shares]
         rows.append(tuple(cells))
     caption = "Which choice the estimates hang on."
     yield Table(name="importance", caption=caption, columns=columns, rows=tuple(rows))

@@ -60,6 +60,7 @@ def _general(subject: Subject) -> Iterator[str]:
             f"{plural(k, 'study')}: with fewer than about five, intervals for τ², and so prediction intervals, are "
             "rough guides."
         )
+    yield from _of_spread(subject)
     if 1 < k < _SOME:
         yield f"With {k} studies, tests of small-study effects and of subgroups have little power."
     if subject.of_rates:
@@ -74,6 +75,18 @@ def _general(subject: Subject) -> Iterator[str]:
         yield from _evidence(subject)
     yield "Risk of bias of the studies and certainty of the evidence were not judged here: that is for the authors."
     yield "A meta-analysis inherits what its studies and their selection are worth; no model repairs that."
+
+
+def _of_spread(subject: Subject) -> Iterator[str]:
+    """What a prediction interval rests on."""
+    shown = subject.shown
+    if not math.isfinite(shown.pi_low) or not math.isfinite(shown.pi_high) or isinstance(shown, BayesResult):
+        return
+    if getattr(shown, "tau2", math.nan) == 0:
+        yield "With τ² estimated as 0 the prediction interval is no wider than that of the mean, and likely too short."
+    elif subject.spec.model in ("glmm", "normal"):
+        few = f", which {plural(shown.k, 'study')} can hardly show" if shown.k < _SOME else ""
+        yield f"The prediction interval takes the true effects for normal on the scale of the analysis{few}."
 
 
 def _rates(subject: Subject) -> Iterator[str]:

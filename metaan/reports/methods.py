@@ -200,7 +200,9 @@ def _spread(subject: Subject, made: Collection[str]) -> Line:
         return ()
     runs: list[Run] = []
     if not isinstance(subject.fit, BayesResult) and subject.spec.model != "stratified":
-        runs += [f"Heterogeneity is described by τ², by I², {_tested(subject)}", Cite(("higgins2002",)), "."]
+        ratio = _ratio_test(subject)
+        what = f"Heterogeneity is described by τ², by I²{',' if ratio else ', and'} by the test of Cochran's Q"
+        runs += [what, Cite(("higgins2002",)), f"{ratio}."]
         if subject.spec.model == "glmm" and subject.of_rates:
             runs.append(" I² and Q are those of the empirical rates: a model of counts has no sampling variances.")
             runs.append(" The interval of τ² is by profile likelihood.")
@@ -214,14 +216,13 @@ def _spread(subject: Subject, made: Collection[str]) -> Line:
     return line(*runs)
 
 
-def _tested(subject: Subject) -> str:
-    """Tests of heterogeneity, as the section on it prints them."""
-    test = "by the test of Cochran's Q"
+def _ratio_test(subject: Subject) -> str:
+    """The second test of heterogeneity, of models with a likelihood."""
     if not math.isfinite(getattr(subject.fit, "lrt", math.nan)):
-        return f"and {test}"
+        return ""
     what = "ρ" if subject.spec.model == "beta-binomial" else "τ²"
-    mixture = "whose reference distribution at that boundary is half a point at 0, half χ² with 1 degree of freedom"
-    return f"{test} and the likelihood-ratio test of {what} = 0, {mixture}"
+    mixture = "against an equal mixture of 0 and χ² with 1 degree of freedom"
+    return f", and by the likelihood-ratio test of {what} = 0, {mixture}"
 
 
 def _checks(subject: Subject, made: Collection[str]) -> Line:

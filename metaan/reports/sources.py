@@ -148,7 +148,7 @@ def _studies(subject: Subject, sources: list[Source]) -> Table:
     first = (Column(heading="Study"), [Cell(runs=line(subject.effects.study[i])) for i in places])
     columns = [first, *_about(subject, places, ("year",)), *_counted(subject, rows, places, sources)]
     columns += _about(subject, places, ("n_patients", "counts", "confidence"))
-    caption = f"{plural(subject.main.k, 'study')} that were pooled."
+    caption = f"{plural(subject.main.k, 'study')} that {'was' if subject.main.k == 1 else 'were'} pooled."
     if any(source.known for source in sources):
         caption += " Each count leads to its source."
     head, cells = zip(*columns, strict=True)

@@ -1,36 +1,21 @@
 """Pages in a browser: Debian's chromium through playwright; nothing is downloaded."""
 
-import os
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.browser import axe_source, launched, nothing_serious, watched
 from helpers.figures import LONG, rates
 
 import metaan
 from metaan.plot import forest_table, funnel, funnel_table, to_html
 
-CHROMIUM = shutil.which("chromium")
-ROOT = Path(__file__).parents[2]
 DARK = {"color_scheme": "dark"}
-AXE = [Path(os.environ.get("METAAN_AXE", "")), ROOT.parent / "node_modules/axe-core/axe.min.js"]
-
-try:
-    from playwright.sync_api import sync_playwright
-except ImportError:
-    pytest.skip("playwright is not installed: pip install 'metaan[browser]'", allow_module_level=True)
-if CHROMIUM is None:
-    pytest.skip("chromium is not installed: apt-get install chromium", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
 def chromium():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +23,6 @@ def tab(chromium):
     """A page of usual size, with what it asked of others and what it complained of."""
     said = []
     return watched(chromium.new_page(viewport={"width": 1100, "height": 800}), said), said
-
-
-def watched(page, said):
-    page.on("request", lambda request: request.url.startswith("file:") or said.append(request.url))
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    return page
 
 
 @pytest.fixture
@@ -287,9 +265,7 @@ def test_a_frame_of_a_notebook_sorts(show, table):
 
 
 def test_axe_finds_nothing_serious(show):
-    source = next((path for path in AXE if path.is_file()), None)
-    if source is None:
-        pytest.skip("axe-core is not there: npm pack axe-core, and METAAN_AXE=.../axe.min.js")
+    axe = axe_source()
     eff = rates(12)
     rob = pd.DataFrame({"study": eff.study, "D1": ["low", "high", "some concerns", "no information"] * 3})
     res = metaan.subgroups(eff, by=["A", "B", "B"] * 4)
@@ -297,7 +273,4 @@ def test_axe_finds_nothing_serious(show):
     for html, options in ((to_html(res, rob=rob, style="jama"), {}), (drawing, {}), (to_html(res, style="bmj"), DARK)):
         page = show(html, **options)
         page.locator("tr.study button, summary").first.click()
-        page.evaluate(source.read_text(encoding="utf-8"))
-        found = page.evaluate("axe.run({resultTypes: ['violations']}).then(result => result.violations)")
-        told = [(one["impact"], one["id"], one["nodes"][0]["html"]) for one in found]
-        assert [one for one in told if one[0] in ("serious", "critical")] == [], told
+        nothing_serious(page, axe)

@@ -1,31 +1,15 @@
 """Reports in a browser: no network, tables that sort, anchors, phones, themes, print, accessibility."""
 
-import os
-import shutil
-from pathlib import Path
-
 import pytest
+from helpers.browser import axe_source, launched, nothing_serious, watched
 
 import metaan
-
-CHROMIUM = shutil.which("chromium")
-ROOT = Path(__file__).parents[2]
-AXE = [Path(os.environ.get("METAAN_AXE", "")), ROOT.parent / "node_modules/axe-core/axe.min.js"]
-
-try:
-    from playwright.sync_api import sync_playwright
-except ImportError:
-    pytest.skip("playwright is not installed: pip install 'metaan[browser]'", allow_module_level=True)
-if CHROMIUM is None:
-    pytest.skip("chromium is not installed: apt-get install chromium", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
 def chromium():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -34,11 +18,8 @@ def show(chromium):
     said, pages = [], []
 
     def shown(file, **options):
-        page = chromium.new_page(**({"viewport": {"width": 1280, "height": 900}} | options))
+        page = watched(chromium.new_page(**({"viewport": {"width": 1280, "height": 900}} | options)), said)
         pages.append(page)
-        page.on("request", lambda request: request.url.startswith("file:") or said.append(request.url))
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
         page.goto(file.as_uri())
         return page
 
@@ -124,16 +105,11 @@ def test_a_page_without_scripts_shows_all_and_has_no_dead_buttons(show, lesion_f
 
 
 def test_axe_finds_nothing_serious(show, lesion_file, hostile_file):
-    source = next((path for path in AXE if path.is_file()), None)
-    if source is None:
-        pytest.skip("axe-core is not there: npm pack axe-core, and METAAN_AXE=.../axe.min.js")
+    axe = axe_source()
     phone = {"viewport": {"width": 390, "height": 844}}
     for file, options in ((lesion_file, {}), (lesion_file, {"color_scheme": "dark"}), (hostile_file, phone)):
         page = show(file, **options)
-        page.evaluate(source.read_text(encoding="utf-8"))
-        found = page.evaluate("axe.run({resultTypes: ['violations']}).then(result => result.violations)")
-        told = [(one["impact"], one["id"], one["nodes"][0]["html"][:300]) for one in found]
-        assert [one for one in told if one[0] in ("serious", "critical")] == [], told
+        nothing_serious(page, axe)
 
 
 def test_hostile_names_run_nothing(show, hostile_file):
