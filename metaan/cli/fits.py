@@ -19,12 +19,12 @@ __all__ = ["fitted"]
 # Options that each model takes.
 _TAKES: Final = {
     "glmm": ("test", "ci", "pi", "level", "missing"),
-    "normal": ("method", "test", "pi", "level", "missing"),
+    "normal": ("method", "correction", "test", "pi", "level", "missing"),
     "beta_binomial": ("test", "ci", "pi", "level", "missing"),
     "mantel_haenszel": ("level", "missing"),
     "peto": ("level", "missing"),
 }
-_OPTIONS: Final = ("method", "test", "ci", "pi", "level", "missing")
+_OPTIONS: Final = ("method", "correction", "test", "ci", "pi", "level", "missing")
 
 
 def fitted(file: str | None, options: dict[str, Any]) -> Any:
@@ -80,6 +80,8 @@ def _effects(of: Asked, frame: pd.DataFrame, chosen: dict[str, Any]) -> Effects:
     asked_for: dict[str, Any] = {**of.columns, "study": of.study, "data": frame}
     asked_for |= given(chosen, ("missing", "correction"))
     if "yi" in of.columns:
+        if "correction" in chosen:
+            raise click.UsageError("--correction is for counts, not yi and vi.")
         return metaan.effects(measure=of.measure, **asked_for)
     return metaan.effect_size(of.measure, **asked_for)
 
@@ -89,6 +91,8 @@ def _subgroups(model: str, of: Asked, frame: pd.DataFrame, by: str, chosen: dict
 
     if model not in ("normal", "glmm"):
         raise click.UsageError(f"--by is for --model normal and glmm, not {model}.")
+    if model == "glmm":  # which pools counts: effects of single studies are for show, and a note says what was added
+        chosen = {**chosen, "correction": "only0"}
     return metaan.subgroups(
         _effects(of, frame, chosen), by, model=model, **given(chosen, ("method", "test", "pi", "level"))
     )

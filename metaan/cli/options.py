@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from metaan.errors import OptionError
-from metaan.validate import CI, METHOD, MISSING, PI, TEST, Option
+from metaan.validate import CI, CORRECTION, METHOD, MISSING, PI, TEST, Option
 
 __all__ = ["COLUMNS", "MODEL", "READING", "SELECTION", "Sections", "analysis_options", "given", "json_option"]
 
@@ -144,6 +144,7 @@ def _model() -> Iterator[Callable[[_Command], _Command]]:
     yield _add("Model", "measure", measure)
     yield _choice(MODEL, "How the trials are pooled", "glmm where it can honour the measure, else normal")
     yield _choice(METHOD, "Estimator of tau2, of the model normal")
+    yield _choice(CORRECTION, "Which studies get 0.5 added, of the model normal", "only0, with a warning")
     yield _choice(TEST, "Test and interval of the pooled effect", "hk for the model normal, else t")
     yield _choice(CI, "Interval of glmm and beta_binomial")
     yield _choice(PI, "Prediction interval")

@@ -153,7 +153,12 @@ def _lesions(subject: Subject) -> Parts:
         yield Paragraph(runs=line(f"Correlation of lesions within patients was not varied. {problem}"), kind="aside")
         return
     text = "Lesions of one patient are alike. The binomial-normal model of counts divided by their design effect"
-    yield Paragraph(runs=line(f"{text}, for several assumed correlations (ICC) of lesions within patients:"))
+    yield Paragraph(
+        runs=line(
+            f"{text}, for several assumed correlations (ICC) of lesions within patients. What τ² loses by that was "
+            "likeness of lesions, not difference between studies:"
+        )
+    )
     columns = heads("#ICC", f"#Effective {units_of(subject)}", "#Rate", f"#{100 * subject.spec.level:g}% CI", "#τ²")
     rows = tuple(
         (
@@ -181,7 +186,7 @@ def _small_study(subject: Subject, figures: bool) -> Parts:
     if figures:
         drawn = _funnel(subject)
         if drawn is not None:
-            yield figure(drawn, "funnel", "Funnel plot: effects of the studies against their size.")
+            yield figure(drawn, "funnel", f"Funnel plot: effects of the studies against their size.{_at_edge(subject)}")
     columns = heads("Test", "#Statistic", "#df", "#p", "What it says")
     rows: list[tuple[Cell, ...]] = [
         (
@@ -203,6 +208,15 @@ def _small_study(subject: Subject, figures: bool) -> Parts:
     yield Table(name="tests", caption=caption, columns=columns, rows=tuple(rows), sortable=False)
     for note in found.notes:
         yield Paragraph(runs=line(str(note)), kind="aside")
+
+
+def _at_edge(subject: Subject) -> str:
+    """Where a funnel draws studies whose logits are not finite."""
+    eff = subject.effects
+    if subject.spec.model != "glmm" or eff.events is None or eff.total is None:
+        return ""
+    edge = (eff.events == 0) | (eff.events == eff.total)
+    return " Studies at 0 or 100% are drawn as if 0.5 were added to their counts." if edge.any() else ""
 
 
 def _funnel(subject: Subject) -> Any:
@@ -234,7 +248,8 @@ def _multiverse(subject: Subject, wanted: bool | MultiverseResult, figures: bool
         rows.append((Cell(runs=line(counted)), analyses, *(cell(each, effect(each, measure)) for each in numbers)))
         low, high = effect(row["lowest"], measure), effect(row["highest"], measure)
         middle = effect(row["median"], measure)
-        text = f"{row['analyses']:,} analyses of {counted} give {low} to {high}, median {middle}"
+        of = f" of {counted}" if "unit" in row or subject.record else ""
+        text = f"{row['analyses']:,} analyses{of} give {low} to {high}, median {middle}"
         failed = f"; {row['failed']} gave no answer" if row["failed"] else ""
         yield Paragraph(runs=line(f"{text}{failed}. Shares of analyses are no probabilities."))
     if figures:

@@ -203,8 +203,9 @@ def _spread(subject: Subject, made: Collection[str]) -> Line:
         ratio = _ratio_test(subject)
         what = f"Heterogeneity is described by τ², by I²{',' if ratio else ', and'} by the test of Cochran's Q"
         runs += [what, Cite(("higgins2002",)), f"{ratio}."]
-        if subject.spec.model == "glmm" and subject.of_rates:
-            runs.append(" I² and Q are those of the empirical rates: a model of counts has no sampling variances.")
+        if subject.spec.model == "glmm":
+            what = "rates" if subject.of_rates else "effects"
+            runs.append(f" I² and Q are those of the empirical {what}: a model of counts has no sampling variances.")
             runs.append(" The interval of τ² is by profile likelihood.")
         if subject.spec.model in ("normal", "regression") and subject.spec.cluster is None:
             runs += [" The interval of τ² is that of the Q-profile method", Cite(("viechtbauer2007",)), "."]
@@ -235,7 +236,8 @@ def _checks(subject: Subject, made: Collection[str]) -> Line:
         keys = ("sterne", "hunter") if subject.of_rates else ("sterne",)
         runs += [" Small-study effects were tested by tests that are valid for the measure", Cite(keys), "."]
     if "multiverse" in made:
-        text = " The question was answered again by every combination of choices that can be defended (multiverse)"
+        every = "choices that can be defended" if subject.effects.events is not None else "estimator of τ² and of test"
+        text = f" The question was answered again by every combination of {every} (multiverse)"
         runs += [text, Cite(("steegen", "simonsohn")), "."]
     return line(*runs)
 

@@ -46,6 +46,7 @@ _COUNTS: Final = {
     "mean_c": "Mean, control", "sd_c": "SD, control", "n_c": "n, control", "mean": "Mean", "sd": "SD", "r": "r",
     "n": "n",
 }  # fmt: skip
+_LEFT_OUT: Final = ("dropped", "no-information")  # notes on studies that are not in the table
 _ABOUT: Final = {"year": "Year", "n_patients": "Patients", "counts": "Counts", "confidence": "Reading"}
 
 
@@ -79,6 +80,7 @@ def data_section(subject: Subject) -> Section:
     else:
         text = "The rows do not say where they were read: give them columns source, citation, doi or url, or start from"
         blocks.append(Paragraph(runs=line(f"{text} metaan.load."), kind="aside"))
+    blocks += [Paragraph(runs=line(str(note))) for note in subject.main.notes if note.code in _LEFT_OUT]
     blocks += [*_read(subject), *_selected(subject)]
     return Section(name="data", title="Data and sources", blocks=tuple(blocks))
 

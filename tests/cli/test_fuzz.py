@@ -77,7 +77,7 @@ def held(folder, args, output=None):
     return result
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(command=st.sampled_from(list(main.commands)) | SAID, args=st.lists(SAID, max_size=6))
 def test_any_arguments(command, args, folder):
     held(folder, [command, *args])

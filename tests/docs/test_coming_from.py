@@ -88,6 +88,7 @@ def _metafor():
 
 
 @pytest.mark.usefixtures("_metafor")
+@pytest.mark.slow  # a session of R for each block
 def test_r_prints_what_the_page_says():
     pieces = blocks(PAGE.read_text(encoding="utf-8"))
     for (code, output), said in zip(pieces, printed(code for code, _ in pieces), strict=True):

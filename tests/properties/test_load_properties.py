@@ -48,7 +48,7 @@ def loaded(asked):
             return str(refusal)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(ASKED)
 def test_loading_is_deterministic_and_guarded(asked):
     first, again = loaded(asked), loaded(asked)
@@ -67,7 +67,7 @@ def test_loading_is_deterministic_and_guarded(asked):
     assert story.kept + len(story.rows) == story.total
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(ASKED, st.randoms(use_true_random=False))
 def test_a_filtered_frame_is_explained_too(asked, random):
     trials = loaded(asked)

@@ -140,7 +140,7 @@ def test_openpyxl_is_asked_for_where_it_is_absent(read, book, monkeypatch):
 
     path_of = read.__closure__[0].cell_contents / "trials.xlsx"
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match=r"pip install metaan\[excel\]"):
+    with pytest.raises(InputError, match=r"pip install 'metaan\[excel\]'"):
         metaan.read(path_of)
 
 

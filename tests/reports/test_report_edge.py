@@ -4,7 +4,7 @@ import pytest
 
 import metaan
 
-SECTIONS = ["methods", "data", "heterogeneity", "sensitivity", "multiverse", "limitations"]
+SECTIONS = ["methods", "data", "heterogeneity", "sensitivity", "small_study", "multiverse", "limitations"]
 
 
 @pytest.fixture
@@ -45,6 +45,32 @@ def test_methods_name_every_test_of_heterogeneity(told):
     counts = told(metaan.glmm("PLO", events=[7, 11, 0, 19, 5], total=[12, 30, 9, 41, 42]))
     assert "by the likelihood-ratio test of τ² = 0" in counts
     assert "Likelihood-ratio test of τ² = 0:" in counts
+    assert "I² and Q are those of the empirical rates" in counts
     effects = told(metaan.pool(metaan.effects([-0.31, 0.52, 1.204], [0.12, 0.08, 0.33])))
     assert "likelihood-ratio" not in effects
     assert "The interval of τ² is that of the Q-profile method" in effects
+
+
+def test_two_arms_tell_which_trials_the_table_lacks(told):
+    arms = {
+        "events_t": [9, 6, 3, 0],
+        "total_t": [20, 15, 18, 25],
+        "events_c": [5, 2, 4, 0],
+        "total_c": [21, 14, 22, 24],
+    }
+    said = told(metaan.glmm("OR", **arms, study=["Ames", "Bo", "Clark", "Dee"]))
+    data = said.split("## Data and sources")[1].split("\n## ")[0]
+    assert "nothing is said on OR by 1 trial: 'Dee'" in data
+    assert "every combination of estimator of τ² and of test" in said
+    assert "analyses of observations" not in said
+
+
+def test_funnel_says_where_it_draws_a_study_without_events(tmp_path):
+    counts = {"events": [7, 11, 0, 19, 5], "total": [12, 30, 9, 41, 42]}
+    ask = {"sections": "small_study", "figures": True}
+    said = metaan.report(metaan.glmm("PLO", **counts), tmp_path / "x.md", **ask).read_text(encoding="utf-8")
+    assert "drawn as if 0.5 were added to their counts" in said
+    counts["events"][2] = 1
+    said = metaan.report(metaan.glmm("PLO", **counts), tmp_path / "y.md", **ask).read_text(encoding="utf-8")
+    assert "Funnel plot" in said
+    assert "0.5 were added" not in said

@@ -160,9 +160,10 @@ RECODED = {
 @pytest.mark.parametrize("case", ["log", "IRR"])
 def test_recoding_leaves_the_fit(case, recode):
     measure, data, columns, how = CASES[case]
-    one = fit(case, ci="profile")
+    ci = "wald" if (case, recode) == ("log", "small") else "profile"  # profiles of log rates take seconds
+    one = fit(case, ci=ci)
     other = data.assign(year=RECODED[recode](data.year))
-    two = metaan.glmm(measure, other, formula="~ year + C(g)", ci="profile", **columns, **how)
+    two = metaan.glmm(measure, other, formula="~ year + C(g)", ci=ci, **columns, **how)
     factor = RECODED[recode](2020) - RECODED[recode](2019)
     for name in ("loglik", "tau2", "lrt", "LRT", "QM", "QE", "I2"):
         assert getattr(two, name) == pytest.approx(getattr(one, name), rel=1e-5, abs=1e-6), name
