@@ -1,5 +1,6 @@
 """Settings for the whole suite."""
 
+import gc
 import os
 import sys
 
@@ -14,6 +15,12 @@ settings.register_profile("suite", deadline=None, derandomize=True)
 # HYPOTHESIS_PROFILE=search looks for new examples.
 settings.register_profile("search", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
+def pytest_collection_finish():
+    """Twelve thousand collected tests are not searched for garbage again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

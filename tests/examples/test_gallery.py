@@ -13,6 +13,7 @@ import metaan.plot
 GALLERY = sorted((ROOT / "examples" / "gallery").glob("*.py"))
 
 
+@pytest.mark.slow  # make docs runs every script besides
 @pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
 def test_a_script_draws_its_figure(path, tmp_path, capsys):
     with warnings.catch_warnings():

@@ -99,7 +99,7 @@ def test_the_estimate_lies_within_the_data_and_the_interval(data, method, test):
 
 
 @given(studies(least=3))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_tau2_intervals_are_ordered_and_profile_holds_the_estimate(data):
     y, v = data
     res = fit(y, v)

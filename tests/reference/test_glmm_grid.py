@@ -10,6 +10,7 @@ import inspect
 import json
 import math
 import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,7 @@ METAFOR_EXACT = {"close": 1e-4, "se": 6e-3, "tau2": 2e-4}  # CM.EL, laopaiboon20
 METAFOR_UNCONVERGED = {"close": 3e-3, "se": 2e-3, "tau2": 4e-3}  # where it warns of its gradient
 
 
+@cache
 def fitted(name, **options):
     """Our fit of a case."""
     case = CASES[name]
