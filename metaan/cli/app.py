@@ -92,7 +92,7 @@ def _warnings_told() -> Iterator[None]:
         yield
 
 
-@click.group(cls=_Metaan, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_Metaan, context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100})
 @click.version_option(metaan.__version__, prog_name="metaan")
 @click.option("--traceback", is_flag=True, help="Show where an unforeseen error arose.")
 def main(traceback: bool) -> None:
