@@ -37,19 +37,20 @@ docs:               ## the site, into docs/_build/html (needs '.[docs]'); a warn
 api:                ## tests/unit/public_api.txt again, where a public name was meant to change
 	$(PY) tests/unit/test_public_api.py
 
+PYTHON ?= python3
 ENVS ?= /tmp/metaan-environments
 SUITE ?= tests -m "not slow"
 
 oldest:             ## the tests with every requirement at its lower bound; SUITE=tests/unit for a part
 	mkdir -p $(ENVS)
 	python3 .ci/bounds.py test > $(ENVS)/oldest.txt
-	python3 -m venv --clear $(ENVS)/oldest
+	$(PYTHON) -m venv --clear $(ENVS)/oldest
 	$(ENVS)/oldest/bin/pip install --quiet --constraint $(ENVS)/oldest.txt -e '.[test]'
 	MPLBACKEND=Agg $(ENVS)/oldest/bin/python -m pytest -n 2 $(SUITE)
 
 newest:             ## the tests with the newest version of every requirement; SUITE= as above
 	mkdir -p $(ENVS)
-	python3 -m venv --clear $(ENVS)/newest
+	$(PYTHON) -m venv --clear $(ENVS)/newest
 	$(ENVS)/newest/bin/pip install --quiet --upgrade -e '.[test]'
 	MPLBACKEND=Agg $(ENVS)/newest/bin/python -m pytest -n 2 $(SUITE)
 
