@@ -45,7 +45,7 @@ def table(file: str | None, options: dict[str, Any]) -> pd.DataFrame:
     measure = None if "yi" in named else options["measure"]
     frame = _read(file, columns=named or None, measure=measure, **given(options, (*READING, "outcome")))
     for note in frame.attrs[NOTES]:
-        click.echo(str(note), err=True)
+        click.echo(note, err=True)
     return frame
 
 

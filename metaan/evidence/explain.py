@@ -15,7 +15,7 @@ from metaan.evidence.frames import cleaned
 from metaan.evidence.labels import row_labels, study_label
 from metaan.evidence.notes import notes_on
 from metaan.evidence.selection import LATER, Selection, Sifted, sift, tally, told
-from metaan.names import NOTES, READING, RECORD
+from metaan.names import READING, RECORD
 from metaan.records import Shown
 
 __all__ = ["Explanation", "explain"]
@@ -137,10 +137,14 @@ def explain(trials: pd.DataFrame) -> Explanation:
 
 def _as_read(trials: pd.DataFrame) -> Explanation:
     """What `read` left out of a file, and what it decided."""
-    record, notes = trials.attrs[READING], trials.attrs.get(NOTES)
-    whole = isinstance(record, dict) and {"place", "kind", "measure", "kept", "left_out"} <= set(record)
-    if not whole or not isinstance(notes, tuple) or not all(isinstance(note, Note) for note in notes):
-        raise InputError(f"The record of how the frame was read (attrs[{READING!r}], attrs[{NOTES!r}]) was changed.")
+    record = trials.attrs[READING]
+    try:
+        missing = {"place", "kind", "measure", "kept", "left_out"} - set(record)
+        notes = tuple(Note(str(note["code"]), str(note["text"]), tuple(note["studies"])) for note in record["notes"])
+    except (TypeError, KeyError, IndexError):
+        missing = {"notes"}
+    if missing:
+        raise InputError(f"The record of how the frame was read (attrs[{READING!r}]) was changed.")
     later = [{"reason": LATER, "text": "removed from the frame after reading"}] * (record["kept"] - len(trials))
     rows = pd.DataFrame([*record["left_out"], *later], columns=["row", "reason", "text"])
     rows = rows.rename(columns={"text": "detail"}).astype({"row": "Int64"})

@@ -84,8 +84,17 @@ def signed(
     frame: pd.DataFrame, notes: Sequence[Note], what: Mapping[str, object], rows: int, out: Sequence[LeftOut] = ()
 ) -> pd.DataFrame:
     """Write on a table how it was read: the notes, and a record fit for JSON."""
-    frame.attrs[NOTES] = tuple(notes)
-    frame.attrs[READING] = {**what, "rows": rows, "kept": len(frame), "left_out": [asdict(row) for row in out]}
+    left_out = [asdict(row) for row in out]
+    frame.attrs[READING] = {**what, "rows": rows, "kept": len(frame), "left_out": left_out, "notes": []}
+    return tell(frame, notes)
+
+
+def tell(frame: pd.DataFrame, notes: Sequence[Note]) -> pd.DataFrame:
+    """Put notes before those on a table: as sentences, and in the record with their codes."""
+    record = frame.attrs[READING]
+    told = [{"code": note.code, "text": note.text, "studies": list(note.studies)} for note in notes]
+    record["notes"] = told + record["notes"]
+    frame.attrs[NOTES] = [note["text"] for note in record["notes"]]
     return frame
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from metaan.errors import DataError, InputError, Note, OptionError
-from metaan.names import NOTES, READING
+from metaan.names import READING
 from metaan.readers.analyses import Analysis, choose, grid_of
 from metaan.readers.documents import read_json
 from metaan.readers.excel import read_sheets
-from metaan.readers.frame import read_grid
+from metaan.readers.frame import read_grid, tell
 from metaan.readers.grid import Grid, clipped
 from metaan.readers.needs import MEASURE
 from metaan.readers.revman import is_revman, one_analysis
@@ -65,8 +65,9 @@ def read(
     -------
     pandas.DataFrame
         A row for each study: `study`, numbers under metaan's names (float, NaN where missing), then `year` and the
-        other columns as headed. ``attrs["notes"]`` is a tuple of `metaan.errors.Note`, one for each decision;
-        ``attrs["read"]`` a dict: `place`, `kind`, `measure`, `rows`, `kept`, `left_out`. `metaan.explain` prints both.
+        other columns as headed. ``attrs["notes"]`` is a list of sentences, one for each decision; ``attrs["read"]``
+        a dict: `place`, `kind`, `measure`, `rows`, `kept`, `left_out`, `notes` (each with its `code`, `text` and
+        `studies`). `metaan.explain` prints both.
 
     Raises
     ------
@@ -181,8 +182,7 @@ def _one_of(grids: Sequence[Grid], reading: Callable[[Grid], pd.DataFrame]) -> p
         raise problem
     others = clipped([_sheet(other) for other in grids if other is not grid])
     note = Note("sheet", f"Sheet {_sheet(grid)!r} is read, since nothing can be pooled from {others}.")
-    frames[0].attrs[NOTES] = (note, *frames[0].attrs[NOTES])
-    return frames[0]
+    return tell(frames[0], [note])
 
 
 def _sheet(grid: Grid) -> str:

@@ -2,7 +2,6 @@
 
 import builtins
 import datetime
-import io
 import zipfile
 
 import numpy as np
@@ -50,7 +49,7 @@ def read(tmp_path):
 
 
 def codes(trials):
-    return {note.code for note in trials.attrs["notes"]}
+    return {note["code"] for note in trials.attrs["read"]["notes"]}
 
 
 def test_a_messy_sheet(read, book):

@@ -36,8 +36,8 @@ def test_studies_have_their_names_years_and_subgroups(write):
     assert trials["year"].tolist()[:2] == [1931, 1932]
     assert trials["subgroup"].tolist() == ["Random"] * 7 + ["Other"] * 6
     assert trials.attrs["read"]["measure"] == "RR"
-    assert {note.code for note in trials.attrs["notes"]} == {"analysis", "arms"}
-    assert "'BCG'" in " ".join(map(str, trials.attrs["notes"]))
+    assert {note["code"] for note in trials.attrs["read"]["notes"]} == {"analysis", "arms"}
+    assert "'BCG'" in " ".join(trials.attrs["notes"])
 
 
 def test_several_outcomes_are_listed_with_their_numbers(write):
@@ -87,7 +87,7 @@ def test_swapped_events_and_the_key_of_a_study_without_a_record_are_told(write):
     trials = metaan.read(write(review(comparison(1, "A", outcome("DICH", 1, "B", row, SWAP_EVENTS="YES")))))
     assert trials["study"].tolist() == ["Foö (a) 2001"]
     assert np.isnan(trials["events_c"][0])
-    assert "swapped-events" in {note.code for note in trials.attrs["notes"]}
+    assert "swapped-events" in {note["code"] for note in trials.attrs["read"]["notes"]}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

@@ -20,7 +20,7 @@ def same(trials):
     assert trials["study"].tolist() == ["A", "B"]
     np.testing.assert_array_equal(trials["events"], [3, np.nan])
     np.testing.assert_array_equal(trials["total"], [24, 12])
-    assert trials.attrs["notes"] == ()
+    assert trials.attrs["notes"] == []
 
 
 @pytest.mark.parametrize("orient", ["records", "columns", "split", "table", "list"])
@@ -145,7 +145,7 @@ def test_counts_of_all_cells_pool_as_the_counts_themselves():
     trials = metaan.read(pd.DataFrame(wide), measure="RR")
     for name, given in COUNTS.items():
         np.testing.assert_array_equal(trials[name], given)
-    assert {note.code for note in trials.attrs["notes"]} == {"renamed", "no-study", "computed"}
+    assert {note["code"] for note in trials.attrs["read"]["notes"]} == {"renamed", "no-study", "computed"}
     wide["n1i"] = COUNTS["total_t"] + 1
     with pytest.raises(DataError, match="do not add up to total_t"):
         metaan.read(pd.DataFrame(wide))
@@ -193,7 +193,7 @@ def test_rows_of_a_review_by_revman_5_and_by_meta(tmp_path):
     trials = metaan.read(path)
     assert trials[["events_t", "total_t", "events_c", "total_c"]].iloc[0].tolist() == [3, 20, 5, 21]
     assert trials.attrs["read"]["measure"] == "OR"
-    assert "no-study" in {note.code for note in trials.attrs["notes"]}
+    assert "no-study" in {note["code"] for note in trials.attrs["read"]["notes"]}
     path.write_text("comp.no,outcome.no,studlab,event.e,n.e,event.c,n.c,sm\n1,1,Adams,3,20,5,21,RR\n")
     assert metaan.read(path)["events_c"].tolist() == [5]
 
@@ -204,8 +204,18 @@ def test_every_name_of_metaan_is_in_the_vocabulary():
 
 def test_a_record_that_was_changed_is_not_explained():
     trials = metaan.read(pd.DataFrame(ROWS))
-    for changed in ({"read": None}, {"read": {}}, {"notes": None}, {"notes": ("x",)}):
+    for changed in (None, {}, {"notes": None}, {"notes": ["x"]}, {"notes": [{}]}):
         other = trials.copy()
-        other.attrs |= changed
+        record = changed and other.attrs["read"] | changed
+        other.attrs["read"] = record
         with pytest.raises(InputError, match="was changed"):
             metaan.explain(other)
+
+
+def test_what_was_decided_goes_into_a_parquet_file(tmp_path):
+    trials = metaan.read(pd.DataFrame(ROWS).rename(columns={"events": "responders"}))
+    assert trials.attrs["notes"]
+    trials.to_parquet(tmp_path / "trials.parquet")
+    again = pd.read_parquet(tmp_path / "trials.parquet")
+    assert again.attrs == trials.attrs
+    assert str(metaan.explain(again)) == str(metaan.explain(trials))

@@ -18,7 +18,7 @@ def read(tmp_path):
 
 
 def codes(trials):
-    return {note.code for note in trials.attrs["notes"]}
+    return {note["code"] for note in trials.attrs["read"]["notes"]}
 
 
 def values(trials):
@@ -28,9 +28,9 @@ def values(trials):
 def test_a_plain_file_needs_no_note(read):
     trials = read("study,events,total,site\nA,3,24,skin\nB,0,12,face\n")
     assert values(trials) == {"study": ["A", "B"], "events": [3, 0], "total": [24, 12], "site": ["skin", "face"]}
-    assert trials.attrs["notes"] == ()
+    assert trials.attrs["notes"] == []
     assert trials.attrs["read"] == {
-        "place": "trials.csv", "kind": "csv", "rows": 2, "kept": 2, "left_out": [], "measure": None
+        "place": "trials.csv", "kind": "csv", "rows": 2, "kept": 2, "left_out": [], "notes": [], "measure": None,
     }  # fmt: skip
 
 
@@ -153,8 +153,8 @@ def test_a_study_without_numbers_is_kept_and_told(read):
 
 def test_several_rows_of_one_study(read):
     trials = read("study,events,total\nA,3,24\nA,1,12\n")
-    (note,) = trials.attrs["notes"]
-    assert (note.code, note.studies) == ("duplicate-study", ("A",))
+    (note,) = trials.attrs["read"]["notes"]
+    assert (note["code"], note["studies"]) == ("duplicate-study", ["A"])
     dated = read("author,year,events,total\nA,1999,3,24\nA,2001,1,12\n")
     assert dated["study"].tolist() == ["A 1999", "A 2001"]
 
