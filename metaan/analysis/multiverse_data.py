@@ -13,6 +13,7 @@ import numpy as np
 
 from metaan.analysis.multiverse_choices import levels
 from metaan.errors import InputError, MetaanError, Note, OptionError, OverlapWarning, listed, shown
+from metaan.measures.correction import as_data
 from metaan.measures.proportion import counts as read_counts
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes, repeated
@@ -73,6 +74,7 @@ class Columns:
 
 def of_effects(eff: Effects) -> Sets:
     """Effects that are ready made."""
+    eff = as_data(eff)
     nothing = np.full(eff.k, np.nan)
     events, total = (nothing if part is None else part for part in (eff.events, eff.total))
     notes = eff.notes + data_notes(eff.data) + repeated(eff)

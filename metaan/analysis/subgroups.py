@@ -12,6 +12,7 @@ from scipy.special import chdtrc, fdtrc
 from metaan.analysis.subgroup_result import SubgroupResult
 from metaan.core.coefficients import JointTest, joint_test
 from metaan.errors import DataError, InputError, Note, OptionError, listed, shown
+from metaan.measures.correction import as_data
 from metaan.measures.kinds import KINDS
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes
@@ -109,7 +110,8 @@ def subgroups(
     if not isinstance(eff, Effects):
         raise InputError(f"subgroups takes an Effects record, not {type(eff).__name__}: make one with effect_size.")
     TAU2.check(tau2)
-    MODEL.check(model)
+    if MODEL.check(model) != "glmm":
+        eff = as_data(eff)
     labels = _labels(eff, by)
     names = tuple(dict.fromkeys(labels))
     if len(names) < 2:

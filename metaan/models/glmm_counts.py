@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, Final
 
 import numpy as np
@@ -10,8 +9,8 @@ import numpy as np
 from metaan.core.binomial import Family
 from metaan.core.links import LINKS, Poisson, family_of
 from metaan.core.two_arms import Arms
-from metaan.errors import Note
 from metaan.measures.columns import require
+from metaan.measures.correction import for_display
 from metaan.measures.effect_size import effect_size
 from metaan.measures.person_time import TIMES
 from metaan.measures.proportion import Counts, counts
@@ -64,12 +63,7 @@ def _incidence(columns: dict[str, Any], *, data: Any, study: Any, missing: str) 
     """Empirical log rates, 0.5 added where there are no events; a note says that this is for display."""
     require("IRLN", ("events", "time"), columns)
     eff = effect_size("IRLN", data, study=study, missing=missing, correction="only0", **columns)
-    shown = (
-        Note("zero-cell-shown", f"For single studies, Q and I2 (not the pooled rate), {note.text}", note.studies)
-        if note.code == "zero-cell" else note
-        for note in eff.notes
-    )  # fmt: skip
-    return dataclasses.replace(eff, notes=tuple(shown))
+    return for_display(eff, "studies", "rate")
 
 
 def likelihood(spec: Spec, eff: Effects) -> Family | Arms:

@@ -14,6 +14,7 @@ from metaan.core.many_nested import told_apart
 from metaan.core.nested import Nested, apply_inverse, blocks, fits, solve, within_trace
 from metaan.core.nested_search import maximise, profile_limits
 from metaan.errors import DataError, InputError, Note, OptionError, listed, shown
+from metaan.measures.correction import as_data
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes
 from metaan.models.design import Moderators, group_values, moderators
@@ -107,7 +108,7 @@ def multilevel(
     )  # fmt: skip
     names = _levels(random)
     full = eff.k
-    eff, design = moderators(_with_rows(eff, names), formula, missing, also=names)
+    eff, design = moderators(_with_rows(as_data(eff), names), formula, missing, also=names)
     codes = _codes(eff, names)
     v = _sampling(vcov, full, design.rows, eff, codes[0])
     with double_precision("The effects and their sampling variances"):

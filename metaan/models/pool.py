@@ -16,6 +16,7 @@ from metaan.core.predictive import bootstrap_interval
 from metaan.core.tau2 import ESTIMATORS, Tau2
 from metaan.core.wls import Data, FloatArray
 from metaan.errors import InputError, Note, OptionError
+from metaan.measures.correction import as_data
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes, repeated
 from metaan.models.results import Convergence, PoolResult, Spec
@@ -91,6 +92,7 @@ def pool(
         raise InputError(
             f"pool takes an Effects record, not {type(eff).__name__}: make one with effects or effect_size."
         )
+    eff = as_data(eff)
     spec = pool_spec(eff.measure, method, test, level, pi)
     if pi == "bootstrap":
         spec = dataclasses.replace(spec, draws=whole("draws", draws, 100, DRAWS), seed=whole("seed", seed, 0))

@@ -10,6 +10,7 @@ import numpy as np
 from metaan.core.coefficients import Covariance, covariance
 from metaan.core.linear import ESTIMATORS, Design, Fit, at, log_likelihood, residual_heterogeneity
 from metaan.errors import InputError, Note, OptionError
+from metaan.measures.correction import as_data
 from metaan.measures.record import Effects
 from metaan.models.cautions import data_notes, repeated
 from metaan.models.design import Moderators, moderators
@@ -108,6 +109,7 @@ def regress(
     """
     if not isinstance(eff, Effects):
         raise InputError(f"regress takes an Effects record, not {type(eff).__name__}: make one with effect_size.")
+    eff = as_data(eff)
     if scale is not None:
         from metaan.models.location_scale import location_scale
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from metaan.errors import Note, listed
 from metaan.measures.columns import read, require
+from metaan.measures.correction import for_display
 from metaan.measures.effect_size import effect_size
 from metaan.measures.person_time import TIMES, times
 from metaan.measures.record import Effects
@@ -66,14 +68,5 @@ def each_trial(measure: str, of: Strata) -> Effects:
         rows = rows.loc[of.informative]
     counts: dict[str, Any] = dict(zip(names, values, strict=True))
     eff = effect_size(measure, study=study, correction="none" if measure == "PETO" else "only0", **counts)
-    shown = tuple(
-        Note(
-            "zero-cell-shown",
-            f"For single trials, Q and I2 (not the pooled effect), {note.text}",
-            note.studies,
-        )
-        for note in eff.notes
-    )
-    return Effects(
-        yi=eff.yi, vi=eff.vi, study=eff.study, measure=measure, data=rows, inputs=eff.inputs, notes=of.notes + shown
-    )
+    shown = for_display(eff, "trials", "effect")
+    return dataclasses.replace(shown, data=rows, notes=of.notes + shown.notes)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from metaan.errors import OptionError
 from metaan.plot.axis import Axis
 from metaan.plot.columns import HEADING_LINE, LIGHT, Block, Light, Text, blocks, place, total_width
+from metaan.plot.labels import with_short_labels
 from metaan.plot.measure import wrap
 from metaan.plot.style import Style
 from metaan.plot.under import LINE, Words, below_axis, favours_reach, lines_of, pointed
@@ -166,8 +167,11 @@ def panel(
     numbered = np.isin(lines, _NUMBERED)
     names = column_names(table, style)
     shown, attrs = table[numbered], dict[Any, Any](table.attrs)
-    on_left = blocks(shown, [n for n in names[0] if words.labels or n != "study"], axis, style, attrs)
-    on_right = blocks(shown, names[1], axis, style, attrs)
+    left_names = [n for n in names[0] if words.labels or n != "study"]
+    kinds = lines[numbered].tolist()
+    on_left, on_right = (
+        with_short_labels(blocks(shown, side, axis, style, attrs), kinds, style) for side in (left_names, names[1])
+    )
     bold = np.isin(lines[numbered], ["pooled", "group"]).tolist()
     margin, gap = _MARGIN * style.size, _PLOT_GAP * style.size
     edge = margin if words.labels else _BESIDE * style.size
