@@ -25,7 +25,6 @@ TICK_LENGTH: Final = 0.4
 TICK_PAD: Final = 0.3
 _LABEL_PAD: Final = 0.4
 _STATISTICS_GAP: Final = 0.9
-_BESIDE: Final = 1.15  # from the axis to the first line beside it: the height of its numbers, clear of the last row
 _CLEAR: Final = 1.7  # from lines beside the axis to its label
 _FAVOURS_GAP: Final = 0.7  # from the null to the words on either side
 
@@ -120,6 +119,6 @@ def _null_share(axis: Axis) -> float:
 def _statistics(said: list[str], x: float, beside: float, under: float, width: float, style: Style) -> list[Text]:
     """Lines on the model and its heterogeneity: beside the axis where they fit, else under it."""
     fits = all(text_width(text, style) <= beside for text in said)
-    first = _BESIDE * style.size if fits else under + _STATISTICS_GAP * style.size
+    first = 0.5 * style.size if fits else under + _STATISTICS_GAP * style.size
     lines = [line for text in said for line in wrap(text, width, style)]
     return [Text(text=line, x=x, y=first + LINE * style.size * i, level="below") for i, line in enumerate(lines)]
