@@ -217,8 +217,8 @@ def _of_two_arms(res: Result, measure: str) -> _Plan:
         "peters": (partial(peters, res), _SAYS["peters-two"]),
         "harbord": (partial(harbord, res), _SAYS["harbord-two"]),
     }
-    left["macaskill"] = "up to 21 % false alarms at 10 %; peters has replaced it"
-    left["deeks"] = "for diagnostic odds ratios; up to 34 % false alarms at 10 % with rare events"
+    left["macaskill"] = "up to 21 % false alarms at 10 %; Peters' test has replaced it"
+    left["deeks"] = "made for diagnostic odds ratios; up to 34 % false alarms at 10 % with rare events"
     return _Plan(run, left, uneven)
 
 

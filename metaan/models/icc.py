@@ -106,5 +106,8 @@ def icc_sensitivity(
 def _assumed(frame: pd.DataFrame) -> str:
     names = frame["study"] if "study" in frame.columns else frame.index.to_series()
     guessed = names[frame["cluster_size_assumed"].to_numpy(dtype=bool)]
-    also = f", but assumed for {listed(guessed)}" if len(guessed) else ""
-    return f"One correlation is assumed for every study; lesions per patient are n_lesions/n_patients{also}."
+    text = "One correlation is assumed for every study; lesions per patient are the lesions over the patients"
+    if not len(guessed):
+        return f"{text}."
+    size = frame.loc[frame["cluster_size_assumed"].to_numpy(dtype=bool), "cluster_size"].iloc[0]
+    return f"{text}, but {size:.3g} is assumed for {listed(guessed)}, where these are not known or do not fit."

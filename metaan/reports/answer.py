@@ -8,14 +8,14 @@ from typing import Any, Final
 
 from metaan.models.bayes_result import BayesResult
 from metaan.models.results import PoolResult
-from metaan.models.text import plural, true_word
+from metaan.models.text import true_word
 from metaan.plot.forest_levels import as_pool
 from metaan.plot.forest_plot import forest
 from metaan.reports.blocks import Block, Cell, Line, Paragraph, Section, Strong, Table, heads, line
 from metaan.reports.drawings import figure
 from metaan.reports.numbers import cell, effect, interval, p_text, plain
 from metaan.reports.subject import Subject
-from metaan.reports.words import outcome_of, question_of, units_of
+from metaan.reports.words import counted_of, few_studies, in_symbols, outcome_of, question_of, units_of
 
 __all__ = ["forest_section", "question_section"]
 
@@ -28,14 +28,17 @@ def question_section(subject: Subject, question: str | None) -> Section:
     blocks: list[Block] = [Paragraph(runs=line(asked)), Paragraph(runs=_answer(subject), kind="lead")]
     blocks += [Paragraph(runs=one) for one in _beside(subject)]
     cautions = [note for note in subject.main.notes if note.code in _CAUTIONS]
-    blocks += [Paragraph(runs=line(f"Caution. {note}"), kind="aside") for note in cautions]
+    if subject.models:
+        blocks.append(Paragraph(runs=line(models_note(subject.models)), kind="aside"))
+    said = [*map(in_symbols, map(str, cautions)), *few_studies(subject)]
+    blocks += [Paragraph(runs=line(f"Caution. {text}"), kind="aside") for text in said]
     return Section(name="question", title="Question and answer", blocks=tuple(blocks))
 
 
 def _answer(subject: Subject) -> Line:
     shown, measure = subject.shown, subject.measure
     limits = interval(shown.ci_low, shown.ci_high, measure, subject.spec.level, subject.interval_name)
-    studies = plural(shown.k, "study")
+    studies = counted_of(subject)
     events, total = subject.effects.events, subject.effects.total
     counts = ""
     if events is not None and total is not None:
@@ -58,19 +61,24 @@ def _what(subject: Subject) -> str:
 def _beside(subject: Subject) -> Iterator[Line]:
     """What the answer must not be read without: the mean rate, the prediction interval."""
     shown, measure, level = subject.shown, subject.measure, subject.spec.level
+    pooled = effect(shown.estimate, measure)
     if subject.of_rates and subject.of_median:
         mean = subject.main.mean_rate
         limits = interval(mean.ci_low, mean.ci_high, measure, level, subject.interval_name)
-        text = "The studies differ, so that the mean over the population of studies is another number: "
-        yield line(text, f"{effect(mean.estimate, measure)} ({limits}).")
+        if effect(mean.estimate, measure) != pooled:
+            text = "Where studies differ, the mean over the population of studies is another number: "
+            yield line(text, f"{effect(mean.estimate, measure)} ({limits}).")
     if math.isfinite(shown.pi_low) and math.isfinite(shown.pi_high):
         limits = f"{effect(shown.pi_low, measure)} and {effect(shown.pi_high, measure)}"
         what = f"The true {true_word(measure)} of a new study like these is expected between {limits}"
-        yield line(f"{what} ({100 * level:g}% prediction interval).")
+        flat = getattr(shown, "tau2", math.nan) == 0
+        but = ", likely too narrow: it holds no difference between studies, since τ² is estimated as 0" if flat else ""
+        yield line(f"{what} ({100 * level:g}% prediction interval){but}.")
     events, total = subject.effects.events, subject.effects.total
     if subject.of_rates and getattr(shown, "tau2", 1.0) > 0 and events is not None and total is not None:
         crude = effect(float(events.sum() / total.sum()), measure)
-        yield line(f"All counts added up would give {crude}, in which the largest studies decide: no pooled rate.")
+        if crude != pooled:
+            yield line(f"All counts added up would give {crude}, in which the largest studies decide: no pooled rate.")
 
 
 def forest_section(subject: Subject, *, figures: bool) -> Section:
@@ -120,19 +128,14 @@ def as_shown(res: Any) -> PoolResult | BayesResult:
 def _of_one(res: PoolResult | BayesResult, before: str, subject: Subject) -> Iterator[tuple[str, Numbers]]:
     median = isinstance(res, BayesResult) or res.of_median
     rates = subject.of_rates and median and res.spec.model != "beta-binomial"
-    yield (
-        _upper(f"{before}pooled {subject.noun}{' (median study)' if rates else ''}"),
-        (res.estimate, res.ci_low, res.ci_high),
-    )
+    lines = {f"pooled {subject.noun}{' (median study)' if rates else ''}": (res.estimate, res.ci_low, res.ci_high)}
     if rates:
         mean = res.mean_rate
-        yield _upper(f"{before}mean over the studies"), (mean.estimate, mean.ci_low, mean.ci_high)
+        lines["mean over the studies"] = (mean.estimate, mean.ci_low, mean.ci_high)
     if math.isfinite(res.pi_low) and math.isfinite(res.pi_high):
-        yield _upper(f"{before}prediction interval"), (math.nan, res.pi_low, res.pi_high)
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
+        lines["prediction interval"] = (math.nan, res.pi_low, res.pi_high)
+    for name, values in lines.items():
+        yield before + name if before else name.capitalize(), values
 
 
 def _groups(subject: Subject) -> list[Block]:

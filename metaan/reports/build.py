@@ -17,7 +17,7 @@ from metaan.reports.methods import methods_section
 from metaan.reports.recipe import recipe_of
 from metaan.reports.references import numbered_sections
 from metaan.reports.shared import conflicts_section
-from metaan.reports.sources import data_section
+from metaan.reports.sources import data_section, sources_of
 from metaan.reports.spread import heterogeneity_section
 from metaan.reports.subject import Subject
 from metaan.reports.words import title_of
@@ -84,7 +84,9 @@ def document(
         "code": lambda: _code(subject),
         "versions": versions_section,
         "methods": lambda: methods_section(subject, made),
-        "checklist": lambda: checklist_section([*made, "methods"] if "methods" in names else made, titles),
+        "checklist": lambda: checklist_section(
+            [*made, "methods"] if "methods" in names else made, titles, _facts(subject)
+        ),
     }
     done = {name: makers[name]() for name in names if name not in _LAST}
     made = [name for name, section in done.items() if section.applies]
@@ -95,6 +97,16 @@ def document(
     head = " ".join((title or title_of(subject)).split())
     made_by = f"Made with metaan {metaan.__version__}."
     return Document(title=head, made=made_by, sections=numbered_sections(done[name] for name in names))
+
+
+def _facts(subject: Subject) -> list[str]:
+    """What the checklist has to know of the data."""
+    known = {
+        "load": subject.record is not None,
+        "sources": any(source.known for source in sources_of(subject)),
+        "subgroups": subject.subgroups is not None,
+    }
+    return [name for name, holds in known.items() if holds]
 
 
 def _code(subject: Subject) -> Section:

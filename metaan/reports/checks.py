@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
@@ -20,17 +21,18 @@ from metaan.plot.funnel_plot import funnel
 from metaan.plot.influence_plot import influence as influence_plot
 from metaan.plot.multiverse_plot import multiverse as multiverse_plot
 from metaan.reports.answer import models_note
-from metaan.reports.blocks import Block, Cell, Column, Paragraph, Section, Table, absent, heads, line
+from metaan.reports.blocks import Block, Cell, Cite, Column, Paragraph, Section, Table, absent, heads, line
 from metaan.reports.drawings import figure
-from metaan.reports.numbers import between, cell, effect, p_text, p_value, percent, plain
+from metaan.reports.numbers import between, cell, decimals, effect, p_text, p_value, percent, plain
 from metaan.reports.subject import Subject
-from metaan.reports.words import units_of
+from metaan.reports.words import in_symbols, units_of, upper
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["multiverse_section", "sensitivity_section", "small_study_section"]
 
+_PAIR: Final = 2
 _MOST: Final = 400  # studies up to which every one is left out
 _HEADS: Final = {
     "rstudent": "Studentised residual", "dffits": "DFFITS", "cooks_d": "Cook's distance", "cov_ratio": "Variance ratio",
@@ -39,6 +41,10 @@ _HEADS: Final = {
 _CALLED: Final = {
     "egger": "Egger's test", "begg": "Begg's test", "macaskill": "Macaskill's test", "deeks": "Deeks' test",
     "thompson_arcsine": "Arcsine test", "harbord": "Score test", "peters": "Peters' test",
+}  # fmt: skip
+_PAPERS: Final = {  # by a name in the title of a test
+    "Harbord": "harbord", "Rücker": "rucker", "Peters": "peters", "Pustejovsky": "pustejovsky2019", "Egger": "egger",
+    "Begg": "begg",
 }  # fmt: skip
 _CHOICES: Final = {
     "overlaps": "which of the studies that share patients stays in", "counts": "whether derived counts are admitted",
@@ -57,7 +63,8 @@ def _section(name: str, title: str, subject: Subject, make: Callable[[], Parts])
             warnings.simplefilter("ignore", MetaanWarning)  # they stand among the notes
             blocks = tuple(make())
     except MetaanError as problem:
-        return Section(name=name, title=title, blocks=(absent(problem),), applies=False)
+        reason = re.sub(r"^\w+ needs", "it needs", str(problem))  # a reader has not called the function
+        return Section(name=name, title=title, blocks=(absent(reason),), applies=False)
     note = models_note(subject.models)
     first = (Paragraph(runs=line(note), kind="aside"),) if note else ()
     return Section(name=name, title=title, blocks=(*first, *blocks))
@@ -76,6 +83,9 @@ def _sensitivity(subject: Subject, figures: bool) -> Parts:
     if figures and len(refits) <= _MOST:
         yield figure(forest(refits), "leave-one-out", "Forest plot of the result without each study in turn.")
     yield _without(subject, refits)
+    if subject.main.k == _PAIR:
+        text = "Without one of two studies one is left, whose interval is normal; that of two rests on their difference"
+        yield Paragraph(runs=line(f"{text}, with 1 degree of freedom."), kind="aside")
     yield from _influence(subject, figures)
     yield from _lesions(subject)
 
@@ -126,7 +136,9 @@ def _influence(subject: Subject, figures: bool) -> Parts:
         return
     named = [str(name) for name in found.loc[found["influential"], "study"]]
     said = ", ".join(named) or "no study"
-    yield Paragraph(runs=line(f"Influential by the usual rule: {said}."))
+    rule = ("DFFITS, " if "dffits" in shown else "") + "Cook's distance, leverage or DFBETAS beyond its limit"
+    text = f"Influential by {rule}, whatever the residual"
+    yield Paragraph(runs=line(text, Cite(("influence",)), f": {said}."))
     if drawn is not None:
         yield figure(drawn, "influence", "Deletion diagnostics of each study; dashed lines are the usual limits.")
     columns = [Column(heading="Study"), *(Column(heading=text, number=True) for text in shown.values())]
@@ -168,8 +180,17 @@ def _lesions(subject: Subject) -> Parts:
         )
         for row in table.to_dict("records")
     )  # fmt: skip
-    notes = " ".join(map(str, table.attrs["notes"]))
+    notes = " ".join(map(in_symbols, table.attrs["notes"]))
     yield Table(name="icc", caption=f"Correlation within patients. {notes}", columns=columns, rows=rows, sortable=False)
+    first, last = table.iloc[0], table.iloc[-1]
+    width = [f"{100 * (row['ci_high'] - row['ci_low']):.1f}" for row in (first, last)]
+    yield Paragraph(
+        runs=line(
+            f"From a correlation of {first['icc']:g} to {last['icc']:g} the rate moves from "
+            f"{percent(first['estimate'])} to {percent(last['estimate'])}, and the width of its interval from "
+            f"{width[0]} to {width[1]} percentage points."
+        )
+    )
 
 
 def small_study_section(subject: Subject, *, figures: bool) -> Section:
@@ -186,7 +207,9 @@ def _small_study(subject: Subject, figures: bool) -> Parts:
     if figures:
         drawn = _funnel(subject)
         if drawn is not None:
-            yield figure(drawn, "funnel", f"Funnel plot: effects of the studies against their size.{_at_edge(subject)}")
+            yield figure(
+                drawn, "funnel", f"Funnel plot: effects of the studies, the largest on top.{_at_edge(subject)}"
+            )
     columns = heads("Test", "#Statistic", "#df", "#p", "What it says")
     rows: list[tuple[Cell, ...]] = [
         (
@@ -200,14 +223,18 @@ def _small_study(subject: Subject, figures: bool) -> Parts:
         (
             Cell(runs=line(_CALLED.get(name, name))),
             *[Cell(runs=line("not run"))] * 3,
-            Cell(runs=line(f"Not valid here: {why}.")),
+            Cell(runs=line(f"{upper(in_symbols(why))}.")),
         )
         for name, why in found.excluded
     ]
     caption = "Tests of small-study effects, and those that are not valid for the measure."
     yield Table(name="tests", caption=caption, columns=columns, rows=tuple(rows), sortable=False)
+    papers = tuple(dict.fromkeys(key for name, key in _PAPERS.items() if any(name in one.test for one in found.tests)))
+    if papers:
+        yield Paragraph(runs=line("The tests that were run are described in", Cite(papers), "."))
     for note in found.notes:
-        yield Paragraph(runs=line(str(note)), kind="aside")
+        if note not in subject.main.notes:
+            yield Paragraph(runs=line(in_symbols(note)), kind="aside")
 
 
 def _at_edge(subject: Subject) -> str:
@@ -228,10 +255,14 @@ def _funnel(subject: Subject) -> Any:
 
 def multiverse_section(subject: Subject, wanted: bool | MultiverseResult, *, figures: bool) -> Section:
     """Every analysis that can be defended."""
-    title = "Multiverse: every defensible analysis"
-    if wanted is False or (wanted is True and subject.main.k == 1):
-        asked = "it was not asked for: give multiverse=True."
-        reason = absent("one study has nothing to be pooled with." if wanted else asked)
+    title = (
+        "Multiverse: every defensible analysis" if subject.of_rates else "Multiverse: other estimators and intervals"
+    )
+    if wanted is False:
+        reason = Paragraph(runs=line("Not made for this report."), kind="absent")
+        return Section(name="multiverse", title=title, blocks=(reason,), applies=False)
+    if wanted is True and subject.main.k == 1:
+        reason = absent("one study has nothing to be pooled with.")
         return Section(name="multiverse", title=title, blocks=(reason,), applies=False)
     return _section("multiverse", title, subject, lambda: _multiverse(subject, wanted, figures))
 
@@ -241,17 +272,15 @@ def _multiverse(subject: Subject, wanted: bool | MultiverseResult, figures: bool
     measure = _MEASURES.get(every.scale, "GEN")
     columns = heads("Counted", "#Analyses", "#Lowest", "#Lower quartile", "#Median", "#Upper quartile", "#Highest")
     rows = []
+    yield from _scope(subject, every)
     for row in every.summary(float(subject.shown.estimate)).to_dict("records"):
         counted = f"{row['unit']}s" if "unit" in row else units_of(subject)
         numbers = (row[name] for name in ("lowest", "q25", "median", "q75", "highest"))
-        analyses = cell(row["analyses"], f"{row['analyses']:,}")
-        rows.append((Cell(runs=line(counted)), analyses, *(cell(each, effect(each, measure)) for each in numbers)))
-        low, high = effect(row["lowest"], measure), effect(row["highest"], measure)
-        middle = effect(row["median"], measure)
+        answered = int(row["analyses"] - row["failed"])
+        cells = [Cell(runs=line(counted)), cell(answered, f"{answered:,}")]
+        rows.append((*cells, *(cell(each, effect(each, measure)) for each in numbers)))
         of = f" of {counted}" if "unit" in row or subject.record else ""
-        text = f"{row['analyses']:,} analyses{of} give {low} to {high}, median {middle}"
-        failed = f"; {row['failed']} gave no answer" if row["failed"] else ""
-        yield Paragraph(runs=line(f"{text}{failed}. Shares of analyses are no probabilities."))
+        yield Paragraph(runs=line(f"{answered:,} analyses{of} give {_spread(subject, row, measure)}"))
     if figures:
         yield figure(multiverse_plot(every), "multiverse", "Every analysis, lowest estimate first, over its choices.")
     caption = "Estimates of all analyses."
@@ -259,7 +288,33 @@ def _multiverse(subject: Subject, wanted: bool | MultiverseResult, figures: bool
     yield from _importance(every)
     for note in every.notes:
         varied = "Lesions count as independent in all of these analyses; under Sensitivity that is varied."
-        yield Paragraph(runs=line(varied if note.code == "lesions" else str(note)), kind="aside")
+        if note.code == "lesions" or note not in subject.main.notes:
+            yield Paragraph(runs=line(varied if note.code == "lesions" else in_symbols(note)), kind="aside")
+
+
+def _spread(subject: Subject, row: dict[Any, Any], measure: str) -> str:
+    """Where the estimates of the analyses lie, and that of the report among them."""
+    low, high, middle = (effect(row[name], measure) for name in ("lowest", "highest", "median"))
+    failed = f"; {row['failed']} more gave no answer" if row["failed"] else ""
+    own = float(subject.shown.estimate)
+    where = "within" if row["q25"] <= own <= row["q75"] else "below" if own < row["q25"] else "above"
+    if not row["lowest"] <= own <= row["highest"]:
+        where = f"{where} all of them, not only {where}"
+    said = f"The result of this report, {effect(own, subject.measure)}, lies {where} their middle half"
+    return f"{low} to {high}, median {middle}{failed}. {said}. Shares of analyses are no probabilities."
+
+
+def _scope(subject: Subject, every: MultiverseResult) -> Parts:
+    """Which analyses there are where they are of ready-made effects, and what was left out."""
+    if not subject.of_rates:
+        text = "All of these analyses pool the effects of the studies by inverse variance"
+        other = ", which the result of this report does not" if subject.spec.model in ("glmm", "stratified") else ""
+        yield Paragraph(runs=line(f"{text}{other}; other measures and models of the counts are not among them."))
+    if len(every.excluded):
+        counts = every.excluded["reason"].value_counts()
+        said = "; ".join(f"{number} ({reason})" for reason, number in counts.items())
+        text = in_symbols(f"Combinations left out, as not defensible or not defined: {said}.")
+        yield Paragraph(runs=line(text), kind="aside")
 
 
 _MEASURES: Final = {"rate": "PLO", "ratio": "OR", "incidence": "IR"}
@@ -296,7 +351,7 @@ def _importance(every: MultiverseResult) -> Parts:
         cells = [Cell(runs=line(f"{row['choice']}{unit}")), Cell(runs=line(about))]
         cells.append(cell(float(ways), f"{ways}") if known else Cell(runs=line("–")))
         shares = (float(row[name]) for name in ("share_estimate", "share_width"))
-        cells += [cell(share, f"{share:.1f}" if math.isfinite(share) else "–") for share in shares]
+        cells += [cell(share, decimals(share, 1)) for share in shares]
         rows.append(tuple(cells))
     caption = "Which choice the estimates hang on."
     yield Table(name="importance", caption=caption, columns=columns, rows=tuple(rows))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,14 +15,19 @@ from metaan.plot.files import save
 from metaan.plot.panel import alt_text
 from metaan.reports.blocks import Figure
 
-__all__ = ["figure"]
+__all__ = ["figure", "pieces"]
 
 _PIXELS: Final = 96 / 72  # of a point
 _SMALLEST: Final = 0.85  # how far a drawing may shrink before its text cannot be read
+_PAGE: Final = (516.0, 638.0)  # points: room for a drawing on A4, less the margins of the style and a caption
+_CAPITAL: Final = 0.36  # of the text size: from the baseline to the middle of a row
+_LAST: Final = 4  # rows that stay with the axis
+_FEWEST, _MOST = 6, 40  # rows of a piece at least, pieces at most
 _OWN_STYLE: Final = re.compile(r"\s*<defs>\s*<style[^>]*>[^<]*</style>\s*</defs>")
 _TAG: Final = re.compile(r"<[^>]+>")
 _IDS: Final = re.compile(r'(\bid="|href="#|url\(#)([^")]+)')
 _SIZE: Final = re.compile(r' width="([\d.]+)pt" height="([\d.]+)pt"')
+_CUTS: Final = re.compile(r' data-cuts="([\d. ]+)"')
 
 
 def figure(axes: Any, name: str, caption: str) -> Figure:
@@ -32,13 +38,32 @@ def figure(axes: Any, name: str, caption: str) -> Figure:
     said = next(filter(None, map(alt_text, every)), caption)
     try:
         drawing = _drawn(every[0])
+        cuts = _cuts(every[0])
     finally:
         plt.close(every[0].get_figure().figure)
     found = _SIZE.search(drawing)
     wide = float(found[1]) if found else 0.0
-    return Figure(
-        name=name, caption=caption, svg=_own(drawing, name, said), alt=said, least=round(_SMALLEST * _PIXELS * wide)
-    )
+    svg = _own(drawing, name, said)
+    if cuts:
+        svg = svg.replace("<svg ", f'<svg data-cuts="{" ".join(f"{cut:.2f}" for cut in cuts)}" ', 1)
+    return Figure(name=name, caption=caption, svg=svg, alt=said, least=round(_SMALLEST * _PIXELS * wide))
+
+
+def pieces(drawn: Figure) -> list[tuple[float, float, float]]:
+    """Width, start and height of the pieces of a drawing that is too tall for a page, points; the first is its heading.
+
+    Empty where it fits, or where the page would make it hardly smaller than its width does.
+    """
+    size, cuts = _SIZE.search(drawn.svg), _CUTS.search(drawn.svg)
+    if size is None or cuts is None:
+        return []
+    wide, high = float(size[1]), float(size[2])
+    if _PAGE[1] / high >= _SMALLEST * min(1.0, _PAGE[0] / wide):
+        return []
+    first, *others = map(float, cuts[1].split())
+    step = max(_FEWEST, -(-len(others) // _MOST))
+    edges = [0.0, first, *others[step - 1 :: step], high]
+    return [(wide, start, end - start) for start, end in pairwise(edges)]
 
 
 def _drawn(ax: Any) -> str:
@@ -46,6 +71,24 @@ def _drawn(ax: Any) -> str:
         file = Path(folder) / "figure.svg"
         save(ax, file)
         return file.read_text(encoding="utf-8")
+
+
+def _cuts(ax: Any) -> list[float]:
+    """Where a forest plot can be cut, points from its top: under its heading, then between rows of studies."""
+    rules = [artist for artist in ax.get_children() if artist.get_label() == "_rule"]
+    if not rules:
+        return []
+    figure, (bottom, _) = ax.get_figure().figure, ax.get_ylim()
+    rows = [max(rule.get_ydata()[0] for rule in rules), bottom]
+    points, top = 72 / figure.dpi, figure.bbox.height
+    under, axis = (float(top - ax.transData.transform((0.5, row))[1]) * points for row in rows)
+    lines = {
+        round(float(top - text.get_transform().transform(text.get_position())[1]) * points, 2)
+        - _CAPITAL * text.get_fontsize()
+        for text in ax.texts
+    }
+    middles = sorted(line for line in lines if under < line < axis)
+    return [under, *(float(a + b) / 2 for a, b in pairwise(middles[: 1 - _LAST]))]
 
 
 def _own(drawing: str, name: str, said: str) -> str:

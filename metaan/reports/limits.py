@@ -11,17 +11,19 @@ from metaan.models.bayes_result import BayesResult
 from metaan.models.text import plural
 from metaan.reports.blocks import Block, Entry, Items, Paragraph, Section, line
 from metaan.reports.sources import left_out
+from metaan.reports.spread import NOTHING
 from metaan.reports.subject import Subject
+from metaan.reports.words import counted_of, few_studies, in_symbols
 
 __all__ = ["limitations_section"]
 
-_FEW: Final = 5
+_LEAST: Final = 3  # studies that a test of small-study effects takes
 _SOME: Final = 10
 
 
 def limitations_section(subject: Subject) -> Section:
     """Notes of the result, which are its automatic decisions and cautions, and general limitations that apply."""
-    notes = dict.fromkeys(str(note) for note in (*subject.shown.notes, *_of_groups(subject), *_of_rows(subject)))
+    notes = dict.fromkeys(in_symbols(note) for note in (*subject.shown.notes, *_of_groups(subject), *_of_rows(subject)))
     blocks: list[Block] = []
     if notes:
         blocks.append(
@@ -55,14 +57,12 @@ def _general(subject: Subject) -> Iterator[str]:
     k = subject.main.k
     if k == 1:
         yield "One study is no meta-analysis: nothing here tells how the result would differ elsewhere."
-    elif k < _FEW:
-        yield (
-            f"{plural(k, 'study')}: with fewer than about five, intervals for τ², and so prediction intervals, are "
-            "rough guides."
-        )
+        if subject.effects.events is not None:
+            yield "The interval of the pooled effect is the model's, that of the study by itself Clopper and Pearson's."
+    yield from few_studies(subject)
     yield from _of_spread(subject)
-    if 1 < k < _SOME:
-        yield f"With {k} studies, tests of small-study effects and of subgroups have little power."
+    if _LEAST <= k < _SOME and not {note.code for note in subject.main.notes} & NOTHING:
+        yield f"With {counted_of(subject)}, tests of small-study effects and of subgroups have little power."
     if subject.of_rates:
         yield from _rates(subject)
     if KINDS[subject.measure].scale == "ratio" and subject.spec.model == "stratified":
@@ -83,18 +83,16 @@ def _of_spread(subject: Subject) -> Iterator[str]:
     if not math.isfinite(shown.pi_low) or not math.isfinite(shown.pi_high) or isinstance(shown, BayesResult):
         return
     if getattr(shown, "tau2", math.nan) == 0:
-        yield "With τ² estimated as 0 the prediction interval is no wider than that of the mean, and likely too short."
+        yield "With τ² estimated as 0 the prediction interval tells only how well the mean is known; likely too narrow."
     elif subject.spec.model in ("glmm", "normal"):
-        few = f", which {plural(shown.k, 'study')} can hardly show" if shown.k < _SOME else ""
+        few = f", which {counted_of(subject)} can hardly show" if shown.k < _SOME else ""
         yield f"The prediction interval takes the true effects for normal on the scale of the analysis{few}."
 
 
 def _rates(subject: Subject) -> Iterator[str]:
     if subject.effects.events is not None:
-        yield (
-            "Rates of single arms compare nothing: patients, lesions, treatment and the time of reading differ between "
-            "studies, and none was randomised against another."
-        )
+        what = "patients, lesions, treatment and the time of reading" if subject.record else "patients and treatments"
+        yield f"Rates of single arms compare nothing: {what} differ between studies, none randomised against another."
     if subject.of_median:
         yield "The pooled rate is that of the median study; the mean over studies is another number where they differ."
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from typing import Final
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final
 
+import numpy as np
+
+from metaan.measures.effect_size import effect_size
 from metaan.measures.intervals import INTERVAL
 from metaan.measures.kinds import KINDS
 from metaan.models.bayes_result import BayesResult
 from metaan.models.clustered_result import ClusteredResult
 from metaan.models.multilevel_result import MultilevelResult
 from metaan.models.results import Spec
-from metaan.models.text import plural, prediction
+from metaan.models.text import prediction
 from metaan.plot.wording import plural_of
 from metaan.reports.blocks import Block, Cell, Cite, Line, Paragraph, Run, Section, Table, heads, line
-from metaan.reports.subject import Subject, usual_prior
-from metaan.reports.words import outcome_of, units_of
+from metaan.reports.subject import Subject, subject_of, usual_prior
+from metaan.reports.words import counted_of, outcome_of, units_of
 from metaan.validate import CI, METHOD, NESTED_TEST, PI, ROBUST, TEST
 
 __all__ = ["methods_section"]
@@ -32,15 +35,23 @@ _TESTS: Final[dict[str, tuple[Run, ...]]] = {
 
 def methods_section(subject: Subject, made: Collection[str]) -> Section:
     """What was done; `made` are the names of the sections that apply."""
-    paragraphs = [_data(subject), _model(subject), _limits(subject), _spread(subject, made), _checks(subject, made)]
+    paragraphs = [_data(subject), _model(subject), _limits(subject), *_others(subject)]
+    paragraphs += [_spread(subject, made), _checks(subject, made)]
     blocks: list[Block] = [Paragraph(runs=one) for one in paragraphs if one]
     blocks.append(Paragraph(runs=line("What was chosen, and what the default is:")))
     return Section(name="methods", title="Methods", blocks=(*blocks, _choices(subject)))
 
 
+def _others(subject: Subject) -> Iterator[Line]:
+    """Model and intervals of the other results, where several are compared."""
+    for name, fit in list(subject.models.items())[1:]:
+        other = subject_of(fit, None)
+        yield line(f"{name}, for comparison. ", *_model(other), " ", *_limits(other))
+
+
 def _data(subject: Subject) -> Line:
     """Where the counts come from."""
-    k = plural(subject.main.k, "study")
+    k = counted_of(subject)
     if not subject.record:
         return line(f"The data of {k} were given by the authors of this report.")
     selection = subject.selection
@@ -127,7 +138,8 @@ def _inverse_variance(subject: Subject) -> Line:
     if KINDS[spec.measure].transformed:
         turned = f" Results were turned back into {'rates' if subject.of_rates else f'{subject.noun}s'}."
     zero = [str(note) for note in subject.effects.notes if note.code.startswith("zero-cell")]
-    corrected = f" {' '.join(zero)}" if zero else ""
+    corrected = f" Continuity correction: {' '.join(zero)}" if zero else ""
+    corrected = _standardised(subject) + corrected
     scale: tuple[Run, ...] = (Cite(("freeman",)),) if spec.measure == "PFT" else ()
     before = f"The {what}"
     if isinstance(subject.fit, MultilevelResult):
@@ -143,6 +155,20 @@ def _inverse_variance(subject: Subject) -> Line:
     how = METHOD.choices[spec.method]
     named = f"estimated by {spec.method} ({how})"
     return line(before, *scale, text + named, Cite(("viechtbauer2005",)), f".{turned}{corrected}", *_robust(spec))
+
+
+def _standardised(subject: Subject) -> str:
+    """Which standardised mean difference it is, where the means and standard deviations are there to tell."""
+    eff = subject.effects
+    if eff.measure != "SMD" or not eff.inputs:
+        return ""
+    counts: dict[str, Any] = dict(eff.inputs)
+    usual = effect_size("SMD", **counts)
+    if not np.array_equal(usual.yi, eff.yi):
+        return ""
+    same = np.array_equal(usual.vi, eff.vi)
+    variance = ", with the large-sample variance" if same else ""
+    return f" They are Hedges' g: differences over the pooled SD, with the exact small-sample correction{variance}."
 
 
 def _robust(spec: Spec) -> tuple[Run, ...]:
@@ -186,6 +212,10 @@ def _limits(subject: Subject) -> Line:
         runs += [f" The prediction interval of a new study: {how}", *cited, "."]
     if subject.effects.events is not None:
         runs += [f" Intervals of single studies: {INTERVAL.choices['clopper-pearson']}", Cite(("clopper",)), "."]
+    else:
+        runs.append(" Intervals of single studies are normal, from their own variances.")
+    if spec.model in ("glmm", "beta-binomial", "clustered"):
+        runs.append(" Weights are shown for orientation: the model itself uses the counts.")
     return line(*runs)
 
 
@@ -230,13 +260,13 @@ def _checks(subject: Subject, made: Collection[str]) -> Line:
     """Which checks were made."""
     runs: list[Run] = []
     if "sensitivity" in made:
-        text = "Each study was left out in turn, and the influence of each was measured by deletion diagnostics"
-        runs += [text, Cite(("influence",)), "."]
+        text = "Each study was left out in turn, and the influence of each measured by deletion diagnostics where they"
+        runs += [text, " are defined", Cite(("influence",)), "."]
     if "small_study" in made:
         keys = ("sterne", "hunter") if subject.of_rates else ("sterne",)
         runs += [" Small-study effects were tested by tests that are valid for the measure", Cite(keys), "."]
     if "multiverse" in made:
-        every = "choices that can be defended" if subject.effects.events is not None else "estimator of τ² and of test"
+        every = "choices that can be defended" if subject.of_rates else "estimator of τ² and of test that is defined"
         text = f" The question was answered again by every combination of {every} (multiverse)"
         runs += [text, Cite(("steegen", "simonsohn")), "."]
     return line(*runs)
@@ -266,13 +296,26 @@ def _choices(subject: Subject) -> Table:
         rows.append(("likelihood", "model", spec.likelihood, "–", ""))
     for name, default in _USUAL.get(spec.model, {}).items():
         value = getattr(spec, name)
-        rows.append((_NAMES[name], name, _said(value), _said(default), _meaning(name, value)))
+        rows.append((_NAMES[name], name, _said(value), _said(default), _unused(subject, name) or _meaning(name, value)))
     if isinstance(subject.fit, BayesResult):
         rows.append(("prior of τ", "tau_prior", subject.fit.tau_prior, "by the measure", ""))
         rows.append(("prior of the mean", "mu_prior", subject.fit.mu_prior, "flat", ""))
     cells = tuple(tuple(Cell(runs=line(text)) for text in row) for row in rows)
     columns = heads("Choice", "Argument", "Here", "Default", "What it means here")
     return Table(name="choices", caption="Options of the model.", columns=columns, rows=cells, sortable=False)
+
+
+def _unused(subject: Subject, name: str) -> str:
+    """Why an option plays no part in these data; nothing where it does."""
+    if name == "test" and subject.main.k == 1:
+        return "not used: the interval of one study is normal"
+    if name == "test" and subject.spec.ci == "likelihood-ratio":
+        return "not used: there is no standard error"
+    if name == "ci" and subject.spec.ci == "likelihood-ratio":
+        return "by the likelihood ratio of all counts taken together"
+    if name == "pi" and subject.spec.pi != "none" and math.isnan(subject.shown.pi_low):
+        return "not used: there is no prediction interval"
+    return ""
 
 
 _MEANINGS: Final[dict[str, Mapping[str, str]]] = {

@@ -8,7 +8,7 @@ from metaan.measures.kinds import KINDS
 from metaan.models.text import number
 from metaan.reports.blocks import Cell, Line, line
 
-__all__ = ["between", "cell", "effect", "interval", "p_text", "p_value", "percent", "plain"]
+__all__ = ["between", "cell", "decimals", "effect", "interval", "p_text", "p_value", "percent", "plain"]
 
 
 def plain(value: float, digits: int = 3) -> str:
@@ -22,6 +22,14 @@ def plain(value: float, digits: int = 3) -> str:
     return number(value, digits).replace("-", "−")
 
 
+def decimals(value: float, digits: int) -> str:
+    """A number with so many decimals, a real minus sign, and none before a zero."""
+    if not math.isfinite(value):
+        return "–"
+    said = f"{value:.{digits}f}"
+    return said.lstrip("-") if float(said) == 0 else said.replace("-", "−")
+
+
 def percent(value: float, digits: int = 1) -> str:
     """A proportion in per cent."""
     return "–" if math.isnan(value) else f"{100 * value:.{digits}f}%"
@@ -33,7 +41,7 @@ def effect(value: float, measure: str) -> str:
         return percent(value)
     if KINDS[measure].scale in ("ratio", "incidence") or not math.isfinite(value):
         return plain(value)
-    return (f"{value:.3f}" if 1e-2 <= abs(value) < 1e3 or value == 0 else plain(value)).replace("-", "−")
+    return decimals(value, 3) if 1e-3 <= abs(value) < 1e3 or value == 0 else plain(value)
 
 
 def between(low: float, high: float, measure: str) -> str:

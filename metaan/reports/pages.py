@@ -7,13 +7,16 @@ import hashlib
 from functools import cache
 from importlib.resources import files
 from string import Template
-from typing import Any
+from typing import Any, Final
 
 from metaan.plot.html_colours import font_family, properties
 from metaan.plot.style import current_style
-from metaan.reports.blocks import Document
+from metaan.reports.blocks import Cell, Document, Table
+from metaan.reports.drawings import pieces
 
 __all__ = ["environment", "page_of"]
+
+_WORDS: Final = 24  # characters from which the cells of a column are more than a word or two
 
 
 def page_of(document: Document) -> str:
@@ -32,13 +35,23 @@ def environment(kind: str) -> Any:
         loader=PackageLoader("metaan.reports"), autoescape=kind == "html", trim_blocks=True, lstrip_blocks=True,
         undefined=StrictUndefined, keep_trailing_newline=True,
     )  # fmt: skip
-    made.filters["kind"] = kind_of
+    made.filters |= {"kind": kind_of, "pieces": pieces, "wordy": wordy}
     return made
 
 
 def kind_of(block: Any) -> str:
     """What a part is, by which a template chooses what to write."""
     return "text" if isinstance(block, str) else type(block).__name__.lower()
+
+
+def wordy(table: Table) -> list[bool]:
+    """Which columns hold sentences, after the first, which names the rows."""
+    longest = [max((_length(row[i]) for row in table.rows), default=0) for i in range(len(table.columns))]
+    return [i > 0 and not column.number and longest[i] > _WORDS for i, column in enumerate(table.columns)]
+
+
+def _length(cell: Cell) -> int:
+    return sum(len(run if isinstance(run, str) else getattr(run, "text", "")) for run in cell.runs)
 
 
 def _style() -> str:

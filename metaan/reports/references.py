@@ -39,6 +39,12 @@ REFERENCES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "freeman": ("Freeman MF, Tukey JW (1950). Ann Math Stat 21:607-611.", "10.1214/aoms/1177729756"),
     "clopper": ("Clopper CJ, Pearson ES (1934). Biometrika 26:404-413.", "10.1093/biomet/26.4.404"),
+    "egger": ("Egger M et al. (1997). BMJ 315:629-634.", "10.1136/bmj.315.7109.629"),
+    "begg": ("Begg CB, Mazumdar M (1994). Biometrics 50:1088-1101.", "10.2307/2533446"),
+    "harbord": ("Harbord RM, Egger M, Sterne JAC (2006). Stat Med 25:3443-3457.", "10.1002/sim.2380"),
+    "peters": ("Peters JL et al. (2006). JAMA 295:676-680.", "10.1001/jama.295.6.676"),
+    "rucker": ("Rücker G, Schwarzer G, Carpenter J (2008). Stat Med 27:746-763.", "10.1002/sim.2971"),
+    "pustejovsky2019": ("Pustejovsky JE, Rodgers MA (2019). Res Synth Methods 10:57-71.", "10.1002/jrsm.1332"),
     "prisma": ("Page MJ et al. (2021). The PRISMA 2020 statement. BMJ 372:n71.", "10.1136/bmj.n71"),
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from metaan.evidence.conflicts import conflicts
 from metaan.evidence.overlap import overlaps
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["conflicts_section"]
+
+_STAYS: Final = {"prefer_largest": "; the largest stays", "prefer_primary": "; the primary report stays"}
 
 
 def conflicts_section(subject: Subject) -> Section:
@@ -63,9 +65,9 @@ def _dropped(subject: Subject) -> Iterator[Block]:
     rows = story.rows[story.rows["reason"] == "overlaps"]
     if rows.empty:
         return
-    policy = subject.selection.get("overlaps", "")
+    policy = _STAYS.get(str(subject.selection.get("overlaps", "")), "")
     text = f"{plural(len(rows), 'row')} left out, since patients may be those of a study that is in"
-    yield Paragraph(runs=line(f"{text} (overlaps={policy!r}):"))
+    yield Paragraph(runs=line(f"{text}{policy}:"))
     columns = heads("Left out", "#Events", "#Total", "Why")
     made = tuple(
         (

@@ -11,7 +11,6 @@ from metaan.evidence.citations import cite
 from metaan.evidence.explain import Explanation, explain
 from metaan.evidence.selection import told
 from metaan.evidence.store import table as stored
-from metaan.models.text import plural
 from metaan.names import NOTES, READING
 from metaan.plot.forest_data import forest_table
 from metaan.reports.blocks import (
@@ -32,6 +31,7 @@ from metaan.reports.blocks import (
 )
 from metaan.reports.numbers import between, cell, effect
 from metaan.reports.subject import Subject
+from metaan.reports.words import counted_of, in_symbols, upper
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,9 +78,8 @@ def data_section(subject: Subject) -> Section:
         entries = (Entry(runs=_entry(source), anchor=f"source-{i}") for i, source in enumerate(sources, start=1))
         blocks.append(Items(entries=tuple(entries), numbered=True))
     else:
-        text = "The rows do not say where they were read: give them columns source, citation, doi or url, or start from"
-        blocks.append(Paragraph(runs=line(f"{text} metaan.load."), kind="aside"))
-    blocks += [Paragraph(runs=line(str(note))) for note in subject.main.notes if note.code in _LEFT_OUT]
+        blocks.append(Paragraph(runs=line("The rows do not say where they were read."), kind="aside"))
+    blocks += [Paragraph(runs=line(in_symbols(note))) for note in subject.main.notes if note.code in _LEFT_OUT]
     blocks += [*_read(subject), *_selected(subject)]
     return Section(name="data", title="Data and sources", blocks=tuple(blocks))
 
@@ -139,8 +138,8 @@ def _entry(one: Source) -> Line:
     if one.source or one.url:
         place = f" ({one.locator})" if one.locator and one.locator not in one.source else ""
         runs += ["Read in: ", web_link(one.source or one.url, one.url), f"{place}. "]
-    graded = f"{_upper(one.graded)}. " if one.graded else ""
-    note = f"Note: {one.notes.rstrip('.')}." if one.notes else ""
+    graded = f"{upper(one.graded)}. " if one.graded else ""
+    note = f"Note: {one.notes.rstrip('.')}." if one.notes else "No source given." if not one.known else ""
     return line(*runs, graded, note)
 
 
@@ -148,16 +147,29 @@ def _studies(subject: Subject, sources: list[Source]) -> Table:
     rows = _drawn(subject)
     places = [int(place) for place in rows[_PLACE]]
     first = (Column(heading="Study"), [Cell(runs=line(subject.effects.study[i])) for i in places])
-    columns = [first, *_about(subject, places, ("year",)), *_counted(subject, rows, places, sources)]
+    columns = [first, *_grouped(subject, places), *_about(subject, places, ("year",))]
+    columns += _counted(subject, rows, places, sources)
     columns += _about(subject, places, ("n_patients", "counts", "confidence"))
-    caption = f"{plural(subject.main.k, 'study')} that {'was' if subject.main.k == 1 else 'were'} pooled."
+    caption = f"{counted_of(subject)} that {'was' if subject.main.k == 1 else 'were'} pooled."
     if any(source.known for source in sources):
-        caption += " Each count leads to its source."
+        every = all(source.known for source in sources)
+        caption += f" {'Each count leads to its source' if every else 'Counts lead to their source where it is known'}."
     head, cells = zip(*columns, strict=True)
     return Table(name="studies", caption=caption, columns=head, rows=tuple(zip(*cells, strict=True)))
 
 
 _Filled = tuple[Column, list[Cell]]
+
+
+def _grouped(subject: Subject, places: list[int]) -> Iterator[_Filled]:
+    """The subgroup of each study."""
+    sub = subject.subgroups
+    if sub is None:
+        return
+    of = {study: name for name, group in sub.groups.items() for study in group.effects.study}
+    if sum(group.effects.k for group in sub.groups.values()) != len(of):
+        return  # a study with several rows may be in several groups
+    yield Column(heading=upper(sub.by)), [Cell(runs=line(of[subject.effects.study[i]])) for i in places]
 
 
 def _counted(subject: Subject, rows: pd.DataFrame, places: list[int], sources: list[Source]) -> Iterator[_Filled]:
@@ -168,7 +180,7 @@ def _counted(subject: Subject, rows: pd.DataFrame, places: list[int], sources: l
             values = zip(rows[name].tolist(), places, strict=True)
             yield Column(heading=text, number=True), [_count(value, i, sources[i]) for value, i in values]
     estimates, low, high = (rows[name].tolist() for name in ("estimate", "low", "high"))
-    yield Column(heading=_upper(subject.noun), number=True), [cell(one, effect(one, measure)) for one in estimates]
+    yield Column(heading=upper(subject.noun), number=True), [cell(one, effect(one, measure)) for one in estimates]
     limits = zip(low, high, strict=True)
     level = f"{100 * float(rows['level'].iloc[0]):g}% CI"
     yield Column(heading=level, number=True), [cell(one, between(one, two, measure)) for one, two in limits]
@@ -207,10 +219,6 @@ def _whole(value: Any) -> Cell:
     import pandas as pd
 
     return Cell(runs=line("–")) if pd.isna(value) else cell(float(value), f"{value:g}")
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _said(value: Any) -> Cell:

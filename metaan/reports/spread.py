@@ -17,10 +17,10 @@ from metaan.reports.blocks import Cell, Paragraph, Section, Table, absent, heads
 from metaan.reports.numbers import cell, p_text, plain
 from metaan.reports.subject import Subject
 
-__all__ = ["heterogeneity_section"]
+__all__ = ["NOTHING", "heterogeneity_section"]
 
 _SYMBOLS: Final = {"tau2": "τ²", "tau": "τ", "I2": "I² (%)", "H2": "H²"}
-_NOTHING: Final = {"one-study", "separated", "tau2-not-identified"}
+NOTHING: Final = {"one-study", "separated", "tau2-not-identified"}
 Rows = Iterator[tuple[str, float, float, float]]
 
 
@@ -28,7 +28,7 @@ def heterogeneity_section(subject: Subject) -> Section:
     """Measures of the differences between studies, each with its interval where there is one."""
     title, name = "Heterogeneity", "heterogeneity"
     codes = {note.code for note in subject.main.notes}
-    if subject.main.k == 1 or codes & _NOTHING:
+    if subject.main.k == 1 or codes & NOTHING:
         what = "one study says" if subject.main.k == 1 else "the counts say"
         reason = absent(f"{what} nothing of differences between studies.")
         return Section(name=name, title=title, blocks=(reason,), applies=False)

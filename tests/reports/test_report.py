@@ -88,7 +88,7 @@ def test_sections_come_in_the_order_that_was_asked_for(res, tmp_path):
     assert headings(file) == ["Software"]
     file = metaan.report(res, tmp_path / "x.md", multiverse=False)
     assert len(headings(file)) == len(SECTION.choices) + 1
-    assert "it was not asked for: give multiverse=True" in text_of(file)
+    assert "Not made for this report." in text_of(file)
 
 
 def test_title_and_question(res, tmp_path):
