@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metaan.errors import DataError, InputError, OptionError, listed, shown
+from metaan.names import READING
 from metaan.records import ABSENT, Shown
 
 __all__ = [
@@ -243,6 +244,8 @@ def column(data: Any, value: Any, name: str) -> Any:
     known = [str(c) for c in data.columns]
     close = difflib.get_close_matches(shown(value, _LONG).strip("'"), known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
+    if READING in data.attrs and name in known:
+        hint = f" Did you mean {name!r}? metaan.read gives the columns that it knows names of its own."
     raise InputError(f"{name}={shown(value)} is not a column of the data. Columns: {_named(known)}.{hint}")
 
 

@@ -18,7 +18,7 @@ _ITEMS: Final[tuple[tuple[str, str, tuple[str, ...], str], ...]] = (
     ("2", "Abstract", (), "A structured abstract."),
     ("3", "Rationale", (), "Why the review was needed."),
     ("4", "Objectives", ("question",), "The question in the terms of the protocol."),
-    ("5", "Eligibility criteria", ("data of load",), "Criteria set beforehand; here is what the selection did."),
+    ("5", "Eligibility criteria", ("data of load",), "Criteria that were set beforehand."),
     ("6", "Information sources", (), "Databases and registers, each with the date of the last search."),
     ("7", "Search strategy", (), "Full strategies with their limits."),
     ("8", "Selection process", (), "Who screened, and how disagreements were settled."),

@@ -274,7 +274,7 @@ def _multiverse(subject: Subject, wanted: bool | MultiverseResult, figures: bool
     rows = []
     yield from _scope(subject, every)
     for row in every.summary(float(subject.shown.estimate)).to_dict("records"):
-        counted = f"{row['unit']}s" if "unit" in row else units_of(subject)
+        counted = f"{row['unit']}s" if "unit" in row else units_of(subject) if subject.of_rates else "effects"
         numbers = (row[name] for name in ("lowest", "q25", "median", "q75", "highest"))
         answered = int(row["analyses"] - row["failed"])
         cells = [Cell(runs=line(counted)), cell(answered, f"{answered:,}")]

@@ -80,7 +80,8 @@ def test_interval_of_a_new_study_beside_hartung_knapp(told):
 
 def test_a_study_with_several_rows_counts_once(told, tmp_path):
     res = metaan.glmm("PLO", events=[7, 11, 0], total=[12, 30, 9], study=["Ames", "Bo", "Bo"])
-    said = metaan.report(res, tmp_path / "y.md", multiverse=False).read_text(encoding="utf-8")
+    names = ["question", "data", "methods", "limitations"]
+    said = metaan.report(res, tmp_path / "y.md", sections=names).read_text(encoding="utf-8")
     assert said.startswith("# Meta-analysis of 3 estimates of 2 studies: rate")
     assert "**3 estimates of 2 studies that were pooled.**" in said
     assert "3 studies" not in said

@@ -149,3 +149,7 @@ def test_subgroups_and_several_models(folder, trials):
     found = {row[0][0]: row[1][1] for row in rows_of(page, "pooled")}
     assert found["GLMM: pooled rate (median study)"] == models["GLMM"].back().estimate
     assert found["Beta: pooled rate"] == models["Beta"].back().estimate
+    methods = page.one("section", id="methods").text
+    assert "Beta, for comparison." in methods
+    assert "the true rates as beta distributed" in methods
+    assert "Of the model 'GLMM', the first of 2." in page.one("section", id="question").text

@@ -155,3 +155,10 @@ def test_values_in_messages_are_short_and_always_printable():
     assert listed([Unprintable(), "b"]) == "'<Unprintable>', 'b'"
     with pytest.raises(OptionError, match="<Unprintable> is not known"):
         metaan.pool(EFF, method=Unprintable())
+
+
+def test_a_heading_that_read_gave_another_name():
+    trials = metaan.read(pd.DataFrame({"study": ["A", "B"], "responders": [3, 4], "patients": [20, 30]}))
+    message = r"events='responders' is not a column.* Did you mean 'events'\? metaan.read gives the columns"
+    with pytest.raises(InputError, match=message):
+        metaan.glmm("PLO", trials, events="responders", total="patients")

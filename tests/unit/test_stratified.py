@@ -209,6 +209,10 @@ def test_one_zero_needs_no_correction_but_the_shown_effect_has_one():
                                      [counts["events_c"], counts["total_c"] - counts["events_c"]]]))  # fmt: skip
     assert res.estimate == pytest.approx(peer.logodds_pooled, rel=1e-12)
     assert [note.studies for note in res.notes if note.code == "zero-cell-shown"] == [("Frank",)]
+    own = metaan.pool(res.effects)  # where 0.5 is added in what is pooled
+    (note,) = (note for note in own.notes if note.code.startswith("zero-cell"))
+    assert (note.code, note.studies) == ("zero-cell", ("Frank",))
+    assert note.text.startswith("0.5 added to")
     assert res.effects.yi[-1] == pytest.approx(math.log(0.5 / 30.5 * 26.5 / 4.5), rel=1e-12)
 
 
