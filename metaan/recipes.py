@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -17,11 +18,9 @@ from metaan.models.glmm import glmm
 from metaan.models.pool import pool
 from metaan.models.results import PoolResult
 from metaan.models.text import plural
-from metaan.validate import MISSING, Option
+from metaan.validate import MISSING, FloatArray, Option
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import pandas as pd
 
 __all__ = ["RECIPES", "Recipe", "reproduce"]
@@ -39,6 +38,12 @@ class Recipe:
         Options of `metaan.pool`.
     effect_size : mapping
         Options of `metaan.effect_size` for counts.
+    by_measure : mapping
+        Further options of `metaan.effect_size`, for the measures named.
+    variances : mapping
+        Sampling variances that no option gives: for the measures named, a function of the effects.
+    takes : tuple of str
+        The measures that the program computes for this analysis; any where none are named.
     rates : mapping or None
         Options of `metaan.glmm`, where the program fits a GLMM to single-arm logit rates by default.
     double_zero : bool
@@ -51,6 +56,9 @@ class Recipe:
     program: str
     pool: Mapping[str, Any]
     effect_size: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({"correction": "only0"}))
+    by_measure: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
+    variances: Mapping[str, Callable[[Effects], FloatArray]] = field(default_factory=lambda: MappingProxyType({}))
+    takes: tuple[str, ...] = ()
     rates: Mapping[str, Any] | None = None
     double_zero: bool = True
     differs: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -60,11 +68,19 @@ def _options(**options: Any) -> Mapping[str, Any]:
     return MappingProxyType(options)
 
 
+def _hedges_olkin(eff: Effects) -> FloatArray:
+    """Variance of Hedges' g in RevMan 5: N/(n1 n2) + g^2/{2 (N - 3.94)} (Deeks & Higgins 2010, its algorithms)."""
+    of = eff.inputs or {}
+    n1, n2 = of["n_t"], of["n_c"]
+    return (n1 + n2) / (n1 * n2) + eff.yi**2 / (2 * (n1 + n2 - 3.94))
+
+
 _Q_FORM: Final = ("Its I2 is the Q form, here {q_form:.1f}%.", ())
 _OF_META: Final = (
     _Q_FORM,
     ("Where a cell is 0 it adds 0.5 to events and totals, and not to the other cells.", ("RR", "PLN")),
 )
+_UNBIASED: Final = _options(SMD=_options(bias="exact", variance="UB"))  # exact.smd=TRUE, since meta 5.1-0
 RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
     {
         "metaan": Recipe(program="metaan", pool=_options()),
@@ -72,6 +88,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
         "meta7": Recipe(
             program="R meta 7 (metagen, metabin, metaprop)",
             pool=_options(method="REML", test="z", pi="hts"),
+            by_measure=_UNBIASED,
             rates=_options(nodes=7, test="z", pi="hts"),
             double_zero=False,
             differs=_OF_META,
@@ -79,6 +96,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
         "meta8": Recipe(
             program="R meta 8 (metagen, metabin, metaprop)",
             pool=_options(method="REML", test="z", pi="t"),
+            by_measure=_UNBIASED,
             rates=_options(nodes=7, test="z", pi="t"),
             double_zero=False,
             differs=_OF_META,
@@ -86,9 +104,13 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
         "revman": Recipe(
             program="RevMan 5 (inverse variance, random effects)",
             pool=_options(method="DL", test="z", pi="none"),
+            by_measure=_options(SMD=_options(bias="approximate")),
+            variances=_options(SMD=_hedges_olkin),
+            takes=("OR", "RR", "RD", "MD", "SMD"),
             double_zero=False,
             differs=(
                 _Q_FORM,
+                ("Its default is a fixed effect, with events of two arms by Mantel-Haenszel.", ()),
                 (
                     "Its Mantel-Haenszel random-effects analysis takes Q about that estimate: tau2 differs.",
                     ("OR", "RR", "RD"),
@@ -98,7 +120,9 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
         "stata": Recipe(
             program="Stata 16 and later (meta summarize, predinterval)",
             pool=_options(method="REML", test="z", pi="hts"),
+            by_measure=_options(SMD=_options(bias="approximate", variance="LS2"), MD=_options(variance="HO")),
             differs=(
+                ("Its default for rates is Freeman-Tukey (PFT).", ("PR", "PLO", "PLN", "PAS")),
                 (
                     "Its user-written metaprop pools Freeman-Tukey rates or another estimand altogether.",
                     ("PR", "PLO", "PLN", "PAS", "PFT"),
@@ -150,7 +174,7 @@ def reproduce(
     Raises
     ------
     OptionError
-        An unknown recipe; columns beside ready-made effects.
+        An unknown recipe; columns beside ready-made effects; a measure that the program does not compute.
     InputError, DataError
         As `metaan.effect_size`.
 
@@ -171,19 +195,35 @@ def reproduce(
         if columns or data is not None or study is not None:
             raise OptionError("Effects that are already computed take no columns, data or study.")
         return _noted(pool(measure, level=level, **recipe.pool), recipe, measure.measure)
-    MEASURES.check(measure)
+    _taken(MEASURES.check(measure), recipe)
     given: dict[str, Any] = {"data": data, "study": study, "missing": missing}
     if measure == "PLO" and recipe.rates is not None:
         return _noted(glmm(measure, level=level, **given, **columns, **recipe.rates), recipe, measure)
-    options = dict(recipe.effect_size)
-    if "correction" in options and not _takes_counts(columns):
-        del options["correction"]
+    return _noted(pool(_effects(measure, recipe, given, columns), level=level, **recipe.pool), recipe, measure)
+
+
+def _taken(measure: str, recipe: Recipe) -> None:
+    if recipe.takes and measure not in recipe.takes:
+        raise OptionError(
+            f"{recipe.program} computes {', '.join(recipe.takes)}, not {measure}. Effects that are ready made it "
+            "pools by generic inverse variance: give reproduce() those."
+        )
+
+
+def _effects(measure: str, recipe: Recipe, given: dict[str, Any], columns: dict[str, Any]) -> Effects:
+    """Effects as the program computes them."""
+    options = {**recipe.effect_size, **recipe.by_measure.get(measure, {})}
+    if not _takes_counts(columns):
+        options.pop("correction", None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ZeroCellWarning)  # the recipe names the correction; the note stays
         eff = effect_size(measure, **given, **options, **columns)
+    if measure in recipe.variances:
+        note = Note("recipe-variance", f"The variances of {measure} are those of {recipe.program}.")
+        eff = dataclasses.replace(eff, vi=recipe.variances[measure](eff), notes=(*eff.notes, note))
     if not recipe.double_zero and measure in ("OR", "RR"):
         eff = _without_double_zeros(eff)
-    return _noted(pool(eff, level=level, **recipe.pool), recipe, measure)
+    return eff
 
 
 def _without_double_zeros(eff: Effects) -> Effects:

@@ -92,10 +92,11 @@ PLO, OR = metaan.effect_size("PLO", **RATES, correction="only0"), metaan.effect_
 @pytest.mark.parametrize("name", EXPLICIT)
 def test_a_recipe_is_its_explicit_call(name):
     options, asked = EXPLICIT[name], {"reproduce_as": name, "level": 0.9}
+    rates, columns = {"revman": (PLO, {})}.get(name, ("PLO", RATES))  # RevMan has no rates but ready-made effects
     for made, explicit in (
         (metaan.reproduce(EFF, **asked), metaan.pool(EFF, **options)),
         (metaan.reproduce("OR", **asked, **ARMS), metaan.pool(OR, **options)),
-        (metaan.reproduce("PLO", **asked, **RATES),
+        (metaan.reproduce(rates, **asked, **columns),
          metaan.glmm("PLO", **RATES, nodes=7, **options) if name[-1] in "78" else metaan.pool(PLO, **options)),
     ):  # fmt: skip
         assert made.to_dict() | {"notes": ()} == explicit.to_dict() | {"notes": ()}
@@ -108,6 +109,40 @@ def test_every_recipe_is_tested_and_others_are_refused():
         metaan.reproduce(EFF, reproduce_as="comprehensive")
     with pytest.raises(OptionError, match="no columns, data or study"):
         metaan.reproduce(EFF, reproduce_as="metafor", data=EFF.data)
+
+
+MEANS = {"mean_t": [5.1, 6.0, 4.2, 7.3], "sd_t": [2.1, 2.4, 2.0, 2.9], "n_t": [60, 42, 88, 20],
+         "mean_c": [4.6, 4.9, 4.0, 4.5], "sd_c": [2.0, 2.2, 2.1, 2.5], "n_c": [58, 45, 85, 21]}  # fmt: skip
+OF_MEANS = {  # metafor 3.8-1 given yi and vi by the formulas of these programs' documentation, in R
+    ("SMD", "stata"): "0.3782499 0.0534272 0.7030726 -0.9278788 1.6843787",
+    ("MD", "stata"): "0.9308635 0.0271008 1.8346263 -2.9581443 4.8198713",
+    ("SMD", "meta7"): "0.3729588 0.0533462 0.6925713 -0.8967371 1.6426547",
+    ("SMD", "meta8"): "0.3729588 0.0533462 0.6925713 -0.5661686 1.3120861",
+    ("SMD", "revman"): "0.3713559 0.0556526 0.6870592",
+}
+
+
+@pytest.mark.parametrize(("measure", "name"), OF_MEANS)
+def test_variances_of_differences_in_means_are_the_programs_own(measure, name):
+    res = metaan.reproduce(measure, reproduce_as=name, **MEANS)
+    found = (res.estimate, res.ci_low, res.ci_high, res.pi_low, res.pi_high)
+    for number, value in zip(OF_MEANS[measure, name].split(), found, strict=False):
+        assert printed(number) == value
+    assert ("recipe-variance" in codes(res)) == (name == "revman")
+
+
+def test_rates_by_the_default_of_stata():
+    res = metaan.reproduce("PFT", reproduce_as="stata", **RATES).back()  # metafor 3.8-1, escalc("PFT"), rma
+    for number, value in zip(("0.08780", "0.04139", "0.14677"), (res.estimate, res.ci_low, res.ci_high), strict=True):
+        assert printed(number) == value
+    assert "Freeman-Tukey (PFT)" in str(metaan.reproduce("PLO", reproduce_as="stata", **RATES).notes[-1])
+
+
+def test_what_revman_does_not_compute_is_refused():
+    for measure, columns in (("PLO", RATES), ("PETO", ARMS)):
+        with pytest.raises(OptionError, match=f"computes OR, RR, RD, MD, SMD, not {measure}.*ready made"):
+            metaan.reproduce(measure, reproduce_as="revman", **columns)
+    assert "Mantel-Haenszel" in str(metaan.reproduce("OR", reproduce_as="revman", **ARMS).notes[-1])
 
 
 PAIRS = {
