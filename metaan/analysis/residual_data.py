@@ -164,7 +164,7 @@ def qq_data(
     References
     ----------
     Cook RD, Weisberg S (1982). Residuals and Influence in Regression. Chapman & Hall.
-    Wang C-C, Lee W-C (2020). Res Synth Methods 11:805-813. doi:10.1002/jrsm.1446
+    Wang C-C, Lee W-C (2020). Am J Epidemiol 189:235-242. doi:10.1093/aje/kwz261
 
     Examples
     --------
