@@ -47,7 +47,8 @@ def read_grid(
     heading = find(grid, header, tuple(columns.values()))
     roles = assign(grid, heading, columns, measure)
     complete(grid, roles, measure)
-    kept, out = studies(grid, heading, roles)
+    chosen = studies(grid, heading, roles)
+    kept, out = chosen.kept, chosen.out
     _even(grid, heading, kept)
     reader = Reader.of(grid, roles, kept, decimal)
     made = _numbers(reader)
@@ -57,6 +58,8 @@ def read_grid(
     table: dict[str, Any] = {"study": labels} if labels else {}
     table |= {name: np.array(values, dtype=np.float64) for name, values in ordered.items() if name not in _WORDS}
     table |= _beside(reader)
+    if any(chosen.sections):
+        table[chosen.column] = chosen.sections
     grid.notes.extend(reader.notes())
     _say_repeated(grid, labels)
     frame = pd.DataFrame(table)

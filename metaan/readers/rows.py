@@ -1,31 +1,29 @@
-"""Which rows are studies: not the blank ones, footnotes, totals and headings repeated."""
+"""Which rows are studies: not the blank ones, footnotes, totals, headings of sections and headings repeated."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, count
 from typing import Final
 
 from metaan.errors import InputError, Note
-from metaan.readers.cells import is_mark
 from metaan.readers.grid import Cell, Grid, blank, clipped, said
 from metaan.readers.heading import Heading
 from metaan.readers.roles import Roles
+from metaan.readers.sections import blank_above, heading_rows, is_merged, refuse_second_table, texts
+from metaan.readers.totals import Sums, of_arms, says_total
 
-__all__ = ["LeftOut", "studies"]
+__all__ = ["Chosen", "LeftOut", "studies"]
 
-_TOTALS: Final = re.compile(
-    r"(sub-?)?totals?|sum|overall|pooled|all( studies| trials)?|combined|summary"
-    r"|(fixed|random|common)[- ]effects?( model)?|(sub-?)?total \(.*\)"
-    r"|total (events|patients|participants)|heterogeneity\b.*|test for (overall|subgroup)\b.*"
-)
 _FOOTNOTE: Final = re.compile(
     r"[*†‡§¶#^]|\(?[a-z0-9]{1,2}\)\s|(notes?|sources?|abbreviations?|footnotes?|legend)\s*[:.]"
     r"|(data|values) (are|were)\b|[a-z]{1,4}\s*[=:]",
     re.IGNORECASE,
 )
 _SENTENCE: Final = 60
+_SECTION: Final = "heading of a section"
 
 
 @dataclass(frozen=True)
@@ -37,84 +35,165 @@ class LeftOut:
     text: str
 
 
-def studies(grid: Grid, heading: Heading, roles: Roles) -> tuple[list[int], list[LeftOut]]:
-    """Places of the rows that are studies, and the rows that are not."""
-    body = range(heading.last + 1, len(grid.rows))
-    numeric = [place for name, place in roles.of.items() if name not in ("study", "year")]
-    kept, out, empty, bare = [], [], 0, []
-    last = max((i for i in body if any(not blank(grid.rows[i][place]) for place in numeric)), default=-1)
-    for i in body:
-        cells = grid.rows[i]
-        if all(map(blank, cells)):
-            empty += 1
-            continue
-        reason = None if grid.named else _reason(grid, i, heading, roles, numeric, last)
-        if reason:
-            out.append(LeftOut(grid.lines[i], reason, clipped(_texts(grid, i), 6)))
-            continue
-        kept.append(i)
-        if all(blank(cells[place]) for place in numeric):
-            bare.append(i)
-    _say(grid, out, empty, bare, roles)
-    if not kept:
-        raise InputError(f"{grid.place}: no rows of studies below the names of the columns{_told(out)}.")
-    return kept, out
+@dataclass
+class Chosen:
+    """Places of the rows that are studies with the section each is in, and the rows that are none."""
+
+    column: str
+    kept: list[int] = field(default_factory=list)
+    sections: list[str | None] = field(default_factory=list)
+    out: list[LeftOut] = field(default_factory=list)
 
 
-def _reason(grid: Grid, i: int, heading: Heading, roles: Roles, numeric: list[int], last: int) -> str | None:
-    """Why a row is no study; None where it is one."""
-    cells = grid.rows[i]
-    texts = _texts(grid, i)
-    if any(_same(cells, row) for row in (grid.rows[heading.first], grid.rows[heading.last], heading.names)):
-        return "heading repeated"
-    label = said(cells[roles.of["study"]]) if "study" in roles.of else ""
-    if any(_TOTALS.fullmatch(text.casefold().rstrip(" :")) for text in ([label] if label else texts[:1])):
-        return "totals"
-    if any(not blank(cells[place]) for place in numeric) and not _merged(cells, texts):
-        return None
-    if len(texts) == 1 and isinstance(next(cell for cell in cells if not blank(cell)), str):
-        if _merged(cells, texts):
-            return "heading of a section" if i < last else "footnote"
-        outside = "study" in roles.of and blank(cells[roles.of["study"]])
-        if outside or _FOOTNOTE.match(texts[0]) or len(texts[0]) > _SENTENCE or (i > last and _blank_above(grid, i)):
-            return "footnote"
-    return None
+@dataclass
+class _Sorter:
+    """Decides about the rows one after the other."""
+
+    grid: Grid
+    heading: Heading
+    roles: Roles
+    empty: int = 0
+    bare: list[int] = field(default_factory=list)
+    odd: list[tuple[str, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        taken = {*self.roles.of, *self.roles.beside}
+        self.chosen = Chosen(next(name for name in _columns() if name not in taken))
+        self.body = range(self.heading.last + 1, len(self.grid.rows))
+        self.label = self.roles.of.get("study")
+        self.numeric = [place for name, place in self.roles.of.items() if name not in ("study", "year")]
+        self.last = max((i for i in self.body if self.counted(i)), default=-1)
+        self.sums = Sums(self.grid, self.roles)
+        self.arms = of_arms(self.grid, self.body, self.roles)
+        self.headings = {
+            i for i in heading_rows(self.grid, self.body, self.label, self.numeric) if not self.footnote(i)
+        }
+        first, last = self.grid.rows[self.heading.first], self.grid.rows[self.heading.last]
+        self.repeated = [_low(row) for row in (first, last, self.heading.names)]
+
+    def counted(self, i: int) -> bool:
+        """Whether a row has a number, or what stands for one."""
+        return any(not blank(self.grid.rows[i][place]) for place in self.numeric)
+
+    def sort(self) -> None:
+        section: str | None = None
+        for i in self.body:
+            if all(map(blank, self.grid.rows[i])):
+                self.empty += 1
+                continue
+            reason = self.reason(i)
+            if not reason:
+                self.keep(i, section)
+                continue
+            found = texts(self.grid, i)
+            self.chosen.out.append(LeftOut(self.grid.lines[i], reason, clipped(found, 6)))
+            if reason == _SECTION:
+                section = found[0]
+            if reason in (_SECTION, "totals"):
+                self.sums.new_block()
+
+    def keep(self, i: int, section: str | None) -> None:
+        self.chosen.kept.append(i)
+        self.chosen.sections.append(section)
+        if not self.counted(i):
+            self.bare.append(i)
+        elif self.sums.fit(i):
+            self.odd.append(("sum-of-rows", i))
+            self.sums.new_block()
+        else:
+            self.sums.study(i)
+
+    def reason(self, i: int) -> str | None:
+        """Why a row is no study; None where it is one."""
+        cells = self.grid.rows[i]
+        if _low(cells) in self.repeated:
+            refuse_second_table(self.grid, i, self.heading.last)
+            return "heading repeated"
+        if i in self.arms or self.is_total(i):
+            return "totals"
+        if i in self.headings:
+            return _SECTION if i < self.last else "footnote"
+        return None if self.counted(i) else self.words(i)
+
+    def words(self, i: int) -> str | None:
+        """Reason to leave out a row of one text."""
+        found = texts(self.grid, i)
+        if len(found) != 1 or not isinstance(next(c for c in self.grid.rows[i] if not blank(c)), str):
+            return None
+        below = next((j for j in range(i + 1, len(self.grid.rows)) if not all(map(blank, self.grid.rows[j]))), None)
+        if below is not None and _low(self.grid.rows[below]) in self.repeated:
+            return "title row"
+        return "footnote" if self.footnote(i) or (i > self.last and blank_above(self.grid, i)) else None
+
+    def footnote(self, i: int) -> bool:
+        """Whether the only text of a row stands outside the labels, begins as a footnote does, or is a sentence."""
+        outside = self.label is not None and blank(self.grid.rows[i][self.label])
+        text = texts(self.grid, i)[0]
+        merged = is_merged(self.grid.rows[i])
+        return not merged and (outside or _FOOTNOTE.match(text) is not None or len(text) > _SENTENCE)
+
+    def is_total(self, i: int) -> bool:
+        """Whether a row is a total by its name; where a trial may have the name, its counts decide."""
+        label = said(self.grid.rows[i][self.label]) if self.label is not None else ""
+        says = says_total(label or next(iter(texts(self.grid, i))))
+        if says != "maybe" or not self.counted(i) or is_merged(self.grid.rows[i]):
+            return says == "yes"
+        if self.sums.fit_name(i, (j for j in self.body if j > i)) is False:
+            self.odd.append(("named-as-total", i))
+            return False
+        return True
 
 
-def _same(cells: Sequence[Cell], names: Sequence[Cell]) -> bool:
-    """Whether a row repeats the names of the columns."""
-    pairs = zip(cells, names, strict=True)
-    return all(cell == name or said(cell).casefold() == said(name).casefold() for cell, name in pairs)
+def studies(grid: Grid, heading: Heading, roles: Roles) -> Chosen:
+    """Rows that are studies, and the rows that are not."""
+    sorter = _Sorter(grid, heading, roles)
+    sorter.sort()
+    _say(sorter)
+    if not sorter.chosen.kept:
+        raise InputError(f"{grid.place}: no rows of studies below the names of the columns{_told(sorter.chosen.out)}.")
+    return sorter.chosen
 
 
-def _blank_above(grid: Grid, i: int) -> bool:
-    """Whether there is a blank row, in the file, between a row and the one before."""
-    return i > 0 and (all(map(blank, grid.rows[i - 1])) or grid.lines[i] - grid.lines[i - 1] > 1)
+def _columns() -> Iterator[str]:
+    """Names for the column of sections."""
+    return chain(["section"], (f"section ({i})" for i in count(2)))
 
 
-def _merged(cells: list[object], texts: list[str]) -> bool:
-    """Whether one text was merged over the row."""
-    return len(texts) == 1 and sum(not blank(cell) for cell in cells) > 1 and not is_mark(texts[0]) and (
-        any(map(str.isalpha, texts[0]))
-    )  # fmt: skip
+def _low(cells: Sequence[Cell]) -> list[str]:
+    """A row for comparisons with the names of the columns."""
+    return [said(cell).casefold() for cell in cells]
 
 
-def _texts(grid: Grid, i: int) -> list[str]:
-    return list(dict.fromkeys(said(cell) for cell in grid.rows[i] if not blank(cell)))
-
-
-def _say(grid: Grid, out: list[LeftOut], empty: int, bare: list[int], roles: Roles) -> None:
-    if empty and not grid.named:
-        grid.notes.append(Note("blank-rows", f"{_rows(empty)} without any cell left out."))
+def _say(sorter: _Sorter) -> None:
+    """Notes on the rows left out, and on those kept that may be no studies."""
+    grid, out, bare = sorter.grid, sorter.chosen.out, sorter.bare
+    if sorter.empty:
+        grid.notes.append(Note("blank-rows", f"{_rows(sorter.empty)} without any cell left out."))
     for reason in dict.fromkeys(row.reason for row in out):
         these = [row for row in out if row.reason == reason]
         listed = "; ".join(f"row {row.row}: {row.text}" for row in these[:5])
         more = f" and {len(these) - 5} more" if len(these) > 5 else ""
-        grid.notes.append(Note(reason.replace(" ", "-"), f"{_rows(len(these))} left out as {reason}: {listed}{more}."))
+        column = f"; column {sorter.chosen.column!r} has it for each study" if reason == _SECTION else ""
+        text = f"{_rows(len(these))} left out as {reason}: {listed}{more}{column}."
+        grid.notes.append(Note(reason.replace(" ", "-"), text))
     if bare:
-        names = [said(grid.rows[i][roles.of["study"]]) if "study" in roles.of else str(grid.lines[i]) for i in bare]
+        names = [_name(sorter, i) for i in bare]
         text = f"{_rows(len(bare))} without numbers kept as studies whose values are missing: {clipped(names, 5)}."
         grid.notes.append(Note("no-numbers", text, tuple(names)))
+    for code, text in (
+        ("sum-of-rows", "the counts are sums of the rows above. Take it out if it is a total, or it is pooled twice"),
+        ("named-as-total", "it is called as totals are, but its counts are not the sums of rows above"),
+    ):
+        for i in [i for what, i in sorter.odd if what == code]:
+            name = _name(sorter, i)
+            where = f"Row {grid.lines[i]} ({clipped([name])}) is kept as a study"
+            grid.notes.append(Note(code, f"{where}: {text}.", (name,)))
+
+
+def _name(sorter: _Sorter, i: int) -> str:
+    """Label of a row, its number where it has none."""
+    label = said(sorter.grid.rows[i][sorter.label]) if sorter.label is not None else ""
+    return label or str(sorter.grid.lines[i])
 
 
 def _rows(number: int) -> str:

@@ -129,14 +129,14 @@ def test_percentages_are_not_taken_for_counts(read):
 
 def test_title_rows_totals_and_footnotes(read):
     text = (
-        "Table 2: response\n\nAuthor,Responders,Patients\nAdams,3,24\n,,\nauthor,responders,patients\nBaker,1,12\n"
+        "Table 2: response\n\nAuthor,Responders,Patients\nAdams,3,24\nauthor,responders,patients\n,,\nBaker,1,12\n"
         "Total,4,36\n\n* per protocol\n"
     )
     trials = read(text)
     assert values(trials) == {"study": ["Adams", "Baker"], "events": [3, 1], "total": [24, 12]}
     record = trials.attrs["read"]
     assert [(row["row"], row["reason"]) for row in record["left_out"]] == [
-        (6, "heading repeated"), (8, "totals"), (10, "footnote"),
+        (5, "heading repeated"), (8, "totals"), (10, "footnote"),
     ]  # fmt: skip
     assert codes(trials) == {"title-rows", "renamed", "heading-repeated", "totals", "footnote", "blank-rows"}
     story = str(metaan.explain(trials))
