@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -16,6 +15,7 @@ from metaan.cli.check import check
 from metaan.cli.forest import forest
 from metaan.cli.pool import pool
 from metaan.cli.report import report
+from metaan.cli.spoken import spoken
 from metaan.cli.studies import studies
 from metaan.errors import MetaanError
 
@@ -34,6 +34,16 @@ class _Bug(click.ClickException):
     exit_code = 70
 
 
+class _Interrupted(click.ClickException):
+    """Ctrl-C; the exit code is that of a shell, 128 and the number of the signal."""
+
+    exit_code = 130
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Say so, on a line of its own: the terminal shows ^C."""
+        click.echo("\nInterrupted.", file=file, err=True)
+
+
 class _Metaan(click.Group):
     """A group whose commands end with a message and never with a traceback."""
 
@@ -46,13 +56,15 @@ class _Metaan(click.Group):
         for stream in (sys.stdout, sys.stderr):  # a label that the terminal cannot show is no reason to stop
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
-        with _warnings_told():
+        with _warnings_told(lambda text: spoken(text, self._running(ctx))):
             try:
                 return super().invoke(ctx)
             except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
                 raise
+            except KeyboardInterrupt as error:
+                raise _Interrupted("Interrupted.") from error
             except (MetaanError, ImportError) as error:
-                raise _Failed(self._spoken(str(error))) from error
+                raise _Failed(spoken(str(error), self._running(ctx))) from error
             except OSError as error:
                 raise _Failed(f"{error.filename}: {error.strerror}." if error.filename else str(error)) from error
             except Exception as error:
@@ -61,28 +73,17 @@ class _Metaan(click.Group):
                 text = f"metaan failed ({type(error).__name__}: {error}). This is a bug: please report it with the file"
                 raise _Bug(f"{text} and the command; metaan --traceback COMMAND ... shows where it arose.") from error
 
-    def _spoken(self, text: str) -> str:
-        """A message in terms of the command line: ``level=95`` is ``--level 95`` here."""
-        known = {param.name for command in self.commands.values() for param in command.params} - {"file", "folder"}
-
-        def option(match: re.Match[str]) -> str:
-            name = match[1]
-            return f"--{name.replace('_', '-')}{' ' if match[2] else ''}" if name in known else match[0]
-
-        text = re.sub(
-            r"columns=\{'([^{}]*)\}",
-            lambda match: "--" + match[1].replace("': ...", " COL").replace("': ", " ").replace(", '", " --"),
-            text,
-        )
-        return re.sub(r"\b([a-z_]+)=(?=(\S?))", option, text)
+    def _running(self, ctx: click.Context) -> click.Command | None:
+        """The command that was called."""
+        return self.commands.get(ctx.invoked_subcommand or "")
 
 
 @contextmanager
-def _warnings_told() -> Iterator[None]:
+def _warnings_told(said: Callable[[str], str]) -> Iterator[None]:
     """Each warning is a line of stderr, once."""
 
     def tell(message: Warning | str, *_: object, **__: object) -> None:
-        click.echo(f"Warning: {message}", err=True)
+        click.echo(f"Warning: {said(str(message))}", err=True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("default")
@@ -98,9 +99,12 @@ def _warnings_told() -> Iterator[None]:
 def main(traceback: bool) -> None:
     """Pool the results of studies: tables, forest plots and reports.
 
-    FILE is CSV, XLSX, JSON or a RevMan file; --evidence NAME takes trials that metaan brings.
+    FILE is CSV, XLSX, JSON or a RevMan file, - is standard input; --evidence NAME takes trials that metaan brings.
 
-    Exit codes: 0 done, 1 the data or options cannot be used, 2 wrong usage, 3 check found something, 70 a bug.
+    metaan COMMAND --help lists the options of a command.
+
+    Exit codes: 0 done, 1 the data or options cannot be used, 2 wrong usage, 3 check found something, 70 a bug, 130
+    interrupted by Ctrl-C.
     """
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from metaan.cli.options import given
+from metaan.cli.groups import grouped
+from metaan.cli.options import flag, given
 from metaan.cli.trials import Asked, asked, table
 
 if TYPE_CHECKING:
@@ -24,29 +26,61 @@ _TAKES: Final = {
     "mantel_haenszel": ("level", "missing"),
     "peto": ("level", "missing"),
 }
+# Measures that each model of counts takes; glmm has a list of its own.
+_MEASURES: Final = {
+    "beta_binomial": ("PLO",),
+    "mantel_haenszel": ("OR", "RR", "RD", "IRR", "IRD"),
+    "peto": ("OR", "PETO"),
+}
+_GROUPED: Final = ("normal", "glmm")
 _OPTIONS: Final = ("method", "correction", "test", "ci", "pi", "level", "missing")
 
 
 def fitted(file: str | None, options: dict[str, Any]) -> Any:
     """Result of the model of the command line, of subgroups where it names them."""
-    frame = table(file, options)
+    if options["model"] is not None:
+        _check(options["model"], options)
+    frame, by = table(file, options)
     of = asked(frame, options)
     model = _model(of, options)
+    _check(model, options)
+    _only(model, of.measure)
     chosen = given(options, _OPTIONS)
-    takes = set(_TAKES[model]) - ({"ci"} if options["by"] else set())
-    if odd := [name for name in chosen if name not in takes]:
-        what = f"--model {model}" + (" with --by" if options["by"] else "")
-        raise click.UsageError(f"--{odd[0]} does not apply to {what}.")
-    return _subgroups(model, of, frame, options["by"], chosen) if options["by"] else _pooled(model, of, frame, chosen)
+    return _pooled(model, of, frame, chosen) if by is None else _subgroups(model, of, frame, by, chosen)
+
+
+def _check(model: str, options: dict[str, Any]) -> None:
+    """Refuse options that a model does not take."""
+    by = options["by"] is not None
+    if by and model not in _GROUPED:
+        raise click.UsageError(f"--by is for --model {' and '.join(_GROUPED)}, not {model}.")
+    takes = set(_TAKES[model]) - ({"ci"} if by else set())
+    if odd := [name for name in given(options, _OPTIONS) if name not in takes]:
+        raise click.UsageError(f"{flag(odd[0])} does not apply to --model {model}{' with --by' if by else ''}.")
+    if options["measure"] is not None:
+        _only(model, options["measure"])
+
+
+def _only(model: str, measure: str) -> None:
+    """Refuse a measure that a model of counts does not take."""
+    if model != "normal" and measure not in (takes := _measures(model)):
+        raise click.UsageError(f"--model {model} is for measure {' or '.join(takes)}, not {measure}.")
+
+
+def _measures(model: str) -> tuple[str, ...]:
+    """Measures of a model of counts."""
+    if model == "glmm":
+        from metaan.models.glmm_spec import MEASURE
+
+        return tuple(MEASURE.choices)
+    return _MEASURES[model]
 
 
 def _model(of: Asked, options: dict[str, Any]) -> str:
     """The model that was named; else the exact one where there are counts for it and no estimator of tau2 is named."""
-    from metaan.models.glmm_spec import MEASURE
-
     ready = "yi" in of.columns
     if options["model"] is None:
-        exact = not ready and options["method"] is None and of.measure in MEASURE.choices
+        exact = not ready and options["method"] is None and of.measure in _measures("glmm")
         return "glmm" if exact else "normal"
     if ready and options["model"] != "normal":
         raise click.UsageError(f"--model {options['model']} takes counts, not yi and vi.")
@@ -60,18 +94,11 @@ def _pooled(model: str, of: Asked, frame: pd.DataFrame, chosen: dict[str, Any]) 
     if model == "normal":
         return metaan.pool(_effects(of, frame, chosen), **given(chosen, ("method", "test", "pi", "level")))
     if model == "beta_binomial":
-        _only(model, of, ("PLO",))
         return metaan.beta_binomial(frame, **columns, **chosen)
     if model == "peto":
-        _only(model, of, ("OR", "PETO"))
         return metaan.peto(frame, **columns, **chosen)
     pooled = metaan.glmm if model == "glmm" else metaan.mantel_haenszel
     return pooled(of.measure, frame, **columns, **chosen)
-
-
-def _only(model: str, of: Asked, measures: tuple[str, ...]) -> None:
-    if of.measure not in measures:
-        raise click.UsageError(f"--model {model} is for measure {' or '.join(measures)}, not {of.measure}.")
 
 
 def _effects(of: Asked, frame: pd.DataFrame, chosen: dict[str, Any]) -> Effects:
@@ -89,10 +116,9 @@ def _effects(of: Asked, frame: pd.DataFrame, chosen: dict[str, Any]) -> Effects:
 def _subgroups(model: str, of: Asked, frame: pd.DataFrame, by: str, chosen: dict[str, Any]) -> Any:
     import metaan
 
-    if model not in ("normal", "glmm"):
-        raise click.UsageError(f"--by is for --model normal and glmm, not {model}.")
+    frame, notes = grouped(frame, by, chosen.get("missing"))
     if model == "glmm":  # which pools counts: effects of single studies are for show, and a note says what was added
         chosen = {**chosen, "correction": "only0"}
-    return metaan.subgroups(
-        _effects(of, frame, chosen), by, model=model, **given(chosen, ("method", "test", "pi", "level"))
-    )
+    eff = _effects(of, frame, chosen)
+    eff = dataclasses.replace(eff, notes=eff.notes + notes)
+    return metaan.subgroups(eff, by, model=model, **given(chosen, ("method", "test", "pi", "level")))

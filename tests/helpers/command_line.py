@@ -15,11 +15,14 @@ _FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _seen = None
 
 
-def run(*args):
-    """Result of a command; one that ends in a traceback, or in what metaan calls a bug, fails here."""
-    result = CliRunner().invoke(main, [str(arg) for arg in args], prog_name="metaan")
+def run(*args, given=None, code=None):
+    """Result of a command; one that ends in a traceback, or in what metaan calls a bug, fails here.
+
+    `given` is what standard input holds; `code` is an exit code that commands do not end with otherwise.
+    """
+    result = CliRunner().invoke(main, [str(arg) for arg in args], input=given, prog_name="metaan")
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-    assert result.exit_code in CODES, result.output
+    assert result.exit_code in (CODES if code is None else (code,)), result.output
     assert "Traceback" not in result.output
     if result.exit_code in (1, 2):
         assert "Error: " in result.stderr or not args  # alone it shows its help
