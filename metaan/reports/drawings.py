@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 from pathlib import Path
@@ -15,19 +16,33 @@ from metaan.plot.files import save
 from metaan.plot.panel import alt_text
 from metaan.reports.blocks import Figure
 
-__all__ = ["figure", "pieces"]
+__all__ = ["Pieces", "figure", "pieces"]
 
 _PIXELS: Final = 96 / 72  # of a point
 _SMALLEST: Final = 0.85  # how far a drawing may shrink before its text cannot be read
 _PAGE: Final = (516.0, 638.0)  # points: room for a drawing on A4, less the margins of the style and a caption
 _CAPITAL: Final = 0.36  # of the text size: from the baseline to the middle of a row
+_UNDER_RULE: Final = 0.08  # rows
+_DESCENT: Final = 0.2  # of the text size: from the bottom of a line to its baseline
 _LAST: Final = 4  # rows that stay with the axis
 _FEWEST, _MOST = 6, 40  # rows of a piece at least, pieces at most
 _OWN_STYLE: Final = re.compile(r"\s*<defs>\s*<style[^>]*>[^<]*</style>\s*</defs>")
 _TAG: Final = re.compile(r"<[^>]+>")
 _IDS: Final = re.compile(r'(\bid="|href="#|url\(#)([^")]+)')
 _SIZE: Final = re.compile(r' width="([\d.]+)pt" height="([\d.]+)pt"')
+_TEXT: Final = re.compile(r'<text style="([^"]*)" x="([\d.]+)" y="([\d.]+)"[^>]*>([^<]*)<')
+_FONT: Final = re.compile(r"([\d.]+)px")
+_MOVED: Final = {"text-anchor: middle": "-50%", "text-anchor: end": "-100%"}
 _CUTS: Final = re.compile(r' data-cuts="([\d. ]+)"')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pieces:
+    """A drawing in pieces that pages can divide: its width in points, its heading in HTML, the view box of each."""
+
+    width: float
+    heading: str
+    views: tuple[str, ...]
 
 
 def figure(axes: Any, name: str, caption: str) -> Figure:
@@ -49,21 +64,39 @@ def figure(axes: Any, name: str, caption: str) -> Figure:
     return Figure(name=name, caption=caption, svg=svg, alt=said, least=round(_SMALLEST * _PIXELS * wide))
 
 
-def pieces(drawn: Figure) -> list[tuple[float, float, float]]:
-    """Width, start and height of the pieces of a drawing that is too tall for a page, points; the first is its heading.
-
-    Empty where it fits, or where the page would make it hardly smaller than its width does.
-    """
+def pieces(drawn: Figure) -> Pieces | None:
+    """Pieces of a forest plot that is too tall for a page; None where it fits or loses more by its width."""
     size, cuts = _SIZE.search(drawn.svg), _CUTS.search(drawn.svg)
     if size is None or cuts is None:
-        return []
-    wide, high = float(size[1]), float(size[2])
-    if _PAGE[1] / high >= _SMALLEST * min(1.0, _PAGE[0] / wide):
-        return []
-    first, *others = map(float, cuts[1].split())
+        return None
+    width, height = float(size[1]), float(size[2])
+    scale = min(1.0, _PAGE[0] / width)
+    if _PAGE[1] / height >= _SMALLEST * scale:
+        return None
+    top, first, *others = map(float, cuts[1].split())
     step = max(_FEWEST, -(-len(others) // _MOST))
-    edges = [0.0, first, *others[step - 1 :: step], high]
-    return [(wide, start, end - start) for start, end in pairwise(edges)]
+    edges = [first, *others[step - 1 :: step], height]
+    return Pieces(
+        width=width, heading=_heading(drawn.svg, width, (top, first), scale),
+        views=tuple(f"0 {start:.2f} {width:g} {end - start:.2f}" for start, end in pairwise(edges)),
+    )  # fmt: skip
+
+
+def _heading(svg: str, width: float, edges: tuple[float, float], scale: float) -> str:
+    """Heading in HTML: browsers repeat text of SVG over the next page less surely."""
+    top, under = edges
+    texts = [(style, float(x), float(y), text) for style, x, y, text in _TEXT.findall(svg) if float(y) < under]
+    margin = min((x for _, x, _, _ in texts), default=0.0)
+    said = []
+    for style, x, y, text in texts:
+        found = _FONT.search(style)
+        size = scale * float(found[1]) if found else 0.0
+        low, across = (under - y) * scale - _DESCENT * size, (x - margin) / (width - 2 * margin)
+        moved = next((by for anchor, by in _MOVED.items() if anchor in style), "0")
+        place = f"left:{across:.2%};bottom:{low:.2f}pt;translate:{moved}"
+        said.append(f'<span style="{place};font-size:{size:.2f}pt">{text}</span>')
+    height, aside = (under - top) * scale, margin * scale
+    return f'<div style="height:{height:.2f}pt;margin:0 {aside:.2f}pt">{"".join(said)}</div>'
 
 
 def _drawn(ax: Any) -> str:
@@ -74,21 +107,22 @@ def _drawn(ax: Any) -> str:
 
 
 def _cuts(ax: Any) -> list[float]:
-    """Where a forest plot can be cut, points from its top: under its heading, then between rows of studies."""
+    """Where a forest plot can be cut, points from its top: over and under its heading, then between its studies."""
     rules = [artist for artist in ax.get_children() if artist.get_label() == "_rule"]
     if not rules:
         return []
     figure, (bottom, _) = ax.get_figure().figure, ax.get_ylim()
-    rows = [max(rule.get_ydata()[0] for rule in rules), bottom]
+    ends = sorted(rule.get_ydata()[0] for rule in rules)
+    rows = [ends[0], ends[-1] + _UNDER_RULE, bottom]
     points, top = 72 / figure.dpi, figure.bbox.height
-    under, axis = (float(top - ax.transData.transform((0.5, row))[1]) * points for row in rows)
+    over, under, axis = (float(top - ax.transData.transform((0.5, row))[1]) * points for row in rows)
     lines = {
         round(float(top - text.get_transform().transform(text.get_position())[1]) * points, 2)
         - _CAPITAL * text.get_fontsize()
         for text in ax.texts
     }
     middles = sorted(line for line in lines if under < line < axis)
-    return [under, *(float(a + b) / 2 for a, b in pairwise(middles[: 1 - _LAST]))]
+    return [over, under, *(float(a + b) / 2 for a, b in pairwise(middles[: 1 - _LAST]))]
 
 
 def _own(drawing: str, name: str, said: str) -> str:

@@ -7,7 +7,7 @@ import hashlib
 from functools import cache
 from importlib.resources import files
 from string import Template
-from typing import Any, Final
+from typing import Any
 
 from metaan.plot.html_colours import font_family, properties
 from metaan.plot.style import current_style
@@ -16,7 +16,7 @@ from metaan.reports.drawings import pieces
 
 __all__ = ["environment", "page_of"]
 
-_WORDS: Final = 24  # characters from which the cells of a column are more than a word or two
+_WORDS, _NAMES = 28, 16  # characters of a line in which sentences, or the names of rows, can be read
 
 
 def page_of(document: Document) -> str:
@@ -35,7 +35,7 @@ def environment(kind: str) -> Any:
         loader=PackageLoader("metaan.reports"), autoescape=kind == "html", trim_blocks=True, lstrip_blocks=True,
         undefined=StrictUndefined, keep_trailing_newline=True,
     )  # fmt: skip
-    made.filters |= {"kind": kind_of, "pieces": pieces, "wordy": wordy}
+    made.filters |= {"kind": kind_of, "pieces": pieces, "words": words}
     return made
 
 
@@ -44,14 +44,18 @@ def kind_of(block: Any) -> str:
     return "text" if isinstance(block, str) else type(block).__name__.lower()
 
 
-def wordy(table: Table) -> list[bool]:
-    """Which columns hold sentences, after the first, which names the rows."""
-    longest = [max((_length(row[i]) for row in table.rows), default=0) for i in range(len(table.columns))]
-    return [i > 0 and not column.number and longest[i] > _WORDS for i, column in enumerate(table.columns)]
+def words(table: Table) -> list[int]:
+    """Least width of each column of words in characters: half of its longest text, and its longest word."""
+    least = []
+    for i, column in enumerate(table.columns):
+        texts = [_text(row[i]) for row in table.rows if not column.number]
+        wanted = [max((len(text) + 1) // 2, *map(len, text.split())) for text in texts if text]
+        least.append(min(max(wanted, default=0), _WORDS if i else _NAMES))
+    return least
 
 
-def _length(cell: Cell) -> int:
-    return sum(len(run if isinstance(run, str) else getattr(run, "text", "")) for run in cell.runs)
+def _text(cell: Cell) -> str:
+    return "".join(run if isinstance(run, str) else str(getattr(run, "text", "")) for run in cell.runs).strip()
 
 
 def _style() -> str:
