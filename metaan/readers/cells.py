@@ -38,9 +38,10 @@ class Unreadable(Exception):  # noqa: N818 - caught where the row and the study 
 
 
 def tidy(text: str) -> str:
-    """Text without the spaces around it, other kinds of space and of minus as the usual ones."""
+    """Text without the spaces around it; other kinds of space and of minus, a dash before a number, as the usual."""
     plain = text.translate({0xA0: " ", 0x2007: " ", 0x2009: " ", 0x202F: " ", 0x200B: None, 0xFEFF: None, 0x2212: "-"})
-    return plain.strip()
+    plain = plain.strip()
+    return f"-{plain[1:]}" if re.match("–[0-9.,]", plain) else plain
 
 
 def is_mark(cell: Cell) -> bool:
@@ -107,7 +108,7 @@ def _text(cell: str, decimal: str) -> tuple[float, str]:
         raise Unreadable("a text, not a number")
     if text.endswith("%"):
         raise Unreadable("a percentage")
-    done = "" if text == cell else "spaces"
+    done = "" if len(text) == len(cell) else "spaces"
     group = "," if decimal == "." else "."
     for mark in (" ", "'", group):
         if mark in text:

@@ -16,6 +16,7 @@ from metaan.names import NOTES, READING
 from metaan.readers.cells import Unreadable, number, tidy
 from metaan.readers.grid import Cell, Grid, blank, said
 from metaan.readers.heading import Heading, find
+from metaan.readers.marks import is_unsure
 from metaan.readers.needs import KNOWN
 from metaan.readers.roles import assign, complete
 from metaan.readers.rows import LeftOut, studies
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["read_grid", "signed"]
 
 _WORDS: Final = ("study", "year")
+_DATE: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T][0-9:.]+)?")
 _PARTS: Final = (
     ("events", "nonevents", "total"),
     ("events_t", "nonevents_t", "total_t"),
@@ -155,6 +157,7 @@ def _labels(reader: Reader) -> list[str] | None:
         return None
     place = reader.roles.of["study"]
     names = [_label(reader.grid.rows[i][place]) for i in reader.kept]
+    _say_dates(reader, [reader.grid.rows[i][place] for i in reader.kept])
     absent = [reader.grid.lines[i] for i, name in zip(reader.kept, names, strict=True) if not name]
     if absent:
         raise InputError(
@@ -173,6 +176,15 @@ def _labels(reader: Reader) -> list[str] | None:
     return names
 
 
+def _say_dates(reader: Reader, cells: Sequence[Cell]) -> None:
+    """A label that is a date was another text before a spreadsheet read it."""
+    dates = [_label(c) for c in cells if hasattr(c, "year") or (isinstance(c, str) and _DATE.fullmatch(c.strip()))]
+    if dates:
+        many = f"{len(dates)} labels are dates" if len(dates) > 1 else "1 label is a date"
+        text = f"{many}, as spreadsheets make them of other texts: {listed(dates)}. Check the file that they came from."
+        reader.grid.notes.append(Note("date-label", text, tuple(dates)))
+
+
 def _label(cell: Cell) -> str:
     """A cell as a label; a whole number without its point."""
     if isinstance(cell, float) and cell == math.floor(cell) and abs(cell) < 1e15:
@@ -185,11 +197,15 @@ def _beside(reader: Reader) -> dict[str, Any]:
     places = dict(reader.roles.beside)
     if "year" in reader.roles.of:
         places = {"year": reader.roles.of["year"], **places}
-    table, empty, percent = {}, 0, []
+    table, empty, percent, unsure = {}, 0, [], []
     for name, place in places.items():
         cells = [reader.grid.rows[i][place] for i in reader.kept]
         if all(map(blank, cells)) and not (reader.roles.names[place] and reader.grid.named):
             empty += 1
+            continue
+        if not reader.told and any(map(is_unsure, cells)):
+            unsure.append(name)
+            table[name] = _native(cells)
             continue
         numbers = _as_numbers(cells, reader.decimal)
         if numbers is not None and any(isinstance(cell, str) and cell.strip().endswith("%") for cell in cells):
@@ -201,6 +217,9 @@ def _beside(reader: Reader) -> dict[str, Any]:
     if percent:
         text = f"Numbers in per cent, without their sign: {listed(percent)}."
         reader.grid.notes.append(Note("percent-sign", text))
+    if unsure:
+        text = f"Kept as text, since 1.234 may be 1234: {listed(unsure)}. Say which: decimal=',' or decimal='.'."
+        reader.grid.notes.append(Note("unsure-decimal", text))
     return table
 
 

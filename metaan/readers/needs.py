@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Final
 
 from metaan.validate import Option
 
-__all__ = ["KNOWN", "MEASURE", "NEEDS", "SETS", "lacking", "told"]
+__all__ = ["KNOWN", "MEASURE", "NEEDS", "SETS", "is_count", "lacking", "told"]
+
+_COUNTS: Final = re.compile(r"(events|total|nonevents|n)(_[tc])?")
 
 _RATE: Final = ("events", "total")
 _RATES: Final = ("events_t", "total_t", "events_c", "total_c")
@@ -49,6 +52,11 @@ SETS: Final[dict[str, tuple[str, ...]]] = {
 }
 KNOWN: Final = ("study", *dict.fromkeys(name for names in (*SETS.values(), _CHANGE) for name in names), "sei",
                 "nonevents", "nonevents_t", "nonevents_c", "o_e", "o_e_variance", "year")  # fmt: skip
+
+
+def is_count(name: str) -> bool:
+    """Whether a column of metaan's holds whole numbers."""
+    return _COUNTS.fullmatch(name) is not None
 
 
 def lacking(needed: Collection[str], present: Collection[str]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from metaan.readers.cells import BESIDE, FRACTION, is_mark, tidy, whole
 from metaan.readers.grid import Cell, Grid, blank, is_number
+from metaan.readers.needs import is_count
 from metaan.readers.roles import Roles
 
 __all__ = ["Sums", "of_arms", "says_total"]
@@ -42,7 +43,6 @@ _STUDY: Final = re.compile(
 )
 _ARM_HEADINGS: Final = re.compile(r"(?:study |treatment )?(?:arms?|groups?)(?: of the (?:study|trial))?")
 _ARM_TOTALS: Final = re.compile(r"(?:grand |sub-?)?totals?|overall|(?:all|both)(?: (?:arms|groups))?|combined|pooled")
-_COUNTS: Final = re.compile(r"(?:events|total|nonevents|n)(?:_[tc])?")
 _GROUPED: Final = re.compile(r"[0-9]{1,3}(?:[.,' ][0-9]{3})+")
 _FAR: Final = 200  # rows above that a subtotal may be of
 
@@ -122,7 +122,7 @@ class Sums:
         self.places = [
             (name, place, int(name.startswith("total") and halves.get(name.replace("total", "events")) == place))
             for name, place in self.roles.of.items()
-            if _COUNTS.fullmatch(name)
+            if is_count(name)
         ]
         self.above = self._none()
         self.block = self._none()

@@ -8,16 +8,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
-from metaan.errors import DataError, InputError, Note
-from metaan.readers.cells import AMBIGUOUS, BESIDE, FRACTION, Unreadable, convention, is_mark, number, tidy, whole
+from metaan.errors import DataError, Note
+from metaan.readers.cells import BESIDE, FRACTION, Unreadable, is_mark, number, tidy, whole
 from metaan.readers.grid import Cell, Grid, blank, clipped, said
+from metaan.readers.marks import decimal_mark
+from metaan.readers.needs import is_count
 from metaan.readers.roles import Roles
 from metaan.validate import Option
 
-__all__ = ["DECIMAL", "Reader", "is_count"]
+__all__ = ["DECIMAL", "Reader"]
 
 DECIMAL: Final = Option("decimal", {".": "1.5", ",": "1,5"}, ".")
-_COUNTS: Final = re.compile(r"(events|total|nonevents|n)(_[tc])?")
+_ZEROS: Final = re.compile(r"[+-]?[0-9]+[.,]000")
 _PERCENTAGE: Final = (
     "a percentage, not a count; metaan.counts_from_percentage lists the counts that print so. If another column holds "
     "the counts, name it: columns={{{name!r}: ...}}"
@@ -26,12 +28,16 @@ _PERCENTAGE: Final = (
 
 @dataclass
 class Reader:
-    """Reads the numbers of the rows that are studies, and remembers what it did to which."""
+    """Reads the numbers of the rows that are studies, and remembers what it did to which.
+
+    `told` says whether the decimal mark was asked for, or some cell speaks for it.
+    """
 
     grid: Grid
     roles: Roles
     kept: list[int]
     decimal: str = "."
+    told: bool = True
     done: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
@@ -39,30 +45,8 @@ class Reader:
         """Reader with the decimal mark that is asked for, or that the cells speak for."""
         if decimal is not None:
             return cls(grid, roles, kept, DECIMAL.check(decimal))
-        reader = cls(grid, roles, kept)
-        reader.decimal = reader._sniffed()
-        return reader
-
-    def _sniffed(self) -> str:
-        texts: dict[bool, list[str]] = {True: [], False: []}
-        for name, place in self.roles.of.items():
-            if name not in ("study", "year"):
-                cells = (self.grid.rows[i][place] for i in self.kept)
-                texts[is_count(name)] += [cell for cell in cells if isinstance(cell, str)]
-        spoken = convention(texts[True], texts[False])
-        if len(spoken) == 2:
-            raise InputError(
-                f"{self.grid.place}: {spoken[',']!r} is written with a decimal comma and {spoken['.']!r} with a "
-                "decimal point. Say which it is: decimal=',' or decimal='.'."
-            )
-        unsure = [text for text in texts[False] if AMBIGUOUS.fullmatch(tidy(text)) and "," in text]
-        if unsure and not spoken and self.grid.separator != ";":
-            example = tidy(unsure[0])
-            raise InputError(
-                f"{self.grid.place}: {example!r} may be {example.replace(',', '.')} or {example.replace(',', '')}. "
-                "Say which: decimal=',' or decimal='.'."
-            )
-        return next(iter(spoken), "," if unsure else ".")
+        spoken = decimal_mark(grid, roles, kept)
+        return cls(grid, roles, kept, spoken or ".", spoken is not None)
 
     def column(self, name: str, place: int) -> list[float]:
         """Numbers of a column by metaan's name, NaN where missing."""
@@ -136,6 +120,8 @@ class Reader:
                 self._note("fraction", i, place)
                 return float(whole(fraction[1]))
         value = self._number(i, place)
+        if isinstance(cell, str) and _ZEROS.fullmatch(tidy(cell)) and value < 1000:
+            self._note("zeros", i, place)
         if value and not math.isnan(value) and "%" in self.roles.names[place]:
             self.refuse(i, place, "under a heading with % it may be " + _PERCENTAGE.format(name=name))
         return value
@@ -198,9 +184,10 @@ class Reader:
             "thousands": lambda k: f"Marks between thousands taken out of {_cells(k)}",
             "spaces": lambda k: f"Spaces around the numbers of {_cells(k)} taken off",
             "percent-sign": lambda k: f"Count taken and the percentage beside it left out in {_cells(k)}",
+            "zeros": lambda k: f"Decimals of counts taken off in {_cells(k)}, which might be thousands elsewhere",
             "fraction": lambda k: f"Events taken from {_cells(k)} that repeat the total",
         }
-        codes = {"mark": "missing-mark", "comma": "decimal-comma"}
+        codes = {"mark": "missing-mark", "comma": "decimal-comma", "zeros": "count-decimals"}
         return [
             Note(
                 codes.get(what, what),
@@ -208,11 +195,6 @@ class Reader:
             )
             for what, cells in self.done.items()
         ]
-
-
-def is_count(name: str) -> bool:
-    """Whether a column of metaan's holds whole numbers."""
-    return _COUNTS.fullmatch(name) is not None
 
 
 def _cells(number: int) -> str:
