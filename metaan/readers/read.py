@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from metaan.errors import DataError, InputError, Note, OptionError
+from metaan.errors import InputError, Note, OptionError
 from metaan.names import READING
 from metaan.readers.analyses import Analysis, choose, grid_of
 from metaan.readers.documents import read_json
-from metaan.readers.excel import read_sheets
+from metaan.readers.excel import Sheet, read_sheets
+from metaan.readers.formulas import refuse_formulas, settle_formulas
 from metaan.readers.frame import read_grid, tell
-from metaan.readers.grid import Grid, clipped
+from metaan.readers.grid import Grid
 from metaan.readers.needs import MEASURE
-from metaan.readers.revman import is_revman, one_analysis
+from metaan.readers.revman import heading_of, one_analysis, refuse_several
 from metaan.readers.rm5 import read_review
 from metaan.readers.roles import check_columns
+from metaan.readers.sheets import only_sheet
 from metaan.readers.source import content, kind_of
 from metaan.readers.tables import is_table, read_parquet, read_table
 from metaan.readers.text import read_text
@@ -43,8 +46,9 @@ def read(
     Parameters
     ----------
     path : str or path, or table of pandas, polars or pyarrow
-        CSV or TSV, XLSX (``pip install 'metaan[excel]'``), JSON (records, columns or "split"), Parquet (pyarrow), a
-        review of RevMan 5 (.rm5), or the CSV of a review's analyses (see Notes). The content decides, not the suffix.
+        CSV or TSV, XLSX (``pip install 'metaan[excel]'``), JSON (records, columns, index or "split") and JSON Lines,
+        Parquet (pyarrow), a review of RevMan 5 (.rm5), or the table of a review's analyses (see Notes). The content
+        decides, not the suffix.
     columns : mapping of str to str, optional
         Headings of the file by metaan's name, before any guess: ``{"events": "CR", "total": "evaluable"}``. The same
         heading for events and total is split: 3/24.
@@ -52,13 +56,14 @@ def read(
         Code of the measure that will be computed: the columns that it needs must be there. Without it any set of
         columns will do.
     sheet : str or int, optional
-        Sheet of a workbook, by title or by number from 1. Needed only if several sheets can be read.
+        Sheet of a workbook, by title or by number from 1. Needed only if several sheets may be meant, or a hidden one.
     header : int, or two ints, optional
         Number of the row with the names of the columns, from 1; two rows where groups stand above. Found by default.
     decimal : {".", ","}, optional
         Decimal mark of numbers that are texts. By default what the cells agree on; an error where they cannot tell.
     comparison, outcome : str or int, optional
-        Analysis of a review, by number or name. ``outcome="1.2"`` is outcome 2 of comparison 1. An error lists all of
+        Analysis of a review, by number or name. ``outcome="1.2"`` is outcome 2 of comparison 1, ``"1.2.3"`` its
+        subgroup 3, and ``"1.2.*"`` all its subgroups, also where they hold the same studies. An error lists all of
         them where there are several and none is chosen.
 
     Returns
@@ -90,11 +95,13 @@ def read(
 
     A table of the analyses of a review is known by its columns "Analysis group", "Analysis number", "Study" (RevMan's
     data package, file of data rows: "Experimental cases", "Experimental N", "Experimental mean", "Experimental SD",
-    "Control ...", "GIV Mean", "GIV SE", "O-E", "Variance"), or "Comparison Number", "Outcome Number" (RevMan 5:
-    "Events 1", "Total 1", "Mean 1", "SD 1", ... "O-E", "Variance"), or comp.no, outcome.no (as R's meta returns it).
+    "Control ...", "GIV Mean", "GIV SE", "O-E", "Variance"), or "Comparison Number", "Outcome Number", "Name" (RevMan 5,
+    "Data and analyses": "Subgroup Number", "Data Type", "Effect Measure", "Events 1", "Total 1", "Mean 1", "SD 1", ...
+    "Effect Estimate", "SE", "O-E", "Variance", "Year of study"), or comp.no, outcome.no (as R's meta returns it).
 
-    Of a review the numbers are taken as entered. O-E and variance V become yi = (O-E)/V, vi = 1/V. No address is
-    opened, nothing is written, and XML with a document type is refused.
+    Of a review the numbers are taken as entered. O-E and variance V become yi = (O-E)/V, vi = 1/V. Rows without data
+    (an arm of no patients, standard deviations or a standard error of 0) are left out, as in the review. No address
+    is opened, nothing is written, and XML with a document type is refused.
 
     Examples
     --------
@@ -118,16 +125,7 @@ def read(
         MEASURE.check(measure)
     if decimal is not None:
         DECIMAL.check(decimal)
-    grids, analysis = _grids(path, sheet, comparison, outcome)
-    frame = _one_of(grids, lambda grid: read_grid(grid, asked, measure, header, decimal))
-    frame.attrs[READING]["measure"] = measure or (analysis.measure if analysis else "") or None
-    return frame
-
-
-def _grids(
-    path: Any, sheet: str | int | None, comparison: str | int | None, outcome: str | int | None
-) -> tuple[list[Grid], Analysis | None]:
-    """Tables of a file: the sheets of a workbook, one of anything else; and the analysis that a table is of."""
+    asking = _Asking(asked, measure, header, decimal, comparison, outcome)
     if is_table(path):
         kind, data, name = "table", b"", "the table"
     else:
@@ -137,14 +135,10 @@ def _grids(
         raise OptionError(f"sheet={sheet!r}: {name} is no workbook.")
     if kind == "rm5":
         analysis = choose(read_review(data, name), comparison, outcome, name)
-        return [grid_of(analysis, name, kind)], analysis
-    grids = read_sheets(data, name, sheet) if kind == "xlsx" else [_table(path, data, name, kind)]
-    if len(grids) == 1 and is_revman(grids[0]):
-        grid, analysis = one_analysis(grids[0], comparison, outcome)
-        return [grid], analysis
-    if comparison is not None or outcome is not None:
-        raise OptionError(f"comparison= and outcome= choose an analysis of a review, which {name} is not.")
-    return grids, None
+        return asking.frame(grid_of(analysis, name, kind), analysis)
+    if kind != "xlsx":
+        return asking.read(_table(path, data, name, kind))
+    return asking.workbook(read_sheets(data, name, sheet), sheet is not None)
 
 
 def _table(path: Any, data: bytes, name: str, kind: str) -> Grid:
@@ -155,36 +149,63 @@ def _table(path: Any, data: bytes, name: str, kind: str) -> Grid:
     return read_parquet(data, name) if kind == "parquet" else read_text(data, name, kind)
 
 
-def _one_of(grids: Sequence[Grid], reading: Callable[[Grid], pd.DataFrame]) -> pd.DataFrame:
-    """The only table that can be read; an error lists all where there are several, or none."""
-    if len(grids) == 1:
-        return reading(grids[0])
-    frames: list[pd.DataFrame] = []
-    meant: list[tuple[Grid, DataError | None]] = []
-    problems: list[InputError] = []
-    for grid in grids:
-        try:
-            frames.append(reading(grid))
-            meant.append((grid, None))
-        except DataError as error:  # its columns are known
-            meant.append((grid, error))
-        except InputError as error:
-            problems.append(error)
-    if len(meant) > 1:
-        listed = clipped([_sheet(grid) for grid, _ in meant])
-        raise InputError(
-            f"{grids[0].place.partition(', ')[0]}: several sheets may be meant. Choose one, sheet=: {listed}."
-        )
-    if not meant:
-        raise InputError(f"No sheet can be read. {' '.join(map(str, problems))}") from None
-    grid, problem = meant[0]
-    if problem is not None:
-        raise problem
-    others = clipped([_sheet(other) for other in grids if other is not grid])
-    note = Note("sheet", f"Sheet {_sheet(grid)!r} is read, since nothing can be pooled from {others}.")
-    return tell(frames[0], [note])
+@dataclass(frozen=True)
+class _Asking:
+    """What the caller wants of a table."""
 
+    columns: Mapping[str, str]
+    measure: str | None
+    header: int | Sequence[int] | None
+    decimal: str | None
+    comparison: str | int | None
+    outcome: str | int | None
 
-def _sheet(grid: Grid) -> str:
-    """Title of the sheet of a grid."""
-    return grid.place.partition(", sheet ")[2].strip("'\"")
+    def workbook(self, sheets: Sequence[Sheet], named: bool) -> pd.DataFrame:
+        """The sheet that is meant; where an analysis is chosen, a table of analyses."""
+        if named:
+            return self.read(sheets[0])
+        if self.of_review:
+            reviews = [sheet for sheet in sheets if self._heading(sheet) is not None]
+            if not reviews:
+                raise OptionError(self._no_review(sheets[0].book))
+            if len(reviews) == 1 and not reviews[0].hidden:
+                note = Note("sheet", f"Sheet {reviews[0].title!r} is read, the only one with analyses of a review.")
+                return tell(self.read(reviews[0]), [note] if len(sheets) > 1 else [])
+        return only_sheet(sheets, self.read, lambda sheet: self._heading(sheet) is not None)
+
+    def read(self, grid: Grid) -> pd.DataFrame:
+        """Table of a grid, or of one analysis in it."""
+        if isinstance(grid, Sheet) and grid.problem:
+            raise InputError(f"{grid.place} {grid.problem}. If another sheet is meant, name it: sheet=.")
+        first = self._heading(grid)
+        if first is not None:
+            if isinstance(grid, Sheet):
+                refuse_formulas(grid, grid.unsaved.values())
+            return self.frame(*one_analysis(grid, first, self.comparison, self.outcome))
+        if self.of_review:
+            raise OptionError(self._no_review(grid.place))
+        refuse_several(grid, self.header)
+        if isinstance(grid, Sheet):
+            settle_formulas(grid, self.columns, self.measure, self.header)
+        return self.frame(grid, None, self.header)
+
+    def frame(self, grid: Grid, analysis: Analysis | None, header: int | Sequence[int] | None = None) -> pd.DataFrame:
+        """Table of a grid, with what a review left out."""
+        frame = read_grid(grid, self.columns, self.measure, header, self.decimal)
+        record = frame.attrs[READING]
+        record["measure"] = self.measure or (analysis.measure if analysis else "") or None
+        if analysis:
+            record["left_out"] = [*record["left_out"], *map(asdict, analysis.left)]
+            record["rows"] += len(analysis.left)
+        return frame
+
+    @property
+    def of_review(self) -> bool:
+        """Whether an analysis of a review is asked for."""
+        return self.comparison is not None or self.outcome is not None
+
+    def _heading(self, grid: Grid) -> int | None:
+        return heading_of(grid, self.header)
+
+    def _no_review(self, name: str) -> str:
+        return f"comparison= and outcome= choose an analysis of a review, which {name} is not."

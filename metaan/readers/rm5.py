@@ -8,7 +8,7 @@ from typing import Final
 from xml.parsers import expat
 
 from metaan.errors import InputError
-from metaan.readers.analyses import Analysis, Row
+from metaan.readers.analyses import Analysis, Row, totals_of
 
 __all__ = ["read_review"]
 
@@ -32,6 +32,7 @@ _MEASURES: Final = {
     "RR": "RR", "OR": "OR", "RD": "RD", "PETO_OR": "PETO", "MD": "MD", "SMD": "SMD", "ROM": "ROM",
     "HAZARD_RATIO": "HR", "HAZARD RATIO": "HR", "HR": "HR",
 }  # fmt: skip
+_TEXTS: Final = ("NAME", "GROUP_LABEL_1", "GROUP_LABEL_2", "EFFECT_MEASURE")
 
 
 @dataclass
@@ -44,6 +45,7 @@ class _Review:
     analyses: list[Analysis] = field(default_factory=list)
     comparison: tuple[str, str] = ("", "")
     subgroup: str = ""
+    part: str = ""
     text: list[str] = field(default_factory=list)
     rows: int = 0
 
@@ -62,9 +64,10 @@ class _Review:
             self._outcome(kind, given)
         elif what == "SUBGROUP" and kind in _KINDS:
             self.subgroup = given.get("NAME", "") or given.get("NO", "")
+            self.part = given.get("NO", "") or self.subgroup
         elif what == "DATA" and kind in _KINDS and self.analyses and self._inside(f"{kind}_OUTCOME"):
             self._row(kind, given)
-        elif tag in ("NAME", "GROUP_LABEL_1", "GROUP_LABEL_2"):
+        elif tag in _TEXTS:
             self.text = []
 
     def _inside(self, tag: str) -> bool:
@@ -78,7 +81,7 @@ class _Review:
                 comparison=self.comparison[0], comparison_name=self.comparison[1],
                 outcome=given.get("NO", ""), outcome_name=given.get("NAME", ""), kind=_KINDS[kind],
                 measure=_MEASURES.get(measure.upper(), ""), printed_measure=measure,
-                swapped=given.get("SWAP_EVENTS", "").upper() == "YES",
+                swapped=given.get("SWAP_EVENTS", "").upper() == "YES", totals=totals_of(given.get("TOTALS", "")),
             )
         )  # fmt: skip
 
@@ -88,11 +91,13 @@ class _Review:
             raise InputError(f"{self.place} has more than {_ROWS:,} rows of data.")
         cells = {name: given[key] for key, name in _FIELDS[kind].items() if key in given}
         inside = any(tag.endswith("_SUBGROUP") for tag in self.path)
-        row = Row(given.get("STUDY_ID", ""), self.subgroup if inside else "", cells)
+        subgroup, part = (self.subgroup, self.part) if inside else ("", "")
+        estimable = {"YES": True, "NO": False}.get(given.get("ESTIMABLE", "").upper())
+        row = Row(given.get("STUDY_ID", ""), subgroup, cells, part=part, estimable=estimable)
         self.analyses[-1].rows.append(row)
 
     def data(self, text: str) -> None:
-        if self.path and self.path[-1] in ("NAME", "GROUP_LABEL_1", "GROUP_LABEL_2"):
+        if self.path and self.path[-1] in _TEXTS:
             self.text.append(text)
 
     def end(self, tag: str) -> None:
@@ -105,8 +110,14 @@ class _Review:
             self.analyses[-1].treated = said
         elif tag == "GROUP_LABEL_2" and self.analyses and parent.endswith("_OUTCOME"):
             self.analyses[-1].control = said
-        if tag in ("NAME", "GROUP_LABEL_1", "GROUP_LABEL_2"):
+        elif tag == "EFFECT_MEASURE" and self.analyses and parent.endswith("_OUTCOME"):
+            self._measured(said)
+        if tag in _TEXTS:
             self.text = []
+
+    def _measured(self, said: str) -> None:
+        """Effect measure of an outcome: an attribute where it is one of a few, a tag where it is free text."""
+        self.analyses[-1].printed_measure, self.analyses[-1].measure = said, _MEASURES.get(said.upper(), "")
 
     def _named(self, parent: str, said: str) -> None:
         if parent == "COMPARISON":

@@ -2,7 +2,19 @@
 
 import numpy as np
 import pytest
-from helpers.reviews import COUNTS, bcg_review, bcg_rows, comparison, mixed_review, outcome, review, tag
+from helpers.command_line import run
+from helpers.reviews import (
+    COUNTS,
+    barren_review,
+    bcg_review,
+    bcg_rows,
+    comparison,
+    mixed_review,
+    outcome,
+    review,
+    tag,
+    timed_review,
+)
 
 import metaan
 from metaan.errors import InputError, OptionError
@@ -95,6 +107,77 @@ def test_encodings(write, encoding):
     head = f'<?xml version="1.0" encoding="{encoding.removesuffix("-sig")}"?>'
     text = review(comparison(1, "é", outcome("DICH", 1, "B", bcg_rows(range(3)))), head=head)
     assert len(metaan.read(write(text, encoding=encoding))) == 3
+
+
+def told(trials, code):
+    return next(note for note in trials.attrs["read"]["notes"] if note["code"] == code)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "kept", "empty"),
+    [("1.1", [1, 2, 3, 5], [4]), ("1.2", [1, 2], [3, 4]), ("Survival", [1, 2], [3])],
+)
+def test_rows_without_data_are_left_out_as_in_the_review(write, chosen, kept, empty):
+    trials = metaan.read(write(barren_review()), outcome=chosen)
+    assert trials["study"].tolist() == [f"Trial <{i}>" for i in kept]
+    assert told(trials, "no-data")["studies"] == [f"Trial <{i}>" for i in empty]
+    left = [(row["row"], row["reason"]) for row in trials.attrs["read"]["left_out"]]
+    assert left == [(i, "not estimable") for i in empty]
+    story = metaan.explain(trials)
+    assert (story.kept, story.total) == (len(kept), trials.attrs["read"]["rows"])
+
+
+def test_a_study_without_events_is_data_that_the_review_leaves_out(write):
+    trials = metaan.read(write(barren_review()), outcome="1.1")
+    assert trials[list(COUNTS)].iloc[-1].tolist() == [0, 12, 0, 11]
+    assert told(trials, "not-estimable")["studies"] == ["Trial <5>"]
+    assert np.isfinite(metaan.mantel_haenszel("RR", trials, **{name: name for name in COUNTS}).estimate)
+
+
+@pytest.mark.parametrize("chosen", ["1.1", "1.2"])
+def test_the_command_line_pools_a_review_with_rows_without_data(write, chosen):
+    result = run("pool", write(barren_review()), "--outcome", chosen)
+    assert result.exit_code == 0
+    assert "left out, as in the review" in result.stderr
+
+
+def test_the_measure_of_an_inverse_variance_outcome_is_a_tag(write):
+    trials = metaan.read(write(barren_review()), outcome="1.3")
+    assert trials.attrs["read"]["measure"] == "HR"
+    assert told(trials, "no-total")["text"] == "No overall result: the review pools nothing here."
+
+
+def test_what_a_row_lacks_stays_missing_where_the_review_has_an_estimate(write):
+    given = {"EVENTS_1": 1, "TOTAL_1": 9, "EVENTS_2": "", "TOTAL_2": 8, "STUDY_ID": "STD-A"}
+    for estimable, kept in ((None, 2), ("YES", 2), ("NO", 1)):
+        row = tag("DICH_DATA", {**given, **({"ESTIMABLE": estimable} if estimable else {})})
+        trials = metaan.read(write(review(comparison(1, "A", outcome("DICH", 1, "B", bcg_rows([0]) + row)))))
+        assert len(trials) == kept
+
+
+@pytest.mark.parametrize(
+    ("totals", "why"),
+    [("SUB", "pools each subgroup and not all of them"), ("NO", "pools nothing here"), ("", "does not say that")],
+)
+def test_patients_of_several_subgroups_do_not_count_twice(write, totals, why):
+    path = write(timed_review(totals))
+    with pytest.raises(InputError, match=rf"{why}.*'Trial <1>', 'Trial <2>'.*'1\.1\.1' 6 months \(2 rows\)"):
+        metaan.read(path)
+    late = metaan.read(path, outcome="1.1.2")
+    assert late["subgroup"].tolist() == ["12 months"] * 2
+    assert "subgroup 2 12 months" in told(late, "analysis")["text"]
+    every = metaan.read(path, outcome="1.1.*")
+    assert len(every) == 4
+    assert told(every, "duplicate-study")["studies"] == ["Trial <1>", "Trial <2>"]
+    with pytest.raises(OptionError, match=r"'1\.1\.3' is no subgroup"):
+        metaan.read(path, outcome="1.1.3")
+
+
+def test_subgroups_of_different_studies_are_one_table(write):
+    trials = metaan.read(write(timed_review("SUB", ((0, 1), (2, 3)))))
+    assert len(trials) == 4
+    assert told(trials, "no-total")["text"].startswith("No overall result: the review pools each subgroup")
+    assert len(metaan.read(write(timed_review("YES")))) == 4  # the review pools all of them itself
 
 
 BOMB = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 12))
