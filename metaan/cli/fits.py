@@ -10,11 +10,13 @@ import click
 from metaan.cli.groups import grouped
 from metaan.cli.options import flag, given
 from metaan.cli.trials import Asked, asked, table
+from metaan.errors import OptionError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from metaan.measures.record import Effects
+    from metaan.validate import Option
 
 __all__ = ["fitted"]
 
@@ -57,8 +59,30 @@ def _check(model: str, options: dict[str, Any]) -> None:
     takes = set(_TAKES[model]) - ({"ci"} if by else set())
     if odd := [name for name in given(options, _OPTIONS) if name not in takes]:
         raise click.UsageError(f"{flag(odd[0])} does not apply to --model {model}{' with --by' if by else ''}.")
+    for option in _narrower(model):
+        _applies(option, options[option.name], model)
     if options["measure"] is not None:
         _only(model, options["measure"])
+
+
+def _narrower(model: str) -> tuple[Option, ...]:
+    """Options of which a model takes fewer values than the help lists."""
+    if model == "glmm":
+        from metaan.models import glmm_spec
+
+        return glmm_spec.TEST, glmm_spec.PI
+    if model == "beta_binomial":
+        from metaan.models import beta_binomial
+
+        return beta_binomial.TEST, beta_binomial.PI
+    return ()
+
+
+def _applies(option: Option, value: str | None, model: str) -> None:
+    """Refuse a value that other models take."""
+    if value is not None and value not in option.choices:
+        takes = ", ".join(option.choices)
+        raise OptionError(f"--{option.name} {value} does not apply to --model {model}. Choose one of {takes}.")
 
 
 def _only(model: str, measure: str) -> None:

@@ -132,3 +132,16 @@ def test_the_examples_of_the_help_run(name, monkeypatch):
         given = Path("trials.csv").read_bytes() if "-" in words else None
         result = run(*words[1:], given=given)
         assert (words[0], result.exit_code) == ("metaan", 0), (example, result.output)
+
+
+@pytest.mark.parametrize("measure", ["OR", "RR", "RD", "IRR", "IRD", "IRSD", "AS", "PETO", "PLO", "SMD"])
+def test_measures_of_mantel_haenszel_are_those_of_its_function(measure):
+    words, frame = headed(NEEDS[measure])
+    columns = {name: frame[name] for name in NEEDS[measure]}
+    asked = ("pool", "odd.csv", *words, "--measure", measure, "--model", "mantel_haenszel")
+    try:
+        expected = metaan.mantel_haenszel(measure, **columns).estimate
+    except metaan.errors.OptionError:
+        assert run(*asked).exit_code == 2
+    else:
+        assert document(*asked, "--scale", "analysis")["estimate"] == pytest.approx(expected, rel=1e-12)
