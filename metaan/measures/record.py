@@ -208,7 +208,8 @@ def complete(
         raise InputError("No studies are left: each has a missing value.")
     keep = ~lacking
     dropped = tuple(s for s, gone in zip(study, lacking, strict=True) if gone)
-    note = Note("dropped", f"{len(dropped)} studies left out for missing values: {listed(dropped)}.", dropped)
+    many = "1 study" if len(dropped) == 1 else f"{len(dropped)} studies"
+    note = Note("dropped", f"{many} left out for missing values: {listed(dropped)}.", dropped)
     kept = tuple(s for s, here in zip(study, keep, strict=True) if here)
     rows = None if data is None else data.loc[keep]
     return {name: array[keep] for name, array in arrays.items()}, kept, rows, (note,)
