@@ -88,6 +88,8 @@ def forest(
     -----
     The areas of the squares are in proportion to the weights; the ends of the diamond are the confidence
     limits of the pooled rate, and the dashed line runs through its middle. Hollow marks are shrunken effects.
+    Names of studies and subgroups longer than about 45 characters are cut, an ellipsis in place of their middle, and
+    still differ; the table and the alternative text have them whole.
     Text is 8 point in an Arial-like face, as journals ask, unless rcParams or ``seaborn.set_theme`` say otherwise; no
     rcParams are changed.
     Colours are seaborn's "colorblind" but for a named style.

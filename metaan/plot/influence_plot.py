@@ -34,6 +34,7 @@ _INCH: Final = 72.0
 _HEIGHT: Final = 11.5  # of a plot, in multiples of the text size
 _PAD: Final = 0.45  # above and below it, the same
 _NAMES_FIT: Final = 20  # studies up to which all are named on the axis, others have numbers
+_NUMBERS: Final = "number of its row in the table"
 _LONGEST: Final = 24  # characters of a name on the axis
 _CHARACTER: Final = 0.55  # width of a character, in multiples of the text size
 _MANY: Final = 60
@@ -183,7 +184,7 @@ def influence(
     axes = _axes(look, ax, len(columns), names)
     for place, name in zip(axes, columns, strict=True):
         _diagnostic(place, table, name, look)
-    _frame(axes, columns, names, look, own=ax is None)
+    _frame(axes, columns, names, look, unit=_unit(table), own=ax is None)
     if ax is None:
         _legend(axes, table, look)
     for place, name in zip(axes, columns, strict=True):
@@ -312,18 +313,19 @@ def _title(name: str) -> str:
 
 
 def _frame(
-    axes: npt.NDArray[np.object_], what: Sequence[str], names: Sequence[str], style: Style, *, own: bool
+    axes: npt.NDArray[np.object_], what: Sequence[str], names: Sequence[str], style: Style, *, unit: str, own: bool
 ) -> None:
     """Titles, and names or numbers of the studies under the plots that have none below them."""
     k = len(names)
     columns = 1 if len(axes) <= 3 else 2
+    label = "" if k <= _NAMES_FIT else f"{unit.capitalize()} ({_NUMBERS})"
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 500, 10**6) if k <= _NAMES_FIT or k / step <= 12)
     ticks = np.arange(1, k + 1) if k <= _NAMES_FIT else np.r_[1, np.arange(step, k + 1, step)]
     for i, ax in enumerate(axes):
         lowest = not own or i + columns >= len(axes)
         texts = (list(names) if k <= _NAMES_FIT else [str(t) for t in ticks]) if lowest else []
         ax.set_xticks(ticks, labels=texts, rotation=90 if k <= _NAMES_FIT else 0)
-        finish(ax, style, title=_title(what[i]), xlabel="Study" if lowest and k > _NAMES_FIT else "")
+        finish(ax, style, title=_title(what[i]), xlabel=label if lowest else "")
 
 
 def _legend(axes: npt.NDArray[np.object_], table: pd.DataFrame, style: Style) -> None:

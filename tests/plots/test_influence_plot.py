@@ -134,6 +134,18 @@ def test_it_can_be_read_at_every_size(k):
     assert not any(text.get_text() for text in axes[0].get_xticklabels())
 
 
+def test_numbers_on_the_axis_say_what_they_count():
+    table = influence_table(metaan.pool(rates(24)))
+    above, below = influence(table, what=["rstudent", "hat"])
+    assert (above.get_xlabel(), below.get_xlabel()) == ("", "Study (number of its row in the table)")
+    at = int(below.get_xticklabels()[3].get_text())
+    known = points(below)
+    assert known[known[:, 0] == at, 1].item() == pytest.approx(table["hat"].iloc[at - 1])
+    groups = table.rename(columns={"study": "cluster"})
+    assert influence(groups, what="hat")[0].get_xlabel() == "Cluster (number of its row in the table)"
+    assert influence(table.iloc[:20], what="hat")[0].get_xlabel() == ""
+
+
 def test_long_names_are_legible():
     axes = influence(metaan.pool(rates(20, study=[f"{LONG} $x_{i:02}$" for i in range(20)])), what=["rstudent", "hat"])
     names = [box for text, box in texts(axes[0]) if text.endswith("$") and box.height > box.width]
