@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from metaan.errors import DataError, InputError, Note
 from metaan.readers.excel import Formula, Sheet, like_number
 from metaan.readers.frame import tell
-from metaan.readers.grid import Cell, Grid, clipped, is_number
+from metaan.readers.grid import Cell, clipped, is_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,13 +100,16 @@ def _reason(sheet: Sheet, error: InputError) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def holds_table(grid: Grid) -> bool:
+def holds_table(sheet: Sheet) -> bool:
     """Whether labels stand beside numbers: two rows of them, or one with two numbers.
 
-    Years, and numbers that count the rows, are none: a list of excluded studies is text.
+    Years, and numbers that count the rows, are none: a list of excluded studies is text. A formula is a number.
     """
-    rows = grid.rows[:_JUDGED]
-    counted = [place for place in range(grid.width) if _counts([row[place] for row in rows])]
+    rows = [
+        [sheet.unsaved.get((i, place), cell) for place, cell in enumerate(row)]
+        for i, row in enumerate(sheet.rows[:_JUDGED])
+    ]
+    counted = [place for place in range(sheet.width) if _counts([row[place] for row in rows])]
     numbers = [sum(_is_number(row[place]) for place in counted) for row in rows if any(map(_is_label, row))]
     full = [number for number in numbers if number]
     return len(full) > 1 or max(full, default=0) > 1

@@ -154,6 +154,10 @@ def archive(path, parts):
     ("content", "message"),
     [
         ({"a.txt": "x"}, "no XLSX workbook"),
+        ({"word/document.xml": "x"}, r"document of Word \(\.docx\).*Save its table as \.xlsx or \.csv"),
+        ({"ppt/presentation.xml": "x"}, r"presentation of PowerPoint \(\.pptx\)"),
+        ({"xl/workbook.bin": "x"}, r"binary workbook of Excel \(\.xlsb\).*Save its table as \.xlsx"),
+        ({"Index/Document.iwa": "x"}, r"document of Numbers, Pages or Keynote.*Save its table as \.xlsx"),
         ({"mimetype": "x", "content.xml": "x"}, "OpenDocument"),
         ({"xl/workbook.xml": "<!DOCTYPE x>"}, "declares a document type"),
         ({"xl/workbook.xml": "<!DOCTYPE x>".encode("utf-16")}, "declares a document type"),
@@ -185,3 +189,161 @@ def test_numbers_shown_in_per_cent_are_no_counts_and_hidden_rows_are_told(read, 
     sheet["B6"].number_format = "0%"
     with pytest.raises(DataError, match="holds '100%': a percentage"):
         read(book)
+
+
+def rows_in(book, title, rows):
+    sheet = book.create_sheet(title)
+    for row in rows:
+        sheet.append(row)
+    return sheet
+
+
+@pytest.fixture
+def drafts():
+    """A sheet that is not understood, and one with an old table."""
+    made = openpyxl.Workbook()
+    made.remove(made.active)
+    rows_in(made, "Main", [["Author", "CR", "Evaluable pts"], ["Adams", 3, 44], ["Baker", 4, 30]])
+    rows_in(made, "Old draft", [["study", "events", "total"], ["Adams", 1, 44], ["Baker", 2, 30]])
+    return made
+
+
+def test_a_table_is_not_passed_over_for_another(read, drafts):
+    message = (
+        r"'Old draft' can be read, but 'Main' holds a table.*no set of columns.*sheet='Old draft', or sheet='Main'"
+    )
+    with pytest.raises(InputError, match=message):
+        read(drafts)
+    assert read(drafts, sheet="Old draft")["events"].tolist() == [1, 2]
+    named = {"events": "CR", "total": "Evaluable pts"}
+    assert read(drafts, sheet="Main", columns=named)["events"].tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("state", ["hidden", "veryHidden"])
+def test_a_hidden_sheet_is_read_only_where_it_is_named(read, drafts, state):
+    drafts["Old draft"].sheet_state = state
+    with pytest.raises(InputError, match=r"sheet 'Main': no set of columns.*named, sheet=: 'Old draft'"):
+        read(drafts)
+    assert "hidden-sheet" in codes(read(drafts, sheet="Old draft"))
+    trials = read(drafts, columns={"events": "CR", "total": "Evaluable pts"})
+    assert trials["events"].tolist() == [3, 4]
+    assert "Sheets that are hidden in the workbook are not read: 'Old draft'." in trials.attrs["notes"]
+    drafts["Main"].delete_rows(1, 9)
+    with pytest.raises(InputError, match=r"every sheet that holds anything is hidden.*'Old draft'"):
+        read(drafts)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [["Read me"], ["Counts are per protocol"]],
+        [["Study", "Year", "Reason"], ["Quist", 1999, "no control"], ["Ray", 2001, "duplicate"]],
+        [["Study", "Year", "Reason"], ["Quist", "1999", "no control"], ["Ray", "2001", "duplicate"]],
+        [["No", "To do"], [1, "ask the author"], [2, "check the dose"]],
+        [["When", "What"], ["2024-03-01", "first draft"], [datetime.date(2024, 4, 1), "second draft"]],
+        [["Version", 1.2], ["Contact", "adams@example.org"]],
+    ],
+    ids=["text", "years", "years as text", "numbered", "dated", "one number"],
+)
+def test_text_is_passed_over_with_the_reason(read, book, rows):
+    del book["Remarks"]
+    rows_in(book, "Beside", rows)
+    trials = read(book)
+    assert len(trials) == 2
+    note = next(note["text"] for note in trials.attrs["read"]["notes"] if note["code"] == "sheet")
+    assert note.startswith("Sheet 'Trials' is read, since nothing can be pooled from 'Beside': no ")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [["Author", "CR", "Pts"], ["Adams", "3/44", "x"], ["Baker", "4 (13%)", "y"]],
+        [["Author", "CR", "Pts"], ["Adams", 3, 44]],
+        [["Author", "CR"], ["Adams", "=1+2"], ["Baker", "=2+2"]],
+    ],
+    ids=["texts", "one row", "formulas"],
+)
+def test_other_tables_are_not_passed_over(read, book, rows):
+    rows_in(book, "Beside", rows)
+    with pytest.raises(InputError, match="'Trials' can be read, but 'Beside' holds a table"):
+        read(book)
+
+
+@pytest.mark.parametrize("total", ["24", "3/24", "7 (58%)", " 24 ", "3 of 24", "<25"])
+def test_a_merged_number_that_is_a_text_stands_for_one_row(read, total):
+    book = openpyxl.Workbook()
+    for row in [["study", "events", "total", "dose"], ["A", 3, 24, total], ["B", 1, 20, None], ["C", 2, 9, 5]]:
+        book.active.append(row)
+    book.active.merge_cells("D2:D3")
+    trials = read(book)
+    assert trials["dose"].isna().tolist() == [False, True, False]
+    note = next(note["text"] for note in trials.attrs["read"]["notes"] if note["code"] == "merged-number")
+    assert "the rest is missing" in note
+    assert "in D2:D3" in note
+
+
+def test_a_merged_count_is_counted_once_whatever_its_type(read):
+    for total, shown in ((24, "General"), ("24", "General"), (0.24, "0%")):
+        book = openpyxl.Workbook()
+        for row in [["study", "events", "n"], ["A", 3, total], ["B", 1, None], ["C", 2, 9]]:
+            book.active.append(row)
+        book.active["C2"].number_format = shown
+        book.active.merge_cells("C2:C3")
+        if shown == "0%":
+            with pytest.raises(DataError, match=r"row 2 \(study 'A'\).*'24%'"):
+                read(book)
+        else:
+            np.testing.assert_array_equal(read(book)["total"], [24, np.nan, 9])
+
+
+def test_formulas_that_no_study_needs_are_missing_with_a_note(read, book):
+    sheet = book["Trials"]
+    sheet["G6"], sheet["G7"] = "=B6/C6", "=B7/C7"
+    sheet["B8"], sheet["C8"], sheet["C9"] = "=SUM(B6:B7)", "=SUM(C6:C7)", "=C8"
+    book["Remarks"]["A2"] = "=1+1"
+    trials = read(book)
+    assert trials["study"].tolist() == ["Adams", "Baker"]
+    assert "Follow-up (months)" not in trials
+    note = next(note["text"] for note in trials.attrs["read"]["notes"] if note["code"] == "formulas")
+    assert note.endswith("read as missing: 'G6', 'G7', 'B8', 'C8', 'C9'.")
+
+
+@pytest.mark.parametrize("cell", ["A6", "B6", "F7"])
+def test_a_formula_for_a_study_is_refused_and_the_way_out_told(read, book, cell):
+    book["Trials"][cell] = "=1+2"
+    with pytest.raises(DataError, match=rf"cell {cell} holds a formula whose value is not saved.*name it: sheet="):
+        read(book)
+
+
+def test_a_sheet_of_formulas_alone_is_told_as_such(read):
+    book = openpyxl.Workbook()
+    for row in [["study", "events", "total"], ["=X!A2", "=X!B2", "=X!C2"], ["=X!A3", "=X!B3", "=X!C3"]]:
+        book.active.append(row)
+    with pytest.raises(DataError, match=r"cell A2 holds a formula.*\(and 5 more\)"):
+        read(book)
+    book.active["A1"] = "=X!A1"
+    with pytest.raises(InputError, match=r"formulas whose values are not saved in the file: 'A1', 'A2'"):
+        read(book)
+
+
+def test_a_large_sheet_beside_the_table_is_passed_over(read, book):
+    far = rows_in(book, "Log", [["when", "what"]])
+    far.cell(100_000, 100).value = "end"
+    trials = read(book)
+    assert len(trials) == 2
+    assert any("'Log': reaches to row 100,000 and column 100" in note for note in trials.attrs["notes"])
+    with pytest.raises(InputError, match=r"reaches to row 100,000.*name it: sheet="):
+        read(book, sheet="Log")
+    for row in (2, 3):
+        far.cell(row, 1).value, far.cell(row, 2).value, far.cell(row, 3).value = "Adams", 3, 20
+    with pytest.raises(InputError, match="'Log' holds a table"):
+        read(book)
+
+
+def test_hidden_columns_are_told(read, book):
+    sheet = book["Trials"]
+    sheet.column_dimensions["C"].hidden = True
+    sheet.column_dimensions.group("E", "F", hidden=True)
+    sheet.column_dimensions["X"].hidden = True  # there is nothing in it
+    notes = read(book).attrs["notes"]
+    assert "Columns that are hidden in the sheet are read as well: 'C', 'E', 'F'." in notes
