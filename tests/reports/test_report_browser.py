@@ -94,6 +94,21 @@ def test_no_page_is_wider_than_the_window(show, lesion_file, hostile_file, width
         assert 8 * shrunk >= 8.9  # text of 8 points, in pixels
 
 
+@pytest.mark.parametrize("media", ["screen", "print"])
+@pytest.mark.parametrize("width", [390, 688, 1280])
+def test_names_of_rows_are_not_broken_within_short_words(show, lesion_file, width, media):
+    page = show(lesion_file, viewport={"width": width, "height": 900})
+    page.emulate_media(media=media)
+    broken = page.evaluate(
+        """() => [...document.querySelectorAll("tbody th")].filter(one => {
+            const lines = (() => {
+              const range = document.createRange(); range.selectNodeContents(one);
+              return new Set([...range.getClientRects()].map(box => Math.round(box.top))).size })();
+            return one.textContent.split(/[\\s-]+/).length < lines }).map(one => one.textContent)"""
+    )
+    assert broken == []
+
+
 def test_print_shows_everything_on_white(show, lesion_file):
     page = show(lesion_file, color_scheme="dark")
     ground = "getComputedStyle(document.body).backgroundColor"
