@@ -164,7 +164,7 @@ def _part(analysis: Analysis, part: str | None, place: str) -> Analysis:
         raise OptionError(
             f"outcome='{analysis.number}.{part}' is no subgroup of outcome {analysis.number} of {place}, {has}."
         )
-    name = f"{analysis.outcome_name}, subgroup {part} {rows[0].subgroup}".rstrip()
+    name = ", ".join(filter(None, (analysis.outcome_name, f"subgroup {part} {rows[0].subgroup}".rstrip())))
     return replace(analysis, outcome_name=name, totals="yes", rows=rows)
 
 
