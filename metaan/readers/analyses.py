@@ -197,7 +197,7 @@ def grid_of(analysis: Analysis, place: str, kind: str) -> Grid:
     """Table of one analysis, under metaan's names; rows without data are left out, as in the review."""
     where = f"{place}, outcome {analysis.number}"
     lines = [row.line or i for i, row in enumerate(analysis.rows, 1)]
-    empty = [is_empty(analysis.kind, row.cells, row.estimable) for row in analysis.rows]
+    empty = [is_empty(analysis.kind, row.cells, row.estimable, analysis.measure) for row in analysis.rows]
     if all(empty):
         raise InputError(f"{where}: none of its {_rows(len(empty))} has data that can be analysed.")
     kept = [row for row, none in zip(analysis.rows, empty, strict=True) if not none]

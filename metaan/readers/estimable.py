@@ -27,18 +27,22 @@ _POSITIVE: Final = {
 }
 
 
-def is_empty(kind: str, cells: Mapping[str, object], estimable: bool | None) -> bool:
+def is_empty(kind: str, cells: Mapping[str, object], estimable: bool | None, measure: str) -> bool:
     """Whether nothing can be computed from a row that the review does not call estimable.
 
     An arm of no patients, a standard error or a variance of 0, or two standard deviations of 0; where the review says
     that there is no estimate, also one standard deviation of 0 or a number that is missing. A study without events,
-    which has no estimate of a ratio, holds data.
+    which has no estimate of a ratio, holds data; of Peto's odds ratio it says nothing.
     """
     if estimable or kind not in _NEEDED:
         return False
     values = {name: _value(cells.get(name)) for name in _NEEDED[kind]}
     if any(values[name] == 0 for name in _POSITIVE[kind]):
         return True
+    if measure == "PETO" and kind == "dichotomous":
+        events, totals = ((values[f"{name}_t"], values[f"{name}_c"]) for name in ("events", "total"))
+        if events in ((0, 0), totals):
+            return True
     flat = [values[name] == 0 for name in _SPREADS] if kind == "continuous" else [False]
     if all(flat):
         return True

@@ -134,6 +134,16 @@ def test_a_study_without_events_is_data_that_the_review_leaves_out(write):
     assert np.isfinite(metaan.mantel_haenszel("RR", trials, **{name: name for name in COUNTS}).estimate)
 
 
+@pytest.mark.parametrize("counts", [(0, 12, 0, 11), (12, 12, 11, 11)])
+@pytest.mark.parametrize("said", [{}, {"ESTIMABLE": "NO"}])
+def test_a_study_that_says_nothing_of_petos_odds_ratio_is_left_out(write, counts, said):
+    given = dict(zip(("EVENTS_1", "TOTAL_1", "EVENTS_2", "TOTAL_2"), counts, strict=True))
+    row = tag("DICH_DATA", {**given, "STUDY_ID": "STD-Nil", **said})
+    path = write(review(comparison(1, "A", outcome("DICH", 1, "B", bcg_rows([0, 1]) + row, EFFECT_MEASURE="PETO_OR"))))
+    assert told(metaan.read(path), "no-data")["studies"] == ["Nil"]
+    assert run("pool", path).exit_code == 0
+
+
 @pytest.mark.parametrize("chosen", ["1.1", "1.2"])
 def test_the_command_line_pools_a_review_with_rows_without_data(write, chosen):
     result = run("pool", write(barren_review()), "--outcome", chosen)
