@@ -13,12 +13,14 @@ import numpy as np
 
 from metaan.errors import DataError, InputError, Note, listed
 from metaan.names import NOTES, READING
+from metaan.readers.advice import complete
+from metaan.readers.arms import refuse_arms
 from metaan.readers.cells import Unreadable, number, tidy
 from metaan.readers.grid import Cell, Grid, blank, said
 from metaan.readers.heading import Heading, find
 from metaan.readers.marks import is_unsure
 from metaan.readers.needs import KNOWN
-from metaan.readers.roles import assign, complete
+from metaan.readers.roles import Roles, assign
 from metaan.readers.rows import LeftOut, studies
 from metaan.readers.values import Reader
 
@@ -48,10 +50,11 @@ def read_grid(
 
     heading = find(grid, header, tuple(columns.values()))
     roles = assign(grid, heading, columns, measure)
-    complete(grid, roles, measure)
+    complete(grid, heading, roles, measure)
     chosen = studies(grid, heading, roles)
     kept, out = chosen.kept, chosen.out
-    _even(grid, heading, kept)
+    _even(grid, heading, roles, kept)
+    refuse_arms(grid, roles, kept)
     reader = Reader.of(grid, roles, kept, decimal)
     made = _numbers(reader)
     _derive(reader, made)
@@ -68,11 +71,28 @@ def read_grid(
     return signed(frame, grid.notes, {"place": grid.place, "kind": grid.kind}, len(kept) + len(out), out)
 
 
-def _even(grid: Grid, heading: Heading, kept: Sequence[int]) -> None:
+def _shifted(grid: Grid, roles: Roles, kept: Sequence[int], named: int) -> None:
+    """Refuse rows that begin with a cell for which there is no name, unless labels show that the last one is blank."""
+    blank_end = all(blank(grid.rows[i][named]) for i in kept)
+    if blank_end and "study" in roles.of:
+        labels = [said(grid.rows[i][roles.of["study"]]) for i in kept]
+        if 2 * sum(any(map(str.isalpha, label)) for label in labels) > len(labels):
+            return
+    ends = " If each row ends in a separator, take that off." if blank_end else ""
+    raise InputError(
+        f"{grid.place}, row {grid.lines[kept[0]]}: {named + 1} cells for {named} names, as in every row. If the first "
+        f"column has the names of the rows, as R's write.table has it, write its name, study, before the others.{ends} "
+        "Cells that hold the separator go into quotes."
+    )
+
+
+def _even(grid: Grid, heading: Heading, roles: Roles, kept: Sequence[int]) -> None:
     """Refuse rows of a text file with more cells than there are names, and tell of those with fewer."""
     if not grid.widths:
         return
     named = max(place for place, name in enumerate(heading.names) if name) + 1
+    if grid.widths[heading.last] == named and all(grid.widths[i] == named + 1 for i in kept):
+        _shifted(grid, roles, kept, named)
     for i in kept:
         if not all(map(blank, grid.rows[i][named:])):
             raise InputError(

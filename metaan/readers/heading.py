@@ -13,7 +13,7 @@ from metaan.readers.cells import Unreadable, number
 from metaan.readers.grid import Cell, Grid, blank, clipped, said
 from metaan.readers.vocabulary import meaning, squashed
 
-__all__ = ["Heading", "find"]
+__all__ = ["Heading", "find", "rows_of_names"]
 
 _SEARCHED: Final = 40  # rows that are not blank, from the top
 
@@ -55,14 +55,14 @@ def find(grid: Grid, header: int | Sequence[int] | None, wanted: Collection[str]
 
 
 def _candidates(grid: Grid, filled: list[int], wanted: Collection[str]) -> list[Heading]:
-    """Rows, and pairs of rows, that may name columns: at least two texts that are not numbers."""
+    """Rows, and pairs of rows, that may name columns."""
     found = []
     for position, i in enumerate(filled):
-        if not _names(grid.rows[i]):
+        if not _names(grid.rows[i], wanted):
             continue
         single = _heading(grid, i, i, wanted)
         found.append(single)
-        if position + 1 < len(filled) and filled[position + 1] == i + 1 and _names(grid.rows[i + 1]):
+        if position + 1 < len(filled) and filled[position + 1] == i + 1 and _names(grid.rows[i + 1], wanted):
             double = _heading(grid, i, i + 1, wanted)
             if double.recognised > single.recognised:
                 found.append(double)
@@ -78,11 +78,17 @@ def _lower_half(one: Heading, found: list[Heading]) -> bool:
     )  # fmt: skip
 
 
-def _names(row: Sequence[Cell]) -> bool:
-    """Whether a row may hold names: two different texts at least, and no numbers."""
+def _names(row: Sequence[Cell], wanted: Collection[str]) -> bool:
+    """Whether a row may hold names: two different texts, and no numbers where it has less than two known headings."""
     cells = [cell for cell in row if not blank(cell)]
     texts = {said(cell) for cell in cells if isinstance(cell, str)}
-    return len(texts) > 1 and not any(_numeric(cell) for cell in cells)
+    if len(texts) < 2:
+        return False
+    if not any(_numeric(cell) for cell in cells):
+        return True
+    lower = frozenset(text.casefold() for text in texts)
+    roles = {found.role for text in texts if (found := meaning(text, lower))}
+    return len(roles) > 1 or (len(wanted) > 0 and set(wanted) <= texts)
 
 
 def _numeric(cell: Cell) -> bool:
@@ -91,7 +97,7 @@ def _numeric(cell: Cell) -> bool:
     try:
         number(cell, ".")
     except Unreadable:
-        return bool(re.match(r"\s*[0-9]+\s*([/(±%]|$)", cell))
+        return bool(re.match(r"\s*[0-9]+\s*([/(±%]|$)(?!\s*-?\s*c)", cell, re.IGNORECASE))  # "95% CI" is none
     return cell.strip() not in ("?", "-", ".")
 
 
@@ -129,6 +135,14 @@ def _asked(grid: Grid, header: int | Sequence[int], wanted: Collection[str]) -> 
         raise OptionError(f"header={header!r}: row {absent[0]} of {grid.place} is blank or does not exist.")
     first, last = grid.lines.index(rows[0]), grid.lines.index(rows[-1])
     return _noted(grid, _heading(grid, first, last, wanted), list(grid.filled()))
+
+
+def rows_of_names(grid: Grid, heading: Heading) -> tuple[int, int] | None:
+    """Numbers of a row of names and of the row above it, where that may name the groups."""
+    above = heading.first - 1
+    if grid.named or heading.first != heading.last or above < 0 or not _names(grid.rows[above], ()):
+        return None
+    return grid.lines[above], grid.lines[heading.first]
 
 
 def _noted(grid: Grid, heading: Heading, filled: list[int]) -> Heading:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from metaan.errors import InputError, Note, OptionError
-from metaan.readers.cells import BESIDE, FRACTION, tidy
-from metaan.readers.grid import Grid, blank, clipped, closest
-from metaan.readers.heading import Heading
-from metaan.readers.needs import KNOWN, NEEDS, SETS, lacking, told
-from metaan.readers.vocabulary import Meaning, is_percentage, meaning, squashed
+from metaan.readers.cells import FRACTION, tidy
+from metaan.readers.grid import Grid, blank, clipped, closest, said
+from metaan.readers.heading import Heading, rows_of_names
+from metaan.readers.needs import KNOWN, NEEDS
+from metaan.readers.vocabulary import Meaning, meaning, squashed, unit_of
 
-__all__ = ["Roles", "assign", "check_columns", "complete"]
+__all__ = ["Roles", "assign", "check_columns"]
 
 _LONGEST: Final = 60  # a cell with more characters is no number
 _LABELS: Final = (
@@ -84,10 +84,15 @@ def assign(grid: Grid, heading: Heading, asked: Mapping[str, str], measure: str 
         if known is not None:
             found.setdefault(known.role, []).append((place, known))
     _drop_lonely_arms(found, asked)
-    _settle(grid, roles, found, measure)
+    _drop_stable_disease(found, lower)
+    labels = [place for place, _ in found.pop("label", [])]
+    _settle(grid, heading, roles, found, measure)
+    if "study" not in roles.of:
+        _other_label(grid, heading, roles, labels)
     _split(grid, heading, roles)
     _beside(grid, roles)
     _say_renamed(grid, roles, asked)
+    _say_units(grid, roles)
     return roles
 
 
@@ -125,19 +130,59 @@ def _drop_lonely_arms(found: dict[str, list[tuple[int, Meaning]]], asked: Mappin
                 del found[role]
 
 
-def _settle(grid: Grid, roles: Roles, found: dict[str, list[tuple[int, Meaning]]], measure: str | None) -> None:
+def _drop_stable_disease(found: dict[str, list[tuple[int, Meaning]]], lower: frozenset[str]) -> None:
+    """SD beside CR, PR or PD and without a mean is stable disease."""
+    if not any(role.startswith("mean") for role in found) and not lower.isdisjoint(("cr", "pr", "pd")):
+        found.pop("sd", None)
+
+
+def _other_label(grid: Grid, heading: Heading, roles: Roles, places: Sequence[int]) -> None:
+    """A label where no heading says study: "Name", "Source", "Cohort", or texts in a first column without a heading."""
+    taken = set(roles.of.values())
+    if not heading.names[0] and _texts_in(grid, heading, 0) > 0.5:
+        places = [*places, 0]
+    good = [place for place in places if place not in taken and _differ(grid, heading, place)]
+    if good:
+        roles.of["study"] = max(good, key=lambda place: _texts_in(grid, heading, place) > 0.5)
+
+
+def _cells(grid: Grid, heading: Heading, place: int) -> list[str]:
+    return [said(row[place]) for row in grid.rows[heading.last + 1 :] if not blank(row[place])]
+
+
+def _texts_in(grid: Grid, heading: Heading, place: int) -> float:
+    """Share of the cells of a column that have a letter."""
+    cells = _cells(grid, heading, place)
+    return sum(any(map(str.isalpha, cell)) for cell in cells) / max(len(cells), 1)
+
+
+def _differ(grid: Grid, heading: Heading, place: int) -> bool:
+    """Whether most cells of a column differ, as labels do."""
+    cells = _cells(grid, heading, place)
+    return len(set(cells)) > len(cells) / 2
+
+
+def _settle(
+    grid: Grid,
+    heading: Heading,
+    roles: Roles,
+    found: dict[str, list[tuple[int, Meaning]]],
+    measure: str | None,
+) -> None:
     """One column for each role; more than one is an error, except where one is spelled as metaan spells it."""
     for role, candidates in found.items():
-        best = _best(grid, role, candidates, roles)
+        if role.startswith("size"):
+            continue
+        best = _best(grid, heading, role, candidates, roles)
         if role.startswith("fraction"):
             arm = role[len("fraction") :]
             if f"events{arm}" not in roles.of and f"total{arm}" not in roles.of:
                 roles.of |= {f"events{arm}": best, f"total{arm}": best}
-        elif not role.startswith("size"):
+        else:
             roles.of.setdefault(role, best)
     for role, candidates in found.items():
         if role.startswith("size"):
-            _size(grid, roles, role[len("size") :], candidates, measure)
+            _size(grid, heading, roles, role[len("size") :], candidates, measure)
 
 
 def _split(grid: Grid, heading: Heading, roles: Roles) -> None:
@@ -153,7 +198,7 @@ def _split(grid: Grid, heading: Heading, roles: Roles) -> None:
             grid.notes.append(Note("split", f"{roles.names[place]!r} gives events and total of each study."))
 
 
-def _best(grid: Grid, role: str, candidates: list[tuple[int, Meaning]], roles: Roles) -> int:
+def _best(grid: Grid, heading: Heading, role: str, candidates: list[tuple[int, Meaning]], roles: Roles) -> int:
     """The column of a role; a label of studies is chosen among several, a number is not."""
     if len(candidates) == 1 or role in roles.of:
         return candidates[0][0]
@@ -162,15 +207,24 @@ def _best(grid: Grid, role: str, candidates: list[tuple[int, Meaning]], roles: R
     literal = [place for place, known in candidates if known.literal]
     if len(literal) == 1 and roles.names[literal[0]] != "n":  # n may count events where there is N
         return literal[0]
-    _refuse(grid, role, [place for place, _ in candidates], roles)
+    counts = [place for place, _ in candidates if "%" not in roles.names[place]]
+    if role.startswith("events") and len(counts) == 1:
+        return counts[0]
+    _refuse(grid, heading, role, [place for place, _ in candidates], roles)
 
 
-def _refuse(grid: Grid, role: str, places: Sequence[int], roles: Roles) -> NoReturn:
+def _refuse(grid: Grid, heading: Heading, role: str, places: Sequence[int], roles: Roles) -> NoReturn:
     name = role.replace("size", "total").replace("fraction", "events")
     headings = [roles.names[place] for place in places]
     many = f"{len(places)} columns may be {name}: {clipped(headings)}."
     if len(set(headings)) < len(headings):
+        if rows := rows_of_names(grid, heading):
+            both = f"header=({rows[0]}, {rows[1]}) reads both"
+            raise InputError(f"{grid.place}: {many} Row {rows[0]} above may name the groups: {both}.")
         raise InputError(f"{grid.place}: {many} Give them different names, or leave one out.")
+    if sorted(headings) == ["N", "n"] and "events" not in roles.of:
+        both = "columns={'events': 'n', 'total': 'N'}"
+        raise InputError(f"{grid.place}: {many} If n of N had the event, say so: {both}.")
     raise InputError(f"{grid.place}: {many} Say which: columns={{{name!r}: {headings[0]!r}}}.")
 
 
@@ -190,7 +244,14 @@ def _label(grid: Grid, candidates: list[tuple[int, Meaning]], roles: Roles) -> i
     return places[0]
 
 
-def _size(grid: Grid, roles: Roles, arm: str, candidates: list[tuple[int, Meaning]], measure: str | None) -> None:
+def _size(
+    grid: Grid,
+    heading: Heading,
+    roles: Roles,
+    arm: str,
+    candidates: list[tuple[int, Meaning]],
+    measure: str | None,
+) -> None:
     """Name a number of patients total where events are counted and n where means or correlations are given."""
     total, n = f"total{arm}", f"n{arm}"
     spelled = {roles.names[place]: place for place, _ in candidates if roles.names[place] in (total, n)}
@@ -200,7 +261,7 @@ def _size(grid: Grid, roles: Roles, arm: str, candidates: list[tuple[int, Meanin
         return
     if total in roles.of or n in roles.of:
         return
-    place = _best(grid, f"size{arm}", candidates, roles)
+    place = _best(grid, heading, f"size{arm}", candidates, roles)
     events = f"events{arm}" in roles.of or f"nonevents{arm}" in roles.of
     others = [name for name in (f"mean{arm}", f"sd{arm}", f"r{arm}", "mean_post") if name in roles.of]
     if measure is not None and {total, n} & set(NEEDS[measure]):
@@ -243,73 +304,21 @@ def _say_renamed(grid: Grid, roles: Roles, asked: Mapping[str, str]) -> None:
             if (name in asked) == wanted:
                 names.setdefault(heading, []).append(name)
         if names:
-            said = ", ".join(f"{heading!r} is {' and '.join(found)}" for heading, found in names.items())
-            grid.notes.append(Note(code, f"{start}: {said}."))
+            told = ", ".join(
+                f"{repr(heading) if heading else 'the first, which has no heading,'} is {' and '.join(found)}"
+                for heading, found in names.items()
+            )
+            grid.notes.append(Note(code, f"{start}: {told}."))
     if "study" not in roles.of:
         text = f"No column labels the studies: they are 1, 2, ... Columns: {clipped([n for n in roles.names if n])}."
         grid.notes.append(Note("no-study", text))
 
 
-def complete(grid: Grid, roles: Roles, measure: str | None) -> None:
-    """Refuse a table from which nothing can be pooled, or not the measure that is asked for."""
-    present = set(roles.of)
-    for arm in ("", "_t", "_c"):  # computed from the two others later
-        if {f"nonevents{arm}", f"events{arm}"} <= present:
-            present.add(f"total{arm}")
-        elif {f"nonevents{arm}", f"total{arm}"} <= present:
-            present.add(f"events{arm}")
-    if {"o_e", "o_e_variance"} <= present:
-        present |= {"yi", "vi"}
-    if measure is not None:
-        missing = lacking(NEEDS[measure], present)
-        if missing:
-            what = f"measure={measure!r} needs {told(NEEDS[measure])}; missing: {told(missing)}."
-            raise InputError(f"{grid.place}: {what}{_advice(grid, roles, missing)}")
-    elif all(lacking(names, present) for names in SETS.values()):
-        what = f"recognised: {', '.join(sorted(present))}" if present else "none was recognised"
-        have = present | {f"total{name[1:]}" for name in ("n", "n_t", "n_c") if name in present}  # n may be a total
-        near = sorted(SETS.items(), key=lambda pair: len(lacking(pair[1], have)) - 1.5 * len(have & set(pair[1])))
-        sets = "; ".join(f"{kind} ({told(names)})" for kind, names in near[:4])
-        raise InputError(
-            f"{grid.place}: no set of columns to pool from; {what}. Sets nearest to it: {sets}."
-            f"{_advice(grid, roles, lacking(near[0][1], have))}"
-        )
-
-
-def _advice(grid: Grid, roles: Roles, missing: Sequence[str]) -> str:
-    """Columns there are, the closest names, and what to do."""
-    free = [name for name in roles.beside if name in roles.names]
-    text = f" Columns: {clipped([name for name in roles.names if name])}."
-    near = {name: close for name in missing if (close := _closest(name, free))}
-    if near:
-        guess = ", ".join(f"{name!r}: {heading!r}" for name, heading in near.items())
-        text += f" Closest: columns={{{guess}}}."
-    else:
-        what = "it" if len(missing) == 1 else "them"
-        text += f" Name {what}: columns={{{', '.join(f'{name!r}: ...' for name in missing)}}}."
-    percentages = [name for name in free if _of_shares(grid, name, roles.beside[name])]
-    if percentages and any(name.startswith("events") for name in missing):
-        text += (
-            f" {clipped(percentages, 3)} holds percentages or rates, which are not counts: "
-            "metaan.counts_from_percentage lists the counts that print so."
-        )
-    if any(squashed(name) in ("or", "rr", "hr", "oddsratio", "riskratio", "hazardratio") for name in free):
-        text += " A ratio is no yi: its logarithm is; metaan.se_from_ci gives the standard error from an interval."
-    return text
-
-
-def _of_shares(grid: Grid, name: str, place: int) -> bool:
-    """Whether a column holds percentages, proportions or rates, and no counts beside them."""
-    texts = [row[place] for row in grid.rows]
-    cells = [tidy(text) for text in texts if isinstance(text, str) and len(text) < _LONGEST]
-    if any(BESIDE.fullmatch(cell) for cell in cells):
-        return False
-    return is_percentage(name) or any(cell.endswith("%") for cell in cells)
-
-
-def _closest(name: str, headings: Sequence[str]) -> str | None:
-    if len(name) < 3:  # every heading is like a letter or two
-        return None
-    by_words = {squashed(heading): heading for heading in headings if not is_percentage(heading)}
-    close = closest(squashed(name), by_words, cutoff=0.5)
-    return None if close is None else by_words[close]
+def _say_units(grid: Grid, roles: Roles) -> None:
+    """Events in lesions and a total in patients are no rate."""
+    for arm in ("", "_t", "_c"):
+        pair = [roles.names[roles.of[name]] for name in (f"events{arm}", f"total{arm}") if name in roles.of]
+        units = [unit_of(heading) for heading in pair]
+        if len(pair) == 2 and all(units) and units[0] != units[1]:
+            text = f"{pair[0]!r} counts {units[0]} and {pair[1]!r} counts {units[1]}: their ratio is no rate of either."
+            grid.notes.append(Note("mixed-units", text))

@@ -20,6 +20,7 @@ __all__ = ["DECIMAL", "Reader"]
 
 DECIMAL: Final = Option("decimal", {".": "1.5", ",": "1,5"}, ".")
 _ZEROS: Final = re.compile(r"[+-]?[0-9]+[.,]000")
+_COUNT_FIRST: Final = re.compile(r"^(?:n|no|number)\b|\b(?:n|no|number)[^%\w]*%", re.IGNORECASE)
 _PERCENTAGE: Final = (
     "a percentage, not a count; metaan.counts_from_percentage lists the counts that print so. If another column holds "
     "the counts, name it: columns={{{name!r}: ...}}"
@@ -39,6 +40,7 @@ class Reader:
     decimal: str = "."
     told: bool = True
     done: dict[str, list[str]] = field(default_factory=dict)
+    first: dict[int, bool] = field(default_factory=dict)
 
     @classmethod
     def of(cls, grid: Grid, roles: Roles, kept: list[int], decimal: str | None) -> Reader:
@@ -122,9 +124,17 @@ class Reader:
         value = self._number(i, place)
         if isinstance(cell, str) and _ZEROS.fullmatch(tidy(cell)) and value < 1000:
             self._note("zeros", i, place)
-        if value and not math.isnan(value) and "%" in self.roles.names[place]:
+        if value and not math.isnan(value) and "%" in self.roles.names[place] and not self._counts_first(place):
             self.refuse(i, place, "under a heading with % it may be " + _PERCENTAGE.format(name=name))
         return value
+
+    def _counts_first(self, place: int) -> bool:
+        """Whether a heading puts n before %, and some cell has both: a number alone is then n."""
+        if place not in self.first:
+            texts = [tidy(cell) for i in self.kept if isinstance(cell := self.grid.rows[i][place], str)]
+            both = any(BESIDE.fullmatch(text) for text in texts if len(text) < 60)
+            self.first[place] = both and _COUNT_FIRST.search(self.roles.names[place]) is not None
+        return self.first[place]
 
     def _total(self, i: int, name: str) -> float:
         """Total of the arm of some events, NaN where it is not known."""

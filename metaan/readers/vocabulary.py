@@ -10,7 +10,7 @@ from typing import Final
 
 from metaan.readers.needs import KNOWN
 
-__all__ = ["Meaning", "is_percentage", "meaning", "squashed"]
+__all__ = ["Meaning", "arm_of", "is_percentage", "is_qualified", "meaning", "squashed", "unit_of"]
 
 _LONGEST: Final = 200  # a heading with more characters is a sentence
 
@@ -21,7 +21,7 @@ _QUANTITIES: Final[dict[str, tuple[str, ...]]] = {
         "n responders", "responders n", "n cases",
     ),
     "size": (
-        "n", "total", "totals", "n total", "total n", "sample size", "samplesize", "size", "group size", "patients",
+        "n", "total", "totals", "n total", "total n", "sample size", "samplesize", "group size", "patients",
         "participants", "subjects", "lesions", "evaluable", "evaluable patients", "patients evaluable", "n patients",
         "patients n", "total patients", "patients total", "randomised", "randomized", "n randomised",
         "n randomized", "analysed", "analyzed", "n analysed", "n analyzed", "nobs",
@@ -50,7 +50,9 @@ _QUANTITIES: Final[dict[str, tuple[str, ...]]] = {
         "study", "studies", "study id", "studyid", "study name", "study label", "studlab", "slab", "trial", "trials",
         "trial name", "author", "authors", "first author", "reference", "citation", "author year", "study author",
         "author year of publication", "first author year", "first author and year", "author and year",
+        "study or subgroup", "study year author", "study author year",
     ),
+    "label": ("name", "publication", "paper", "article", "source", "cohort", "ref", "refs", "references"),
     "year": ("year", "publication year", "year of publication", "study year", "pub year", "pubyear"),
 }  # fmt: skip
 _ARMS: Final[dict[str, tuple[str, ...]]] = {
@@ -67,13 +69,35 @@ _ARMS: Final[dict[str, tuple[str, ...]]] = {
 _METAFOR: Final = {
     "ai": "events_t", "bi": "nonevents_t", "ci": "events_c", "di": "nonevents_c", "n1i": "size_t", "n2i": "size_c",
     "xi": "events", "ni": "size", "x1i": "events_t", "x2i": "events_c", "t1i": "time_t", "t2i": "time_c", "ti": "time",
+    "tpos": "events_t", "tneg": "nonevents_t", "cpos": "events_c", "cneg": "nonevents_c",
     "ri": "r", "m1i": "mean_t", "m2i": "mean_c", "sd1i": "sd_t", "sd2i": "sd_c", "sdi": "sd",
 }  # fmt: skip
-_PARTNER: Final = {"bi": "ai", "ci": "ai", "di": "ai", "ti": "xi", "ri": "ni"}
+_FOUR: Final = frozenset({"tpos", "tneg", "cpos", "cneg"})
+_PARTNERS: Final = {
+    **{name: frozenset({"ai"}) for name in ("bi", "ci", "di")}, **dict.fromkeys(_FOUR, _FOUR),
+    "ti": frozenset({"xi"}), "ri": frozenset({"ni"}),
+}  # fmt: skip
 """Names that mean something else by themselves: ci is an interval where there is no ai."""
 _TWO_ARMS: Final = ("events", "size", "nonevents", "mean", "sd", "time")
 _FILLER: Final = frozenset({"number", "no", "nr", "num", "of", "the", "in", "with", "count", "counts"})
 _PERCENT: Final = frozenset({"percent", "percentage", "pct", "proportion", "rate"})
+_RATES: Final = re.compile(r"\bper (?:cent|[0-9])")
+_INTERVAL: Final = re.compile(
+    r"[0-9.]+\s*%\s*-?\s*(?:c\.?\s?i\b|cri\b|(?:confidence |credible )?interval)", re.IGNORECASE
+)
+_BRACKETS: Final = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
+_NUMBERED: Final = re.compile(r"n ?[0-9]+|(?:n|total|sum|ns)")  # "n = 30"
+_WHEN: Final = re.compile(
+    r"(?:(?:at|by|within|after) )?(?:[0-9]+ ?(?:d|days?|h|hours?|wks?|weeks?|mo|months?|y|yrs?|years?)"
+    r"|(?:day|week|month|year) [0-9]+)"
+)
+_COUNTED: Final = {
+    "lesions": {"lesion", "lesions", "tumour", "tumours", "tumor", "tumors", "nodules", "metastases", "sites"},
+    "patients": {"patient", "patients", "pts", "participants", "subjects", "persons", "people"},
+}
+_UNITS: Final = re.compile(
+    r"[km]?g|[cm]?m[23]?|m?l|mm hg|kpa|mmol|min|minutes|hours|days|weeks|months|years|points|score|sd|se|bpm"
+)
 
 _BY_PHRASE: Final = {phrase: quantity for quantity, phrases in _QUANTITIES.items() for phrase in phrases}
 _BY_ARM: Final = {phrase: arm for arm, phrases in _ARMS.items() for phrase in phrases}
@@ -107,12 +131,36 @@ def squashed(heading: str) -> str:
     return "".join(_words(heading))
 
 
+def arm_of(text: str) -> str:
+    """Arm that a text names, t or c, or "" where it names none."""
+    return _BY_ARM.get(" ".join(_words(text[:_LONGEST])), "")
+
+
+def unit_of(heading: str) -> str:
+    """What a heading counts: lesions, patients, or "" where it does not say."""
+    words = set(_words(heading[:_LONGEST]))
+    units = [unit for unit, names in _COUNTED.items() if words & names]
+    return units[0] if len(units) == 1 else ""
+
+
 def is_percentage(heading: str) -> bool:
     """Whether a heading says that its column holds percentages, proportions or rates."""
     if len(heading) > _LONGEST:
         return False
     words = _words(heading)
-    return "%" in heading or not _PERCENT.isdisjoint(words)
+    return (
+        "%" in _INTERVAL.sub("", heading)
+        or not _PERCENT.isdisjoint(words)
+        or _RATES.search(" ".join(words)) is not None
+    )
+
+
+def is_qualified(heading: str) -> bool:
+    """Whether what stands in the brackets of a heading makes another quantity of it: "Total (mg)", "Size (mm)"."""
+    if len(heading) > _LONGEST or not _BRACKETS.search(heading):
+        return False
+    bare = _phrase(_words(_BRACKETS.sub(" ", heading)))
+    return bare is not None and _read(heading) is None
 
 
 def meaning(heading: str, others: frozenset[str]) -> Meaning | None:
@@ -128,7 +176,7 @@ def meaning(heading: str, others: frozenset[str]) -> Meaning | None:
         role = "mean" if "sdi" in others else "nonevents" if "xi" in others else None
         return None if role is None else Meaning(role)
     if low in _METAFOR:
-        return Meaning(_METAFOR[low], literal=True) if _PARTNER.get(low, low) in others else None
+        return Meaning(_METAFOR[low], literal=True) if _PARTNERS.get(low, frozenset()) <= others else None
     role = _read(plain)
     return None if role is None else Meaning(role)
 
@@ -143,9 +191,32 @@ def _read(heading: str) -> str | None:
         return "events" + role[4:] if role and role.startswith("size") else role
     if is_percentage(heading):
         return None
-    found = _phrase(_words(heading))
-    bare = re.sub(r"[(\[][^()\[\]]*[)\]]", " ", heading)
-    return found or (_phrase(_words(bare)) if bare != heading else None)
+    found, parts = _phrase(_words(heading)), _BRACKETS.findall(heading)
+    if not parts:
+        return found
+    bare = _phrase(_words(_BRACKETS.sub(" ", heading)))
+    if bare in ("study", "label", "year"):
+        return bare
+    return found or (bare if bare and all(_harmless(part, bare.partition("_")[0]) for part in parts) else None)
+
+
+def _harmless(part: str, quantity: str) -> bool:
+    """Whether what stands in brackets leaves a heading what it is: "n", "30 days", a mean's unit."""
+    words = _words(part)
+    text = " ".join(word for word in words if word not in _FILLER)
+    inside = _phrase(words)
+    if quantity in ("mean", "sd"):
+        return _UNITS.fullmatch(text) is not None or inside == quantity or _is_common(text)
+    if quantity in ("events", "size", "nonevents"):
+        return inside in ("size", quantity) or _is_common(text)
+    if quantity == "time":
+        return inside == "time" and text != "time"
+    return inside == quantity or text in ("g", "d", "log", "ln", "pearson")
+
+
+def _is_common(text: str) -> bool:
+    """Whether words in brackets say that patients are counted, how many, or when."""
+    return not text or _NUMBERED.fullmatch(text) is not None or _WHEN.fullmatch(text) is not None
 
 
 def _fraction(heading: str) -> str | None:

@@ -1,0 +1,104 @@
+"""Tables with a row for each arm, and two groups whose names are not known."""
+
+import pandas as pd
+import pytest
+
+import metaan
+from metaan.errors import InputError
+
+
+@pytest.fixture
+def read(tmp_path):
+    def reading(text, **options):
+        (tmp_path / "x.csv").write_text(text, encoding="utf-8")
+        return metaan.read(tmp_path / "x.csv", **options)
+
+    return reading
+
+
+def codes(trials):
+    return {note["code"] for note in trials.attrs["read"]["notes"]}
+
+
+LONG = "Study,Arm,events,total\nA,{0},3,20\nA,{1},4,21\nB,{0},5,30\nB,{1},6,31\n"
+
+
+@pytest.mark.parametrize(
+    "arms", [("treatment", "control"), ("Drug", "Placebo"), ("T", "C"), ("usual care", "CBT"), ("ECT", "sham")]
+)
+def test_treated_and_control_arms_in_rows_are_refused(read, arms):
+    text = LONG.format(*arms)
+    for options in ({}, {"measure": "PLO"}):
+        with pytest.raises(
+            InputError, match=r"arms stand in rows: column 'Arm' has .*pivot the table to events_t"
+        ) as error:
+            read(text, **options)
+        assert "keep the rows of one arm" in str(error.value)
+    with pytest.raises(InputError, match=r"measure='OR' needs .* Arms stand in rows: column 'Arm'"):
+        read(text, measure="OR")
+    one = "\n".join(line for line in text.splitlines() if arms[1] not in line)
+    assert len(read(one)) == 2
+
+
+def test_the_advice_to_pivot_works(tmp_path):
+    (tmp_path / "x.csv").write_text(LONG.format("treatment", "control"))
+    wide = pd.read_csv(tmp_path / "x.csv").pivot(index="Study", columns="Arm")
+    trials = metaan.read(wide, measure="OR")
+    assert trials[["events_t", "total_t", "events_c", "total_c"]].to_numpy().tolist() == [
+        [3, 20, 4, 21],
+        [5, 30, 6, 31],
+    ]
+
+
+def test_groups_that_may_be_arms_are_told(read):
+    trials = read(LONG.format("ECT", "Surgery"))
+    assert len(trials) == 4
+    assert {"arms-in-rows", "duplicate-study"} <= codes(trials)
+    with pytest.raises(InputError, match="Arms stand in rows: column 'Arm' has 'ECT', 'Surgery'"):
+        read(LONG.format("ECT", "Surgery"), measure="OR")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LONG.format("treatment", "control").replace("A,control", "AA,control").replace("B,control", "BB,control"),
+        LONG.format("x", "y").replace("B,y", "B,z"),
+        LONG.format("treatment", "control").replace("A,control", "A,treatment"),
+        "study,blind,events,total\nA,yes,3,20\nB,no,3,20\nC,no,4,30\n",
+    ],
+)
+def test_other_columns_with_two_values_are_no_arms(read, text):
+    assert "arms-in-rows" not in codes(read(text))
+
+
+def test_effects_of_two_outcomes_of_a_study_are_no_arms(read):
+    trials = read("study,group,yi,vi\nA,control,0.1,0.02\nA,treated,0.2,0.02\n")
+    assert len(trials) == 2
+
+
+GROUPS = "Study,ECT (n=30),,Surgery,\n,events,n,events,n\nA,3,20,4,33\n"
+
+
+def test_names_of_two_unknown_groups_above_the_columns(read):
+    with pytest.raises(InputError, match=r"Row 1 above may name the groups: header=\(1, 2\) reads both"):
+        read(GROUPS)
+    with pytest.raises(InputError, match="If 'ect' is the treated group") as error:
+        read(GROUPS, header=(1, 2))
+    names = ("ECT (n=30) events", "ECT (n=30) n", "Surgery events", "Surgery n")
+    asked = dict(zip(("events_t", "total_t", "events_c", "total_c"), names, strict=True))
+    assert f"columns={asked}" in str(error.value)
+    trials = read(GROUPS, header=(1, 2), columns=asked)
+    assert trials[list(asked)].iloc[0].tolist() == [3, 20, 4, 33]
+
+
+def test_names_of_two_unknown_groups_in_brackets(read):
+    heading = "Study,Events (Aspirin),N (Aspirin),Events (Warfarin),N (Warfarin)"
+    with pytest.raises(
+        InputError, match=r"'events_t': 'Events \(Aspirin\)', 'total_t': 'N \(Aspirin\)', 'events_c': 'E"
+    ):
+        read(f"{heading}\nA,3,20,4,33\n", measure="OR")
+
+
+def test_a_title_above_repeated_headings_is_no_row_of_groups(read):
+    with pytest.raises(InputError, match="Give them different names"):
+        read("Table 1,,,,\nStudy,events,n,events,n\nA,3,20,4,33\n")
