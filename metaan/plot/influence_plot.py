@@ -28,12 +28,12 @@ from metaan.validate import FloatArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["influence", "influence_table"]
+__all__ = ["NAMES_FIT", "influence", "influence_table"]
 
 _INCH: Final = 72.0
 _HEIGHT: Final = 11.5  # of a plot, in multiples of the text size
 _PAD: Final = 0.45  # above and below it, the same
-_NAMES_FIT: Final = 20  # studies up to which all are named on the axis, others have numbers
+NAMES_FIT: Final = 20  # studies up to which all are named on the axis, others have numbers
 _NUMBERS: Final = "number of its row in the table"
 _LONGEST: Final = 24  # characters of a name on the axis
 _CHARACTER: Final = 0.55  # width of a character, in multiples of the text size
@@ -254,7 +254,7 @@ def _axes(style: Style, ax: Any, n: int, names: Sequence[str]) -> npt.NDArray[np
         return np.array([panel(style, one) for one in given], dtype=object)
     columns = 1 if n <= 3 else 2
     rows = -(-n // columns)
-    below = _CHARACTER * max(map(len, names)) if len(names) <= _NAMES_FIT else 1.0
+    below = _CHARACTER * max(map(len, names)) if len(names) <= NAMES_FIT else 1.0
     size = (COLUMN * (1.0 if columns == 1 else 2.05), _HEIGHT * rows + below + 5.0)
     figure = plt.figure(figsize=tuple(side * style.size / _INCH for side in size), layout="constrained")
     engine: Any = figure.get_layout_engine()
@@ -318,13 +318,13 @@ def _frame(
     """Titles, and names or numbers of the studies under the plots that have none below them."""
     k = len(names)
     columns = 1 if len(axes) <= 3 else 2
-    label = "" if k <= _NAMES_FIT else f"{unit.capitalize()} ({_NUMBERS})"
-    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 500, 10**6) if k <= _NAMES_FIT or k / step <= 12)
-    ticks = np.arange(1, k + 1) if k <= _NAMES_FIT else np.r_[1, np.arange(step, k + 1, step)]
+    label = "" if k <= NAMES_FIT else f"{unit.capitalize()} ({_NUMBERS})"
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 500, 10**6) if k <= NAMES_FIT or k / step <= 12)
+    ticks = np.arange(1, k + 1) if k <= NAMES_FIT else np.r_[1, np.arange(step, k + 1, step)]
     for i, ax in enumerate(axes):
         lowest = not own or i + columns >= len(axes)
-        texts = (list(names) if k <= _NAMES_FIT else [str(t) for t in ticks]) if lowest else []
-        ax.set_xticks(ticks, labels=texts, rotation=90 if k <= _NAMES_FIT else 0)
+        texts = (list(names) if k <= NAMES_FIT else [str(t) for t in ticks]) if lowest else []
+        ax.set_xticks(ticks, labels=texts, rotation=90 if k <= NAMES_FIT else 0)
         finish(ax, style, title=_title(what[i]), xlabel=label if lowest else "")
 
 

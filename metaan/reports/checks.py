@@ -18,6 +18,7 @@ from metaan.models.icc import icc_sensitivity
 from metaan.models.results import PoolResult
 from metaan.plot.forest_plot import forest
 from metaan.plot.funnel_plot import funnel
+from metaan.plot.influence_plot import NAMES_FIT
 from metaan.plot.influence_plot import influence as influence_plot
 from metaan.plot.multiverse_plot import multiverse as multiverse_plot
 from metaan.reports.answer import models_note
@@ -141,15 +142,18 @@ def _influence(subject: Subject, figures: bool) -> Parts:
     yield Paragraph(runs=line(text, Cite(("influence",)), f": {said}."))
     if drawn is not None:
         yield figure(drawn, "influence", "Deletion diagnostics of each study; dashed lines are the usual limits.")
-    columns = [Column(heading="Study"), *(Column(heading=text, number=True) for text in shown.values())]
+    numbered = drawn is not None and len(found) > NAMES_FIT  # the figure then has numbers for names
+    columns = [Column(heading="Study"), *[Column(heading="No.", number=True)] * numbered]
+    columns += [Column(heading=text, number=True) for text in shown.values()]
     columns.append(Column(heading="Influential"))
     rows = tuple(
         (
             Cell(runs=line(str(row["study"]))),
+            *[cell(i, str(i))] * numbered,
             *(cell(row[name], plain(float(row[name]))) for name in shown),
             Cell(runs=line("yes" if row["influential"] else "no")),
         )
-        for row in found.to_dict("records")
+        for i, row in enumerate(found.to_dict("records"), start=1)
     )
     yield Table(name="influence-table", caption="Deletion diagnostics.", columns=tuple(columns), rows=rows)
 

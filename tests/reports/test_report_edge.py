@@ -138,3 +138,10 @@ def test_funnel_says_where_it_draws_a_study_without_events(tmp_path):
     said = metaan.report(metaan.glmm("PLO", **counts), tmp_path / "y.md", **ask).read_text(encoding="utf-8")
     assert "Funnel plot" in said
     assert "0.5 were added" not in said
+
+
+@pytest.mark.parametrize("k", [20, 21])
+def test_numbers_on_an_axis_are_those_of_the_table(tmp_path, k):
+    res = metaan.glmm("PLO", events=[i % 7 for i in range(k)], total=[20 + i for i in range(k)])
+    said = metaan.report(res, tmp_path / "x.md", sections="sensitivity", figures=True).read_text(encoding="utf-8")
+    assert ("| Study | No. |" in said) == (k > 20)
