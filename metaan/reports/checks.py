@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["multiverse_section", "sensitivity_section", "small_study_section"]
 
 _PAIR: Final = 2
+_TWIN: Final = "the same rows as"
 _MOST: Final = 400  # studies up to which every one is left out
 _HEADS: Final = {
     "rstudent": "Studentised residual", "dffits": "DFFITS", "cooks_d": "Cook's distance", "cov_ratio": "Variance ratio",
@@ -315,7 +316,8 @@ def _scope(subject: Subject, every: MultiverseResult) -> Parts:
         other = ", which the result of this report does not" if subject.spec.model in ("glmm", "stratified") else ""
         yield Paragraph(runs=line(f"{text}{other}; other measures and models of the counts are not among them."))
     if len(every.excluded):
-        counts = every.excluded["reason"].value_counts()
+        twins = every.excluded["reason"].str.startswith(_TWIN)  # which choices they are is told by the result
+        counts = every.excluded["reason"].mask(twins, f"{_TWIN} others").value_counts()
         said = "; ".join(f"{number} ({reason})" for reason, number in counts.items())
         text = in_symbols(f"Combinations left out, as not defensible or not defined: {said}.")
         yield Paragraph(runs=line(text), kind="aside")
