@@ -364,5 +364,6 @@ def forbid(bad: npt.NDArray[np.bool_], study: Sequence[str], what: str, values: 
     where = np.flatnonzero(bad)
     names = listed(study[int(i)] for i in where)
     first = where[0]
-    got = f" (got {', '.join(f'{v[first]:g}' for v in values)} in the first of them)" if values else ""
+    which = " in the first of them" if len(where) > 1 else ""
+    got = f" (got {' and '.join(f'{v[first]:g}' for v in values)}{which})" if values else ""
     raise DataError(f"{what}: study {names}{got}.")

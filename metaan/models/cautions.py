@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from metaan.errors import Note
 from metaan.measures.record import Effects
+from metaan.models.text import plural
 from metaan.names import RECORD
 from metaan.validate import numbered
 
@@ -19,7 +20,7 @@ def repeated(eff: Effects) -> tuple[Note, ...]:
     """Whether studies come with several estimates, which a model of independent studies takes for so many studies."""
     if eff.study is numbered(eff.k) or (different := len(set(eff.study))) == eff.k:
         return ()
-    text = f"{eff.k} estimates of {different} studies are taken as independent"
+    text = f"{eff.k} estimates of {plural(different, 'study')} are taken as independent"
     return (Note("repeated-studies", f"{text}: see multilevel and robust for estimates that are not."),)
 
 

@@ -40,6 +40,16 @@ def test_impossible_counts_name_the_study(function, events, total, what):
     assert "'Adams'" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [([1, 12, 3], "study 'Baker' (got 12 and 11)."), ([1, 12, 13], "'Clark' (got 12 and 11 in the first of them).")],
+)
+def test_impossible_counts_are_shown(events, said):
+    with pytest.raises(DataError, match="events exceeds total") as error:
+        exact(events, [10, 11, 12])
+    assert str(error.value).endswith(said)
+
+
 @pytest.mark.parametrize("function", [size, exact])
 @pytest.mark.parametrize("bad", ["3", b"3", 3 + 1j, object()])
 def test_what_is_not_a_number(function, bad):

@@ -26,3 +26,8 @@ def test_several_rows_of_one_study_are_noted(fit):
     assert notes[0].startswith("3 estimates of 2 studies are taken as independent")
     assert "repeated-studies" not in {note.code for note in fit(["Ames", "Bo", "Clark"]).notes}
     assert "repeated-studies" not in {note.code for note in fit(None).notes}
+
+
+def test_one_study_is_one_study():
+    res = metaan.glmm("PLO", events=[3, 5], total=[12, 30], study=["Ames", "Ames"])
+    assert any(str(note).startswith("2 estimates of 1 study are taken as independent") for note in res.notes)
