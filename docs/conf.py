@@ -6,12 +6,11 @@ from pathlib import Path
 
 import matplotlib as mpl
 from numpydoc.xref import DEFAULT_LINKS
-from sphinx.application import Sphinx
 
 import metaan
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))  # for gallery_hooks, repository_links
+sys.path.insert(0, str(HERE))  # for the modules of this folder
 DEFAULT_LINKS.clear()  # of numpydoc, to the types of Python and numpy: no inventory of theirs is at hand
 mpl.use("Agg")
 os.environ.pop("MPLBACKEND", None)  # the kernel of the tutorial has its own
@@ -31,7 +30,10 @@ extensions = [
     "sphinx_copybutton",
     "sphinxcontrib.bibtex",
     "myst_nb",
+    "gallery_hooks",
     "repository_links",
+    "site_docstrings",
+    "site_names",
 ]
 exclude_patterns = ["_build", "examples/output", "examples/gallery/output", "examples/**.ipynb", "examples/**.py"]
 templates_path = ["_templates"]
@@ -45,6 +47,7 @@ nb_execution_timeout = 120
 
 autodoc_typehints = "none"  # types and shapes stand in the docstrings
 default_role = "py:obj"
+smartquotes = False  # 'allowed values' are to be copied
 autosummary_generate = True
 autosummary_filename_map = {"metaan.Effects": "metaan.Effects-record"}  # apart from effects where case does not count
 numpydoc_show_class_members = False
@@ -52,6 +55,13 @@ numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"  # link the types of this package and nothing else
 numpydoc_xref_aliases = {name: f"metaan.{name}" for name in metaan.__all__ if name[0].isupper()} | {
     name: f"metaan.errors.{name}" for name in metaan.errors.__all__ if name[0].isupper()
+}
+numpydoc_xref_aliases |= {  # what results hold and functions return: docs/api/parts.md
+    "Convergence": "metaan.models.results.Convergence",
+    "GlmmRegressResult": "metaan.models.glmm_regress_result.GlmmRegressResult",
+    "Heterogeneity": "metaan.models.results.Heterogeneity",
+    "Spec": "metaan.models.results.Spec",
+    "TestResult": "metaan.analysis.test_result.TestResult",
 }
 bibtex_bibfiles = sorted(file.name for file in HERE.glob("*.bib"))
 bibtex_default_style = "plain"
@@ -71,6 +81,10 @@ sphinx_gallery_conf = {
     "notebook_extensions": set(),  # the examples are scripts: they write beside their file
 }
 
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+copybutton_line_continuation_character = "\\"
+
 html_theme = "pydata_sphinx_theme"
 html_title = "metaan"
 html_static_path = ["_static"]
@@ -81,18 +95,3 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "navbar_align": "left",
 }
-
-
-def references_as_list(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Make a list of the references of a docstring, which stand one a line; numpydoc takes it from there."""
-    inside = False
-    for i, line in enumerate(lines):
-        if set(line) == {"-"} and len(line) > 2:
-            inside = lines[i - 1].strip() == "References"
-        elif inside and line.strip() and not lines[min(i + 1, len(lines) - 1)].startswith("---"):
-            lines[i] = f"  {line}" if line.startswith(" ") else f"- {line}"
-
-
-def setup(app: Sphinx) -> None:
-    """Register with Sphinx, before numpydoc."""
-    app.connect("autodoc-process-docstring", references_as_list, priority=400)

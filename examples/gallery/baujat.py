@@ -1,6 +1,6 @@
 """
-Which series of electrochemotherapy make its rates heterogeneous?
-=================================================================
+Baujat plot: which series of electrochemotherapy make its rates heterogeneous?
+==============================================================================
 
 Complete response of skin tumours, one point for each study: those on the right differ from the rest by more than chance
 and heterogeneity allow, those at the top move the pooled rate when they are left out. A study in the upper right corner

@@ -1,6 +1,6 @@
 """
-Have response rates to electrochemotherapy changed over the years?
-==================================================================
+Bubble plot: have response rates to electrochemotherapy changed over the years?
+===============================================================================
 
 Complete response of skin tumours by year of publication, regressed on the logit scale; areas are weights, the dark band
 is the confidence interval of the expected rate and the light one the prediction interval for a new series. Years stand

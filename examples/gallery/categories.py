@@ -1,6 +1,6 @@
 """
-How complete are the responses to electrochemotherapy?
-======================================================
+Stacked bars: how complete are the responses to electrochemotherapy?
+====================================================================
 
 Each bar is a study, from complete response (dark) to progressive disease (hatched); the bar below has the mean shares
 of a model that pools the four categories together, their intervals stand in the key. Few trials print all four counts,

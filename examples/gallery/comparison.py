@@ -1,6 +1,6 @@
 """
-Which skin-directed therapies have more complete responses?
-===========================================================
+Comparison of therapies: which have more complete responses?
+============================================================
 
 Points are studies, their area n; the diamond with the thick line is the pooled rate with its confidence interval, the
 thin line shows where the rate of a new study is expected. The therapies were not randomised against one another: other

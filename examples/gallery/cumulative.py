@@ -1,6 +1,6 @@
 """
-When was the response rate of electrochemotherapy known?
-========================================================
+Cumulative meta-analysis: when was the response rate of electrochemotherapy known?
+==================================================================================
 
 The pooled rate of complete response and its confidence interval after the series of each year, and below it the
 variance between series. When the band stops narrowing, further series of the same kind tell little about the mean. No

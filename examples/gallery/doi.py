@@ -1,6 +1,6 @@
 """
-How lopsided are the rates of electrochemotherapy?
-==================================================
+Doi plot: how lopsided are the rates of electrochemotherapy?
+============================================================
 
 The Doi plot folds the normal quantiles of the weighted ranks at the middle study: two limbs of one length mean
 symmetry. The LFK index sums up their difference. It is no test: its false alarms depend on the number and size of the

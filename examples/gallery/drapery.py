@@ -1,6 +1,6 @@
 """
-Which complete response rates are compatible with the trials, and how well?
-===========================================================================
+Drapery plot: which complete response rates are compatible with the trials, and how well?
+=========================================================================================
 
 A curve for each series of electrochemotherapy gives the p-value of every hypothetical rate; the thick one is that of
 the pooled rate, the shaded one that of the rate in a new series. Where a curve crosses the line at 0.05 its 95 %

@@ -1,6 +1,6 @@
 """
-Which therapy was tried in which tumour?
-========================================
+Evidence map: which therapy was tried in which tumour?
+======================================================
 
 A bubble for each combination, its area the number of patients; the bold number is that of the studies. Shaded cells are
 gaps. Of studies that share patients, or may share them, only the largest adds its patients, so that each is counted

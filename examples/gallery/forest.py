@@ -1,6 +1,6 @@
 """
-What share of patients responds completely, by treatment?
-=========================================================
+Forest plot: what share of patients responds completely, by treatment?
+======================================================================
 
 Every trial with counts of patients, by therapy: squares with exact intervals, a diamond for each therapy, a prediction
 interval where there are three trials or more, and the test between therapies. The shaded curve is the distribution of

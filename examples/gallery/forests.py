@@ -1,6 +1,6 @@
 """
-Complete response beside any response, and beside all categories
-================================================================
+Forest plots side by side: complete response, any response, all categories
+==========================================================================
 
 The trials of electrochemotherapy that count patients, complete response on the left and complete or partial response
 on the right, each pooled by itself; then lesions, with the shares of all four categories. A trial that reports only one

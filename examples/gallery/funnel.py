@@ -1,6 +1,6 @@
 """
-Do small series report other rates than large ones?
-===================================================
+Funnel plot: do small series report other rates than large ones?
+================================================================
 
 Complete response of skin tumours to electrochemotherapy, one point for each study, large studies at the top. The
 standard error of a rate depends on the rate itself, so that the studies stand against their size. Dashed: where 95 % of

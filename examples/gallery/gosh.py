@@ -1,6 +1,6 @@
 """
-Do all subsets of the studies tell the same story?
-==================================================
+GOSH plot: do all subsets of the studies tell the same story?
+=============================================================
 
 The model is fitted to every subset of the studies of electrochemotherapy, or to 20,000 of them: the pooled rate of each
 against its heterogeneity, split by the study that moves the mean of the subsets most. Two clouds that part would come

@@ -1,6 +1,6 @@
 """
-What does the pooled rate owe to single studies?
-================================================
+Influence plot: what does the pooled rate owe to single studies?
+================================================================
 
 Every study is left out in turn: how far it lies from what the others predict (studentised residual), how far the pooled
 rate moves (DFFITS, Cook's distance), what becomes of its precision and of the heterogeneity, and how much weight the

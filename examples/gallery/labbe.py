@@ -1,6 +1,6 @@
 """
-Is the benefit of heat the same whatever radiotherapy achieves alone?
-=====================================================================
+L'Abbé plot: is the benefit of heat the same whatever radiotherapy achieves alone?
+==================================================================================
 
 Complete response with heat and radiotherapy (upwards) against radiotherapy alone (to the right): trials above the
 diagonal had more responses with heat. The curve is where trials of the pooled odds ratio lie. Few of these trials were

@@ -1,6 +1,6 @@
 """
-How far do defensible choices move the answer?
-==============================================
+Specification curve: how far do defensible choices move the answer?
+===================================================================
 
 Complete response of lesions to electrochemotherapy by every combination of model, transformation, estimator and
 interval that a reviewer might ask for, lowest estimate first; below, the choices that each analysis made. The spread is

@@ -1,6 +1,6 @@
 """
-What do the trials add to what was assumed?
-===========================================
+Prior and posterior: what do the trials add to what was assumed?
+================================================================
 
 Prior (dashed) and posterior density of the complete response rate of electrochemotherapy per patient, of the standard
 deviation between series, and of the rate in a new series; the shade is the 95 % credible interval. With few series the

@@ -1,6 +1,6 @@
 """
-How much do the counts say about heterogeneity?
-===============================================
+Profile likelihood: how much do the counts say about heterogeneity?
+===================================================================
 
 The likelihood of the counts for each value of the between-study standard deviation, the pooled rate at its best every
 time. Where the curve crosses the dashed line the profile-likelihood interval ends. The curve leans to the right: from

@@ -1,6 +1,6 @@
 """
-Are the true rates normal on the logit scale?
-=============================================
+Normal quantile plot: are the true rates normal on the logit scale?
+===================================================================
 
 Residuals of the studies, each from the fit without it, against the quantiles of a normal distribution: points on the
 line mean that the random-effects model describes the studies, a point outside the shade one that it does not. With few

@@ -1,6 +1,6 @@
 """
-Which series differ by more than chance?
-========================================
+Radial plot: which series differ by more than chance?
+=====================================================
 
 Radial plot of complete response to electrochemotherapy, without a variance between studies: a line from the left
 through a study meets the arc at its rate, precise studies stand on the right, and 95 % of all should lie in the band if

@@ -1,6 +1,6 @@
 """
-One forest plot in the style of each journal
-============================================
+Styles: one forest plot as each journal draws it
+================================================
 
 The same table of 49 trials in seven styles: colours, shades, order of the columns, brackets and decimal points change,
 the numbers do not. All palettes can be read by the colour-blind, and "print" needs no colour.

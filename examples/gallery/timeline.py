@@ -1,6 +1,6 @@
 """
-Did response rates change over the years?
-=========================================
+Timeline: did response rates change over the years?
+===================================================
 
 Rates of complete response with their intervals by year of publication, a panel for each therapy, the area of a point
 its n; below, how many patients there were by then, each counted once. Years go with drugs, criteria and patients: a

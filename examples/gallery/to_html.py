@@ -1,6 +1,6 @@
 """
-A forest plot to sort, filter and ask
-=====================================
+Forest plot as a web page: to sort, filter and ask
+==================================================
 
 Complete response of lesions after electrochemotherapy by drug, as one web page that needs no network: a click on a
 heading sorts the trials within their groups, the search box hides those that do not match, and hover or focus on a
