@@ -2,9 +2,9 @@ PY ?= .venv/bin/python
 
 .PHONY: install test slow lint types examples figure figures docs api oldest newest reference bench scale
 
-install:            ## a virtual environment with everything a contributor needs
+install:            ## a virtual environment with everything a contributor needs, the site's tools among it
 	python3 -m venv .venv
-	.venv/bin/pip install -e '.[dev]'
+	.venv/bin/pip install -e '.[dev,docs]'
 
 test:               ## the suite, without the slow simulations
 	$(PY) -m pytest -n 2 -m "not slow"
