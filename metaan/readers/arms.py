@@ -18,6 +18,9 @@ _CONTROLS: Final = frozenset({"sham", "vehicle", "no treatment", "standard care"
 _HEADINGS: Final = frozenset({"arm", "arms", "study arm", "treatment arm", "treatment", "group", "treatment group"})
 
 
+_OF_ARMS: Final = frozenset({"events", "total", "nonevents", "mean", "sd", "n", "time"})
+
+
 @dataclass(frozen=True)
 class ArmsInRows:
     """A column that has two values, one row each of most studies.
@@ -30,6 +33,7 @@ class ArmsInRows:
     values: tuple[str, str]
     studies: int
     known: bool
+    columns: tuple[str, ...]
 
     def __str__(self) -> str:
         many = "1 study" if self.studies == 1 else f"{self.studies} studies"
@@ -38,8 +42,9 @@ class ArmsInRows:
     @property
     def advice(self) -> str:
         """What to do with such a table."""
+        names = ", ".join(f"{name}_{arm}" for arm in "tc" for name in self.columns)
         return (
-            "One row per arm: pivot the table to events_t, total_t, events_c, total_c, one row per study (in pandas "
+            f"One row per arm: pivot the table to {names}, one row per study (in pandas "
             f"table.pivot(index={self.label!r}, columns={self.heading!r}) and metaan.read of that), or keep the rows "
             "of one arm. Rows that are studies of their own need labels of their own."
         )
@@ -78,7 +83,8 @@ def _parted(grid: Grid, roles: Roles, place: int, rows: Iterable[int]) -> ArmsIn
     if 2 * both < len(studies) or not (known or both > 1 or heading.casefold() in _HEADINGS):
         return None
     first, second = values.values()
-    return ArmsInRows(roles.names[roles.of["study"]] or "study", heading, (first, second), both, known)
+    columns = tuple(name for name in roles.of if name in _OF_ARMS) or ("events", "total")
+    return ArmsInRows(roles.names[roles.of["study"]] or "study", heading, (first, second), both, known, columns)
 
 
 def refuse_arms(grid: Grid, roles: Roles, rows: Iterable[int]) -> None:

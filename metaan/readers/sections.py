@@ -31,8 +31,8 @@ def is_merged(cells: Sequence[Cell]) -> bool:
 
 
 def blank_above(grid: Grid, i: int) -> bool:
-    """Whether there is a blank row, in the file, between a row and the one before."""
-    return i > 0 and (all(map(blank, grid.rows[i - 1])) or grid.lines[i] - grid.lines[i - 1] > 1)
+    """Whether there is a blank row between a row and the one before."""
+    return i > 0 and all(map(blank, grid.rows[i - 1]))
 
 
 def heading_rows(grid: Grid, body: Sequence[int], label: int | None, numeric: Sequence[int]) -> set[int]:

@@ -50,6 +50,15 @@ def test_the_advice_to_pivot_works(tmp_path):
     ]
 
 
+def test_arms_of_means_are_named_as_means_are(read):
+    text = "Study,Arm,mean,sd,n\nA,treatment,3,1,20\nA,control,4,1,21\n"
+    for options in ({}, {"measure": "SMD"}):
+        with pytest.raises(
+            InputError, match="pivot the table to mean_t, sd_t, n_t, mean_c, sd_c, n_c, one row per study"
+        ):
+            read(text, **options)
+
+
 def test_groups_that_may_be_arms_are_told(read):
     trials = read(LONG.format("ECT", "Surgery"))
     assert len(trials) == 4

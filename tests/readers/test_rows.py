@@ -193,3 +193,10 @@ def test_excluded_studies_below_have_their_section(read):
     trials = read("study,events,total\nAdams,1,10\n\nExcluded studies,,\nClark,1,12\n")
     assert trials["study"].tolist() == ["Adams", "Clark"]
     assert trials["section"].tolist()[1] == "Excluded studies"
+
+
+def test_a_cell_of_two_lines_makes_no_blank_row(read):
+    trials = read('study,events,total,site\nAdams,3,24,"skin,\nface"\nClark,,\n')
+    assert trials["study"].tolist() == ["Adams", "Clark"]
+    again = read('study,events,total,site\nAdams,3,24,"skin,\nface"\nstudy,events,total,site\nBaker,1,12,skin\n')
+    assert again["study"].tolist() == ["Adams", "Baker"]
