@@ -41,7 +41,7 @@ def tidy(text: str) -> str:
     """Text without the spaces around it; other kinds of space and of minus, a dash before a number, as the usual."""
     plain = text.translate({0xA0: " ", 0x2007: " ", 0x2009: " ", 0x202F: " ", 0x200B: None, 0xFEFF: None, 0x2212: "-"})
     plain = plain.strip()
-    return f"-{plain[1:]}" if re.match("–[0-9.,]", plain) else plain
+    return f"-{plain[1:]}" if plain[:1] == "–" and plain[1:2] in tuple("0123456789.,") else plain
 
 
 def is_mark(cell: Cell) -> bool:

@@ -86,6 +86,8 @@ def _names(row: Sequence[Cell], wanted: Collection[str]) -> bool:
         return False
     if not any(_numeric(cell) for cell in cells):
         return True
+    if not all(isinstance(cell, (str, int, float)) for cell in cells):
+        return False
     lower = frozenset(text.casefold() for text in texts)
     roles = {found.role for text in texts if (found := meaning(text, lower))}
     return len(roles) > 1 or (len(wanted) > 0 and set(wanted) <= texts)

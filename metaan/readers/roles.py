@@ -29,6 +29,7 @@ _LABELS: Final = (
     "authors",
 )
 """Headings of the study's label, best first."""
+_UNNAMED: Final = ("", "Unnamed: 0", "...1")  # as pandas and readr call a column without a heading
 
 
 @dataclass
@@ -139,7 +140,7 @@ def _drop_stable_disease(found: dict[str, list[tuple[int, Meaning]]], lower: fro
 def _other_label(grid: Grid, heading: Heading, roles: Roles, places: Sequence[int]) -> None:
     """A label where no heading says study: "Name", "Source", "Cohort", or texts in a first column without a heading."""
     taken = set(roles.of.values())
-    if not heading.names[0] and _texts_in(grid, heading, 0) > 0.5:
+    if heading.names[0] in _UNNAMED and _texts_in(grid, heading, 0) > 0.5:
         places = [*places, 0]
     good = [place for place in places if place not in taken and _differ(grid, heading, place)]
     if good:

@@ -97,11 +97,13 @@ class _Sorter:
         self.chosen.sections.append(section)
         if not self.counted(i):
             self.bare.append(i)
-        elif self.sums.fit(i):
+            return
+        counts = self.sums.counts(i)
+        if self.sums.fit(counts):
             self.odd.append(("sum-of-rows", i))
             self.sums.new_block()
         else:
-            self.sums.study(i)
+            self.sums.study(counts)
 
     def reason(self, i: int) -> str | None:
         """Why a row is no study; None where it is one."""
@@ -180,14 +182,26 @@ def _say(sorter: _Sorter) -> None:
         names = [_name(sorter, i) for i in bare]
         text = f"{_rows(len(bare))} without numbers kept as studies whose values are missing: {clipped(names, 5)}."
         grid.notes.append(Note("no-numbers", text, tuple(names)))
+    _say_odd(sorter)
+
+
+def _say_odd(sorter: _Sorter) -> None:
+    """Notes on rows kept whose counts, or whose names, are as those of totals."""
     for code, text in (
-        ("sum-of-rows", "the counts are sums of the rows above. Take it out if it is a total, or it is pooled twice"),
-        ("named-as-total", "it is called as totals are, but its counts are not the sums of rows above"),
+        (
+            "sum-of-rows",
+            "all counts are sums of the rows above. A total would be pooled twice: take it out if it is one",
+        ),
+        ("named-as-total", "totals are called so, but the counts are not the sums of rows above"),
     ):
-        for i in [i for what, i in sorter.odd if what == code]:
-            name = _name(sorter, i)
-            where = f"Row {grid.lines[i]} ({clipped([name])}) is kept as a study"
-            grid.notes.append(Note(code, f"{where}: {text}.", (name,)))
+        rows = [i for what, i in sorter.odd if what == code]
+        names = [_name(sorter, i) for i in rows]
+        told = [f"row {sorter.grid.lines[i]} ({clipped([name])})" for i, name in zip(rows, names, strict=True)]
+        more = f" and {len(told) - 5} more" if len(told) > 5 else ""
+        if rows:
+            kept = "kept as a study" if len(rows) == 1 else "kept as studies"
+            note = f"{_rows(len(rows))} {kept}, {', '.join(told[:5])}{more}: {text}."
+            sorter.grid.notes.append(Note(code, note, tuple(names)))
 
 
 def _name(sorter: _Sorter, i: int) -> str:

@@ -134,9 +134,8 @@ class Sums:
         """Counts of a row, NaN where there is none."""
         return [_count(self.grid.rows[i][place], half) for _, place, half in self.places]
 
-    def study(self, i: int) -> None:
-        """Take a row for a study."""
-        values = self.counts(i)
+    def study(self, values: list[float]) -> None:
+        """Take the counts of a row for those of a study."""
         self.above.add(values)
         self.block.add(values)
         self.seen.append(values)
@@ -145,9 +144,8 @@ class Sums:
         """Begin again after a total or the heading of a section."""
         self.block = self._none()
 
-    def fit(self, i: int) -> bool:
+    def fit(self, values: Sequence[float]) -> bool:
         """Whether all counts of a row, events among them, are sums of two or more rows."""
-        values = self.counts(i)
         names = {name.partition("_")[0] for name, _, _ in self.places}
         if "events" not in names or len(names) < 2 or any(map(math.isnan, values)) or not any(values):
             return False
@@ -176,6 +174,8 @@ def _count(cell: Cell, half: int) -> float:
         return float(cell) if abs(cell) < 2**53 else math.nan
     if not isinstance(cell, str) or len(cell) > 60 or blank(cell) or is_mark(cell):
         return math.nan
+    if cell.isdecimal() and cell.isascii():
+        return float(cell)
     text = tidy(cell)
     if found := FRACTION.fullmatch(text):
         return float(whole(found[half + 1]))

@@ -111,6 +111,8 @@ def test_a_first_column_of_texts_without_a_heading_is_the_label(read):
     trials = read(frame.to_csv())
     assert trials["study"].tolist() == ["Adams", "Baker"]
     assert trials.attrs["notes"] == ["Columns by their headings: the first, which has no heading, is study."]
+    again = read(frame.reset_index(names="Unnamed: 0").to_csv(index=False))
+    assert again["study"].tolist() == ["Adams", "Baker"]
     numbered = read(frame.reset_index(drop=True).to_csv())
     assert "study" not in numbered
     assert codes(numbered) == ["no-study"]
