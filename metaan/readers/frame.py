@@ -180,10 +180,11 @@ def _labels(reader: Reader) -> list[str] | None:
     _say_dates(reader, [reader.grid.rows[i][place] for i in reader.kept])
     absent = [reader.grid.lines[i] for i, name in zip(reader.kept, names, strict=True) if not name]
     if absent:
+        more = f" (nor in {len(absent) - 1} more rows)" if len(absent) > 1 else ""
         raise InputError(
-            f"{reader.grid.place}, row {absent[0]}: there are numbers, but column {reader.roles.names[place]!r} has no "
-            f"label of the study{f' (nor in {len(absent) - 1} more rows)' if len(absent) > 1 else ''}. Fill it in, or "
-            "take the row out if it is a total."
+            f"{reader.grid.place}, row {absent[0]}: there are numbers, but column "
+            f"{reader.roles.names[place] or place + 1!r} has no label of the study{more}. Fill it in, or take the row "
+            "out if it is a total."
         )
     year = reader.roles.of.get("year")
     if year is not None and len(set(names)) < len(names):

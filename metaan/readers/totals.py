@@ -41,7 +41,9 @@ _WEAK: Final = re.compile(
 _STUDY: Final = re.compile(
     r"\b(?:trial|study|et al|group|consortium|registry|investigators|university|hospital)\b|\b(?:19|20)[0-9]{2}[a-z]?\b"
 )
-_ARM_HEADINGS: Final = re.compile(r"(?:study |treatment )?(?:arms?|groups?)(?: of the (?:study|trial))?")
+_ARM_HEADINGS: Final = re.compile(
+    r"(?:study |treatment )?(?:arms?|groups?)|treatments?|interventions?|regimens?|cohorts?|sub-?groups?|stratum|strata"
+)
 _ARM_TOTALS: Final = re.compile(r"(?:grand |sub-?)?totals?|overall|(?:all|both)(?: (?:arms|groups))?|combined|pooled")
 _GROUPED: Final = re.compile(r"[0-9]{1,3}(?:[.,' ][0-9]{3})+")
 _FAR: Final = 200  # rows above that a subtotal may be of

@@ -91,6 +91,7 @@ _WHEN: Final = re.compile(
     r"(?:(?:at|by|within|after) )?(?:[0-9]+ ?(?:d|days?|h|hours?|wks?|weeks?|mo|months?|y|yrs?|years?)"
     r"|(?:day|week|month|year) [0-9]+)"
 )
+_ANALYSED: Final = frozenset({"itt", "mitt", "intention to treat", "intent to treat", "per protocol", "pp"})
 _COUNTED: Final = {
     "lesions": {"lesion", "lesions", "tumour", "tumours", "tumor", "tumors", "nodules", "metastases", "sites"},
     "patients": {"patient", "patients", "pts", "participants", "subjects", "persons", "people"},
@@ -215,8 +216,8 @@ def _harmless(part: str, quantity: str) -> bool:
 
 
 def _is_common(text: str) -> bool:
-    """Whether words in brackets say that patients are counted, how many, or when."""
-    return not text or _NUMBERED.fullmatch(text) is not None or _WHEN.fullmatch(text) is not None
+    """Whether words in brackets say that patients are counted, how many, which analysis, or when."""
+    return not text or text in _ANALYSED or _NUMBERED.fullmatch(text) is not None or _WHEN.fullmatch(text) is not None
 
 
 def _fraction(heading: str) -> str | None:

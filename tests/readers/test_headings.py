@@ -46,6 +46,8 @@ def test_words_in_brackets_that_make_another_quantity_are_not_passed_over(headin
         ("Deaths (at 12 months)", "events"),
         ("Deaths [day 30]", "events"),
         ("Events (patients)", "events"),
+        ("Responders (per protocol)", "events"),
+        ("N (ITT)", "size"),
         ("Events (treatment)", "events_t"),
         ("N (control group)", "size_c"),
         ("Control (N = 30) events", "events_c"),
@@ -113,6 +115,8 @@ def test_a_first_column_of_texts_without_a_heading_is_the_label(read):
     assert trials.attrs["notes"] == ["Columns by their headings: the first, which has no heading, is study."]
     again = read(frame.reset_index(names="Unnamed: 0").to_csv(index=False))
     assert again["study"].tolist() == ["Adams", "Baker"]
+    with pytest.raises(InputError, match="row 2: there are numbers, but column 1 has no label"):
+        read(frame.to_csv().replace("Adams,3", ",3") + "Clark,1,2\nDavis,1,3\n")
     numbered = read(frame.reset_index(drop=True).to_csv())
     assert "study" not in numbered
     assert codes(numbered) == ["no-study"]

@@ -130,9 +130,10 @@ def test_rows_of_every_kind_of_table_follow_the_same_rules(tmp_path, kind):
     assert [row["reason"] for row in trials.attrs["read"]["left_out"]] == ["totals", "footnote"]
 
 
-def test_the_arm_called_total_is_left_out_where_its_study_has_other_rows(read):
-    trials = read("study,arm,events,total\nA,low,1,10\nA,high,2,20\nA,Total,3,30\nB,Total,4,41\n")
-    assert trials[["study", "arm"]].to_numpy().tolist() == [["A", "low"], ["A", "high"], ["B", "Total"]]
+@pytest.mark.parametrize("heading", ["arm", "Treatment group", "Regimen", "Subgroup"])
+def test_the_arm_called_total_is_left_out_where_its_study_has_other_rows(read, heading):
+    trials = read(f"study,{heading},events,total\nA,low,1,10\nA,high,2,20\nA,Total,3,30\nB,Total,4,41\n")
+    assert trials[["study", heading]].to_numpy().tolist() == [["A", "low"], ["A", "high"], ["B", "Total"]]
     assert "totals" in codes(trials)
     extent = read("study,resection,events,total\nA,total,1,10\nA,subtotal,3,20\n")
     assert len(extent) == 2
