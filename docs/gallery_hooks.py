@@ -23,10 +23,10 @@ _FRAME = """
    </iframe>
 
 """
-# As high as its page, at every width of the window.
+# As high as its page, whenever that changes: with the width of the window, or as its rows are filtered.
 _FIT = (
-    "const root = this.contentDocument.documentElement, fit = () => { this.style.height = 'auto'; "
-    "this.style.height = root.scrollHeight + 4 + 'px' }; fit(); addEventListener('resize', fit)"
+    "const body = this.contentDocument.body; "
+    "new ResizeObserver(() => { this.style.height = body.scrollHeight + 8 + 'px' }).observe(body)"
 )
 _TITLE = re.compile(r'<div class="sphx-glr-thumbnail-title">(.*?)</div>')
 _WIDE = 135
@@ -71,7 +71,7 @@ def say_thumbnails(app: Sphinx, doctree: nodes.document) -> None:
 def wrap_sentences(app: Sphinx, doctree: nodes.document) -> None:
     """Let long lines of printed output wrap, unless they are rows of a table, whose columns stand below one another."""
     for block in doctree.findall(nodes.literal_block):
-        if "sphx-glr-script-out" in block.parent.get("classes", ()) and are_sentences(block.astext()):
+        if "sphx-glr-script-out" in block["classes"] and are_sentences(block.astext()):
             block["classes"].append("wraps")
 
 

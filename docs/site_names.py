@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from docutils import nodes
 from sphinx import addnodes
 
+import metaan
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
@@ -27,10 +29,16 @@ def name_in(code: str) -> str | None:
     return found[1] if found else None
 
 
+def short_name(code: nodes.literal) -> str | None:
+    """Name without the package before it, where its cell of a table has others with it."""
+    public = code.astext() in metaan.__all__ and isinstance(code.parent.parent, nodes.entry)
+    return f"metaan.{code.astext()}" if public and "metaan." in code.parent.astext() else None
+
+
 def link_names(app: Sphinx, doctree: nodes.document) -> None:
     """Make a link of every name in a page's text; one without a page of its own stays as it is."""
     for code in list(doctree.findall(nodes.literal)):
-        name = name_in(code.astext())
+        name = name_in(code.astext()) or short_name(code)
         if name is None or app.env.docname.endswith(f"/{name}") or _within(code, _NO_LINKS):
             continue
         where = {"refdoc": app.env.docname, "refdomain": "py", "reftype": "obj", "refexplicit": False}

@@ -50,6 +50,20 @@ def test_a_name_becomes_a_link():
     assert not link["refwarn"]
 
 
+def test_a_short_name_is_linked_beside_a_long_one_in_a_table():
+    import site_names
+
+    def cell(*codes):
+        return nodes.entry("", nodes.paragraph("", "", *(nodes.literal("", code) for code in codes)))
+
+    page = page_with(
+        cell("metaan.small_study_effects", "egger", "yi"), cell("egger"), *cell("metaan.pool", "begg").children
+    )
+    site_names.link_names(APP, page)
+    linked = [link["reftarget"] for link in page.findall(sphinx.addnodes.pending_xref)]
+    assert linked == ["metaan.small_study_effects", "metaan.egger", "metaan.pool"]
+
+
 def test_links_and_titles_are_left_alone():
     import site_names
 
@@ -152,6 +166,10 @@ def test_sentences_wrap_and_rows_do_not():
     assert gallery_hooks.are_sentences("word " * 60)
     assert gallery_hooks.are_sentences("a  b\nc  d")
     assert not gallery_hooks.are_sentences("cell   cell   " * 20)
+    blocks = [nodes.literal_block("", "word " * 60) for _ in range(2)]
+    blocks[0]["classes"].append("sphx-glr-script-out")
+    gallery_hooks.wrap_sentences(APP, page_with(*blocks))
+    assert [block["classes"] for block in blocks] == [["sphx-glr-script-out", "wraps"], []]
 
 
 def test_thumbnails_say_what_they_show():
