@@ -28,7 +28,27 @@ __all__ = ["Convergence", "GlmmResult", "Heterogeneity", "PoolResult", "Spec"]
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What was asked for; the weights of GENQ stand in `PoolResult.weights`."""
+    """What was asked for; the weights of GENQ stand in `PoolResult.weights`.
+
+    Parameters
+    ----------
+    model, measure : str
+        Kind of model, as "normal", "glmm" or "regression", and code of the effect measure.
+    method, test, pi, ci : str
+        Estimator, test and intervals, as the function takes them.
+    level : float
+        Level of the confidence and prediction intervals.
+    nodes : int or None
+        Quadrature nodes that were asked for (GLMM).
+    link, likelihood : str or None
+        Link of rates and likelihood of counts.
+    draws, seed : int or None
+        Random draws of a bootstrap prediction interval and their seed.
+    formula : str or None
+        Moderators.
+    cluster : str or None
+        What the clusters of a robust covariance are.
+    """
 
     model: str
     measure: str

@@ -45,6 +45,11 @@ def save(ax: Axes, *paths: str | os.PathLike[str], dpi: float = 300) -> None:
     dpi : float, default 300
         Dots per inch of pixel formats.
 
+    Returns
+    -------
+    None
+        The files are written; a file of that name is replaced.
+
     Raises
     ------
     OptionError
