@@ -243,8 +243,8 @@ def _notes(sets: Sequence[Rows]) -> tuple[Note, ...]:
         notes.append(Note("overlap", "overlaps='keep' counts some patients twice: its intervals are too short."))
     found = {choices.get("icc", _INDEPENDENT) for choices in pooled if choices["unit"] == "lesion"}
     if _INDEPENDENT in found:
-        text = "Lesions of one patient are alike: intervals that take them for independent are too narrow"
-        notes.append(Note("lesions", f"{text}." if len(found) > 1 else f"{text}; give icc= as well."))
+        text = "Lesions of one patient are alike, but count as independent"
+        notes.append(Note("lesions", f"{text} where no icc is given." if len(found) > 1 else f"{text} here; give icc= as well."))
     assumed = {
         name for rows in sets if rows.effective is not None
         for name, own in zip(rows.study, rows.effective["cluster_size_assumed"], strict=True) if own

@@ -160,7 +160,7 @@ def _lesions(kept: pd.DataFrame) -> Note | None:
     patients, lesions = (f"{kept.loc[known, name].sum():.0f}" for name in ("n_patients", "total"))
     ratio = f" ({lesions} in {patients} patients where both are given)" if known.any() else ""
     text = (
-        f"Lesions are counted{ratio}; lesions of one patient are alike, so an interval that takes them for "
-        "independent is too narrow."
+        f"Lesions are counted{ratio}; lesions of one patient are alike, so intervals of single studies are too "
+        "narrow, and tau2 is too large."
     )
     return Note("lesions", text)

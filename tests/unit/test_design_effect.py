@@ -203,7 +203,7 @@ def test_the_table_says_what_was_assumed():
     table = icc_sensitivity(lesions(n_patients=[12, None, 4, 10]), cluster_size=3)
     (said,) = table.attrs["notes"]
     assert said.startswith("One correlation is assumed for every study")
-    assert said.endswith("n_lesions/n_patients, but assumed for 'Bo'.")
+    assert said.endswith("but 3 is assumed for 'Bo', where these are not known or do not fit.")
 
 
 def test_sensitivity_refuses_what_has_no_rate():
