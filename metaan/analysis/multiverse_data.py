@@ -244,7 +244,8 @@ def _notes(sets: Sequence[Rows]) -> tuple[Note, ...]:
     found = {choices.get("icc", _INDEPENDENT) for choices in pooled if choices["unit"] == "lesion"}
     if _INDEPENDENT in found:
         text = "Lesions of one patient are alike, but count as independent"
-        notes.append(Note("lesions", f"{text} where no icc is given." if len(found) > 1 else f"{text} here; give icc= as well."))
+        where = "where no icc is given." if len(found) > 1 else "here; give icc= as well."
+        notes.append(Note("lesions", f"{text} {where}"))
     assumed = {
         name for rows in sets if rows.effective is not None
         for name, own in zip(rows.study, rows.effective["cluster_size_assumed"], strict=True) if own

@@ -16,6 +16,7 @@ __all__ = ["blank_above", "heading_rows", "is_merged", "refuse_second_table", "t
 _CITED: Final = re.compile(r"\b(?:19|20)[0-9]{2}[a-z]?\b|\bet al\b", re.IGNORECASE)
 _YEARS: Final = re.compile(r"[0-9]{4}\s*(?:-|–|to)\s*[0-9]{2,4}")
 _APART: Final = re.compile(r"(?:excluded|not included|ongoing|unpublished)\b", re.IGNORECASE)
+_WORDS: Final = re.compile(r"[A-Z]\w+ [a-z]{4,}")  # two words that are no name of an author: Randomised trials
 _CONTINUED: Final = re.compile(r"\bcont(?:inued|'d|d|\.)", re.IGNORECASE)
 
 
@@ -36,7 +37,10 @@ def blank_above(grid: Grid, i: int) -> bool:
 
 
 def heading_rows(grid: Grid, body: Sequence[int], label: int | None, numeric: Sequence[int]) -> set[int]:
-    """Rows that head a section: their label alone, numbers below, and more than one such row or the first of all."""
+    """Rows that head a section: their label alone, numbers below, where the rows begin with one and they are few.
+
+    Anything else with a label and no numbers may be a study without counts, which is not for the reader to leave out.
+    """
     filled = [i for i in body if not all(map(blank, grid.rows[i]))]
     counted = [any(not blank(grid.rows[i][place]) for place in numeric) for i in filled]
     merged = [i for i in filled if is_merged(grid.rows[i])]
@@ -45,8 +49,11 @@ def heading_rows(grid: Grid, body: Sequence[int], label: int | None, numeric: Se
         for i, below, has in zip(filled, filled[1:], counted[1:], strict=False)
         if has and below not in merged and label is not None and _heads(grid.rows[i], label)
     ]
-    sure = [i for i in found if i == filled[0] or _APART.match(said(grid.rows[i][label or 0]))]
-    return set(merged) | set(found if len(found) > 1 else sure)
+    names = {i: said(grid.rows[i][label or 0]) for i in found}
+    apart = {i for i in found if _APART.match(names[i])}
+    many = 1 < len(found) < sum(counted)
+    begins = bool(found) and found[0] == filled[0] and (many or bool(_WORDS.match(names[found[0]])))
+    return set(merged) | apart | set(found if begins else [])
 
 
 def _heads(cells: Sequence[Cell], label: int) -> bool:

@@ -151,8 +151,8 @@ def test_headings_of_sections_are_a_column(read):
     assert "row 2: 'Melanoma'; row 5: 'Breast'; column 'section' has it for each study" in text
     taken = read(SECTIONS.replace("total\n", "total,section\n").replace("10\n", "10,x\n"))
     assert taken["section (2)"].tolist() == ["Melanoma", "Melanoma", "Breast", "Breast"]
-    one = read(SECTIONS.replace("Breast,,\n", ""))
-    assert one["section"].tolist() == ["Melanoma"] * 4
+    one = read(SECTIONS.replace("Breast,,\n", "").replace("Melanoma", "Randomised trials"))
+    assert one["section"].tolist() == ["Randomised trials"] * 4
 
 
 @pytest.mark.parametrize("label", ["Breast", "Evans 2001", "Evans et al"])
@@ -160,13 +160,22 @@ def test_one_label_without_numbers_below_other_rows_is_a_study(read, label):
     trials = read(f"study,events,total\nAdams,1,10\n{label},,\nClark,1,12\n")
     assert trials["study"].tolist() == ["Adams", label, "Clark"]
     assert codes(trials) == ["no-numbers"]
+    first = read(f"study,events,total\n{label},,\nAdams,1,10\nClark,1,12\n")
+    assert first["study"].tolist() == [label, "Adams", "Clark"]
+
+
+def test_studies_without_numbers_between_others_are_no_headings(read):
+    trials = read("study,events,total\nAdams,1,10\nBaker,,\nClark,1,12\nDavis,,\nEvans,3,9\nFox,2,20\n")
+    assert len(trials) == 6
+    trials = read("study,events,total\nAdams,,\nBaker,2,10\nClark,,\nDavis,1,20\n")
+    assert len(trials) == 4
 
 
 def test_cited_studies_without_numbers_are_no_headings(read):
     trials = read("study,events,total\nEvans 2001,,\nAdams,1,10\nBaker 1999a,,\nClark,1,12\n")
     assert len(trials) == 4
     assert "section" not in trials
-    assert "section" in read("study,events,total\n2001-2005,,\nAdams,1,10\n2006 to 2010,,\nClark,1,12\n")
+    assert "section" in read("study,events,total\n2001-2005,,\nAdams,1,10\n2006 to 2010,,\nClark,1,12\nDee,3,9\n")
 
 
 TWO = "study,events,total\nAdams,1,10\nBaker,2,25\n{}study,events,total\nClark,1,12\n"
