@@ -70,9 +70,9 @@ def read(
     -------
     pandas.DataFrame
         A row for each study: `study`, numbers under metaan's names (float, NaN where missing), then `year` and the
-        other columns as headed; `section` where headings stand between the rows. ``attrs["notes"]`` is a list of sentences, one for each decision; ``attrs["read"]``
-        a dict: `place`, `kind`, `measure`, `rows`, `kept`, `left_out`, `notes` (each with its `code`, `text` and
-        `studies`). `metaan.explain` prints both.
+        other columns as headed; `section` where headings stand between the rows. ``attrs["notes"]`` is a list of
+        sentences, one for each decision; ``attrs["read"]`` a dict: `place`, `kind`, `measure`, `rows`, `kept`,
+        `left_out`, `notes` (each with its `code`, `text` and `studies`). `metaan.explain` prints both.
 
     Raises
     ------
