@@ -2,23 +2,10 @@
 
 import pandas as pd
 import pytest
+from helpers.reading import code_set as codes
 
 import metaan
 from metaan.errors import InputError
-
-
-@pytest.fixture
-def read(tmp_path):
-    def reading(text, **options):
-        (tmp_path / "x.csv").write_text(text, encoding="utf-8")
-        return metaan.read(tmp_path / "x.csv", **options)
-
-    return reading
-
-
-def codes(trials):
-    return {note["code"] for note in trials.attrs["read"]["notes"]}
-
 
 LONG = "Study,Arm,events,total\nA,{0},3,20\nA,{1},4,21\nB,{0},5,30\nB,{1},6,31\n"
 

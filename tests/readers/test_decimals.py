@@ -4,23 +4,10 @@ import datetime
 
 import pandas as pd
 import pytest
+from helpers.reading import code_set as codes
 
 import metaan
 from metaan.errors import InputError
-
-
-@pytest.fixture
-def read(tmp_path):
-    def reading(text, **options):
-        (tmp_path / "x.csv").write_text(text, encoding="utf-8")
-        return metaan.read(tmp_path / "x.csv", **options)
-
-    return reading
-
-
-def codes(trials):
-    return {note["code"] for note in trials.attrs["read"]["notes"]}
-
 
 COUNTS = "study;events;total\nAdams;2.000;10.000\nBaker;3.000;12.000\n"
 YEARS = "study{0}events{0}time\nAdams{0}3{0}1.234\nBaker{0}4{0}987\nClark{0}5{0}2.345\n"

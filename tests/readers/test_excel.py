@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from helpers.reading import code_set as codes
 
 import metaan
 from metaan.errors import DataError, InputError, OptionError
@@ -46,10 +47,6 @@ def read(tmp_path):
         return metaan.read(tmp_path / name, **options)
 
     return reading
-
-
-def codes(trials):
-    return {note["code"] for note in trials.attrs["read"]["notes"]}
 
 
 def test_a_messy_sheet(read, book):

@@ -2,23 +2,10 @@
 
 import pandas as pd
 import pytest
+from helpers.reading import codes
 
-import metaan
 from metaan.errors import DataError, InputError
 from metaan.readers.vocabulary import is_percentage, meaning
-
-
-@pytest.fixture
-def read(tmp_path):
-    def reading(text, **options):
-        (tmp_path / "x.csv").write_text(text, encoding="utf-8")
-        return metaan.read(tmp_path / "x.csv", **options)
-
-    return reading
-
-
-def codes(trials):
-    return [note["code"] for note in trials.attrs["read"]["notes"]]
 
 
 def role(heading):

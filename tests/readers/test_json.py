@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 import pytest
+from helpers.reading import code_set as codes
 
 import metaan
 from metaan.errors import InputError
@@ -18,10 +19,6 @@ def read(tmp_path):
         return metaan.read(tmp_path / name, **options)
 
     return reading
-
-
-def codes(trials):
-    return {note["code"] for note in trials.attrs["read"]["notes"]}
 
 
 @pytest.mark.parametrize("orient", ["records", "index", "columns", "split", "table"])

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from helpers.command_line import run
 from helpers.printed import printed
+from helpers.reading import code_set as codes
 from helpers.reviews import ASPIRIN, EXPORT, MENTAL, counted, export_row, exported, measured, own
 
 import metaan
@@ -28,10 +29,6 @@ def write(tmp_path):
         return tmp_path / name
 
     return written
-
-
-def codes(trials):
-    return {note["code"] for note in trials.attrs["read"]["notes"]}
 
 
 def test_outcomes_are_listed_with_what_their_own_rows_say(write):

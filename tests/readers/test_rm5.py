@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from helpers.command_line import run
+from helpers.reading import code_set
 from helpers.reviews import (
     COUNTS,
     barren_review,
@@ -48,7 +49,7 @@ def test_studies_have_their_names_years_and_subgroups(write):
     assert trials["year"].tolist()[:2] == [1931, 1932]
     assert trials["subgroup"].tolist() == ["Random"] * 7 + ["Other"] * 6
     assert trials.attrs["read"]["measure"] == "RR"
-    assert {note["code"] for note in trials.attrs["read"]["notes"]} == {"analysis", "arms"}
+    assert code_set(trials) == {"analysis", "arms"}
     assert "'BCG'" in " ".join(trials.attrs["notes"])
 
 
@@ -99,7 +100,7 @@ def test_swapped_events_and_the_key_of_a_study_without_a_record_are_told(write):
     trials = metaan.read(write(review(comparison(1, "A", outcome("DICH", 1, "B", row, SWAP_EVENTS="YES")))))
     assert trials["study"].tolist() == ["Foö (a) 2001"]
     assert np.isnan(trials["events_c"][0])
-    assert "swapped-events" in {note["code"] for note in trials.attrs["read"]["notes"]}
+    assert "swapped-events" in code_set(trials)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

@@ -4,22 +4,10 @@ import json
 
 import pandas as pd
 import pytest
+from helpers.reading import codes
 
 import metaan
 from metaan.errors import InputError
-
-
-@pytest.fixture
-def read(tmp_path):
-    def reading(text, **options):
-        (tmp_path / "x.csv").write_text(text, encoding="utf-8")
-        return metaan.read(tmp_path / "x.csv", **options)
-
-    return reading
-
-
-def codes(trials):
-    return [note["code"] for note in trials.attrs["read"]["notes"]]
 
 
 def with_row(label, events=17, total=74):

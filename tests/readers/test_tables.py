@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.reading import code_set
 from helpers.reviews import COUNTS
 
 import metaan
@@ -145,7 +146,7 @@ def test_counts_of_all_cells_pool_as_the_counts_themselves():
     trials = metaan.read(pd.DataFrame(wide), measure="RR")
     for name, given in COUNTS.items():
         np.testing.assert_array_equal(trials[name], given)
-    assert {note["code"] for note in trials.attrs["read"]["notes"]} == {"renamed", "no-study", "computed"}
+    assert code_set(trials) == {"renamed", "no-study", "computed"}
     wide["n1i"] = COUNTS["total_t"] + 1
     with pytest.raises(DataError, match="do not add up to total_t"):
         metaan.read(pd.DataFrame(wide))
@@ -193,7 +194,7 @@ def test_rows_of_a_review_by_revman_5_and_by_meta(tmp_path):
     trials = metaan.read(path)
     assert trials[["events_t", "total_t", "events_c", "total_c"]].iloc[0].tolist() == [3, 20, 5, 21]
     assert trials.attrs["read"]["measure"] == "OR"
-    assert "no-study" in {note["code"] for note in trials.attrs["read"]["notes"]}
+    assert "no-study" in code_set(trials)
     path.write_text("comp.no,outcome.no,studlab,event.e,n.e,event.c,n.c,sm\n1,1,Adams,3,20,5,21,RR\n")
     assert metaan.read(path)["events_c"].tolist() == [5]
 

@@ -2,23 +2,10 @@
 
 import numpy as np
 import pytest
+from helpers.reading import code_set as codes
 
 import metaan
 from metaan.errors import DataError, InputError, OptionError
-
-
-@pytest.fixture
-def read(tmp_path):
-    def reading(text, encoding="utf-8", name="trials.csv", **options):
-        path = tmp_path / name
-        path.write_bytes(text.encode(encoding))
-        return metaan.read(path, **options)
-
-    return reading
-
-
-def codes(trials):
-    return {note["code"] for note in trials.attrs["read"]["notes"]}
 
 
 def values(trials):
