@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Collection
+from typing import Any, Final
 
 from metaan.errors import InputError, Note
 from metaan.readers.grid import CELLS, Cell, Grid
 
 __all__ = ["is_table", "read_parquet", "read_table"]
+
+_UNNAMED: Final = re.compile(r"__index_level_[0-9]+__")
 
 
 def is_table(value: object) -> bool:
@@ -41,13 +45,19 @@ def _pandas(frame: Any, place: str, kind: str) -> Grid:
         frame = frame.reset_index(allow_duplicates=True, names=[name or "index" for name in frame.index.names])
         notes.append(Note("index", "The index of the table is taken for a column, since it has a name."))
     elif frame.index.dtype == object or str(frame.index.dtype) in ("str", "string"):
-        labels = "study" if "study" not in frame.columns else "index"
+        labels, note = _index(frame.columns)
         frame = frame.reset_index(names=[labels])
-        notes.append(Note("index", f"The index of the table, which has no name, is taken for a column {labels!r}."))
+        notes.append(note)
     names = [" ".join(map(str, name)).strip() if isinstance(name, tuple) else str(name) for name in frame.columns]
     grid = _grid(names, [frame.iloc[:, i].tolist() for i in range(frame.shape[1])], place, kind)
     grid.notes.extend(notes)
     return grid
+
+
+def _index(names: Collection[str]) -> tuple[str, Note]:
+    """Name of the column that an index of texts becomes, and the note that says so."""
+    labels = "study" if "study" not in names else "index"
+    return labels, Note("index", f"The index of the table, which has no name, is taken for a column {labels!r}.")
 
 
 def _grid(names: list[str], columns: list[list[Cell]], place: str, kind: str) -> Grid:
@@ -66,11 +76,24 @@ def read_parquet(data: bytes, place: str) -> Grid:
             if file.metadata.num_rows * file.metadata.num_columns > CELLS:
                 raise InputError(f"{place} has {file.metadata.num_rows:,} rows: more than trials have.")
             table = file.read(use_threads=False)
-            columns = [column.to_pylist() for column in table.columns]
+            columns = [
+                (name, column.to_pylist()) for name, column in zip(table.column_names, table.columns, strict=True)
+            ]
     except InputError:
         raise
     except Exception as problem:
         raise InputError(
             f"{place} cannot be read as Parquet ({type(problem).__name__}): the file is damaged."
         ) from None
-    return _grid(list(table.column_names), columns, place, "parquet")
+    names, notes, cells = [], [], []
+    for name, values in columns:
+        if _UNNAMED.fullmatch(name):  # an index of pandas, which counts where it has texts
+            if not any(isinstance(value, str) for value in values):
+                continue
+            name, note = _index(table.column_names)
+            notes.append(note)
+        names.append(name)
+        cells.append(values)
+    grid = _grid(names, cells, place, "parquet")
+    grid.notes.extend(notes)
+    return grid

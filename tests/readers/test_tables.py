@@ -220,3 +220,16 @@ def test_what_was_decided_goes_into_a_parquet_file(tmp_path):
     again = pd.read_parquet(tmp_path / "trials.parquet")
     assert again.attrs == trials.attrs
     assert str(metaan.explain(again)) == str(metaan.explain(trials))
+
+
+@pytest.mark.parametrize("index", [[5, 7], ["A", "B"]])
+def test_an_index_without_a_name_in_a_parquet_file(tmp_path, index):
+    pytest.importorskip("pyarrow")
+    columns = {"events": [3, 1], "total": [24, 12]} | ({} if index[0] == "A" else {"study": ["A", "B"]})
+    frame = pd.DataFrame(columns, index=index)
+    frame.to_parquet(tmp_path / "x.parquet")
+    trials = metaan.read(tmp_path / "x.parquet")
+    assert sorted(trials.columns) == ["events", "study", "total"]
+    assert trials["study"].tolist() == ["A", "B"]
+    assert trials["study"].equals(metaan.read(frame)["study"])
+    assert [note["code"] for note in trials.attrs["read"]["notes"]] == ["index"] * (index[0] == "A")
