@@ -14,7 +14,7 @@ import numpy as np
 from metaan.errors import DataError, InputError, Note, listed
 from metaan.names import NOTES, READING
 from metaan.readers.advice import complete
-from metaan.readers.arms import refuse_arms
+from metaan.readers.arms import refuse_arms, say_outcomes
 from metaan.readers.cells import Unreadable, number, tidy
 from metaan.readers.grid import Cell, Grid, blank, said
 from metaan.readers.heading import Heading, find
@@ -31,6 +31,7 @@ __all__ = ["read_grid", "signed"]
 
 _WORDS: Final = ("study", "year")
 _DATE: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T][0-9:.]+)?")
+_YEAR: Final = re.compile(r"(?:1[5-9]|20)[0-9]{2}(?![0-9])")
 _PARTS: Final = (
     ("events", "nonevents", "total"),
     ("events_t", "nonevents_t", "total_t"),
@@ -55,6 +56,7 @@ def read_grid(
     kept, out = chosen.kept, chosen.out
     _even(grid, heading, roles, kept)
     refuse_arms(grid, roles, kept)
+    say_outcomes(grid, roles, kept)
     reader = Reader.of(grid, roles, kept, decimal)
     made = _numbers(reader)
     _derive(reader, made)
@@ -189,6 +191,8 @@ def _labels(reader: Reader) -> list[str] | None:
     year = reader.roles.of.get("year")
     if year is not None and len(set(names)) < len(names):
         years = [_label(reader.grid.rows[i][year]) for i in reader.kept]
+        if not all(_YEAR.match(when) for when in years if when):
+            return names  # a year less a mean year, say: it tells no studies apart
         dated = [f"{name} {when}".strip() for name, when in zip(names, years, strict=True)]
         if len(set(dated)) > len(set(names)):
             text = f"{reader.roles.names[place]!r} repeats: studies are labelled with their year as well."

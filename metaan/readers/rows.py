@@ -9,6 +9,7 @@ from itertools import chain, count
 from typing import Final
 
 from metaan.errors import InputError, Note
+from metaan.readers.cells import is_mark
 from metaan.readers.grid import Cell, Grid, blank, clipped, said
 from metaan.readers.heading import Heading
 from metaan.readers.roles import Roles
@@ -64,7 +65,7 @@ class _Sorter:
         self.numeric = [place for name, place in self.roles.of.items() if name not in ("study", "year")]
         self.last = max((i for i in self.body if self.counted(i)), default=-1)
         self.sums = Sums(self.grid, self.roles)
-        self.arms = of_arms(self.grid, self.body, self.roles)
+        self.arms = of_arms(self.grid, self.body, self.roles, self.sums)
         self.headings = {
             i for i in heading_rows(self.grid, self.body, self.label, self.numeric) if not self.footnote(i)
         }
@@ -138,12 +139,25 @@ class _Sorter:
         """Whether a row is a total by its name; where a trial may have the name, its counts decide."""
         label = said(self.grid.rows[i][self.label]) if self.label is not None else ""
         says = says_total(label or next(iter(texts(self.grid, i))))
-        if says != "maybe" or not self.counted(i) or is_merged(self.grid.rows[i]):
+        if says != "maybe" or not self.numbered(i) or is_merged(self.grid.rows[i]):
             return says == "yes"
-        if self.sums.fit_name(i, (j for j in self.body if j > i)) is False:
-            self.odd.append(("named-as-total", i))
+        fits = self.sums.fit_name(i, (j for j in self.body if j > i))
+        if fits or (fits is None and not self.among_studies(i)):
+            return True
+        self.odd.append(("among-studies" if fits is None else "named-as-total", i))
+        return False
+
+    def numbered(self, i: int) -> bool:
+        """Whether a row has a number, not only marks for missing ones."""
+        cells = (self.grid.rows[i][place] for place in self.numeric)
+        return any(not blank(cell) and not is_mark(cell) for cell in cells)
+
+    def among_studies(self, i: int) -> bool:
+        """Whether there is a study above a row and one just below, as there is not of the total of a section."""
+        below = i + 1
+        if not self.chosen.kept or below not in self.body or not self.numbered(below):
             return False
-        return True
+        return self.label is not None and not says_total(said(self.grid.rows[below][self.label]))
 
 
 def studies(grid: Grid, heading: Heading, roles: Roles) -> Chosen:
@@ -176,6 +190,7 @@ def _say(sorter: _Sorter) -> None:
         listed = "; ".join(f"row {row.row}: {row.text}" for row in these[:5])
         more = f" and {len(these) - 5} more" if len(these) > 5 else ""
         column = f"; column {sorter.chosen.column!r} has it for each study" if reason == _SECTION else ""
+        column += ". A study without counts has NR, or another mark for missing, in their place" if column else ""
         text = f"{_rows(len(these))} left out as {reason}: {listed}{more}{column}."
         grid.notes.append(Note(reason.replace(" ", "-"), text))
     if bare:
@@ -193,6 +208,7 @@ def _say_odd(sorter: _Sorter) -> None:
             "all counts are sums of the rows above. A total would be pooled twice: take it out if it is one",
         ),
         ("named-as-total", "totals are called so, but the counts are not the sums of rows above"),
+        ("among-studies", "totals are called so, but a study stands below. Take it out if it is one"),
     ):
         rows = [i for what, i in sorter.odd if what == code]
         names = [_name(sorter, i) for i in rows]

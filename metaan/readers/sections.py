@@ -15,8 +15,14 @@ __all__ = ["blank_above", "heading_rows", "is_merged", "refuse_second_table", "t
 
 _CITED: Final = re.compile(r"\b(?:19|20)[0-9]{2}[a-z]?\b|\bet al\b", re.IGNORECASE)
 _YEARS: Final = re.compile(r"[0-9]{4}\s*(?:-|–|to)\s*[0-9]{2,4}")
-_APART: Final = re.compile(r"(?:excluded|not included|ongoing|unpublished)\b", re.IGNORECASE)
-_WORDS: Final = re.compile(r"[A-Z]\w+ [a-z]{4,}")  # two words that are no name of an author: Randomised trials
+_APART: Final = re.compile(
+    r"(?:excluded|not included|ongoing|unpublished)\b|[0-9]{1,2}\.[0-9]{1,2}(?:\.[0-9]{1,2})?\s+\S", re.IGNORECASE
+)
+"""Headings wherever they stand; 1.1.2 numbers the subgroups of a review."""
+_WORDS: Final = re.compile(
+    r"(?!.*\b(?:study|trial|unpublished|personal|abstract|submitted|registry)\b)[A-Z]\w+ [a-z]{4,}"
+)
+"""Two words that are no name of a study: Randomised trials."""
 _CONTINUED: Final = re.compile(r"\bcont(?:inued|'d|d|\.)", re.IGNORECASE)
 
 

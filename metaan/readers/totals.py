@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from metaan.errors import InputError
 from metaan.readers.cells import BESIDE, FRACTION, is_mark, tidy, whole
-from metaan.readers.grid import Cell, Grid, blank, is_number
+from metaan.readers.grid import Cell, Grid, blank, clipped, is_number, said
 from metaan.readers.needs import is_count
 from metaan.readers.roles import Roles
 
@@ -45,6 +46,7 @@ _ARM_HEADINGS: Final = re.compile(
     r"(?:study |treatment )?(?:arms?|groups?)|treatments?|interventions?|regimens?|cohorts?|sub-?groups?|stratum|strata"
 )
 _ARM_TOTALS: Final = re.compile(r"(?:grand |sub-?)?totals?|overall|(?:all|both)(?: (?:arms|groups))?|combined|pooled")
+_TREATMENTS: Final = frozenset({"combined", "pooled"})
 _GROUPED: Final = re.compile(r"[0-9]{1,3}(?:[.,' ][0-9]{3})+")
 _FAR: Final = 200  # rows above that a subtotal may be of
 
@@ -61,25 +63,48 @@ def says_total(label: str) -> str:
     return ""
 
 
-def of_arms(grid: Grid, rows: Iterable[int], roles: Roles) -> set[int]:
-    """Rows whose arm is "Total" where the same study has other rows."""
+def of_arms(grid: Grid, rows: Iterable[int], roles: Roles, sums: Sums) -> set[int]:
+    """Rows whose arm is "Total" where the same study has other rows.
+
+    Raises
+    ------
+    InputError
+        The counts of such a row are not the sums of the others.
+    """
     places = [
         place for place in roles.beside.values() if _ARM_HEADINGS.fullmatch(roles.names[place].strip().casefold())
     ]
     label = roles.of.get("study")
     found: set[int] = set()
     for place in places:
-        told: dict[str, list[tuple[int, bool]]] = {}
+        told: dict[str, list[tuple[int, str]]] = {}
         for i in rows:
             cell = grid.rows[i][place]
             if not blank(cell):
-                is_total = isinstance(cell, str) and _ARM_TOTALS.fullmatch(tidy(cell).casefold()) is not None
                 study = "" if label is None else str(grid.rows[i][label])
-                told.setdefault(study, []).append((i, is_total))
+                told.setdefault(study, []).append((i, tidy(cell).casefold() if isinstance(cell, str) else ""))
         for pairs in told.values():
-            if not all(is_total for _, is_total in pairs):
-                found |= {i for i, is_total in pairs if is_total}
+            others = [i for i, arm in pairs if not _ARM_TOTALS.fullmatch(arm)]
+            for i, arm in pairs:
+                if others and _ARM_TOTALS.fullmatch(arm) and _is_sum(grid, roles, sums, (i, place), others):
+                    found.add(i)
     return found
+
+
+def _is_sum(grid: Grid, roles: Roles, sums: Sums, cell: tuple[int, int], others: Sequence[int]) -> bool:
+    """Whether an arm called a total is one; a combined treatment is not."""
+    i, place = cell
+    fits = sums.of_rows(i, others)
+    name = tidy(grid.rows[i][place])
+    if name.casefold() in _TREATMENTS:
+        return fits is True and len(others) > 1
+    if fits is False:
+        of = f" of study {clipped([said(grid.rows[i][roles.of['study']])])}" if "study" in roles.of else ""
+        raise InputError(
+            f"{grid.place}, row {grid.lines[i]}: column {roles.names[place]!r} calls it {name!r}{of}, but its counts "
+            "are not the sums of the other rows. Keep this row or the others: take out the row, or rows, not meant."
+        )
+    return True
 
 
 @dataclass
@@ -106,6 +131,10 @@ class _Running:
         if all(value == sums for value, sums in pairs):
             return True
         return None if self.gaps and all(value >= sums for value, sums in pairs) else False
+
+    def exceeds(self, values: Sequence[float]) -> bool:
+        """Whether a sum is larger than its value, NaN being none, so that more rows only lead away from it."""
+        return any(sums > value for value, sums in zip(values, self.sums, strict=True))
 
 
 @dataclass
@@ -153,21 +182,25 @@ class Sums:
             return False
         return any(part.rows > 1 and part.compared(values) for part in (self.above, self.block))
 
+    def of_rows(self, i: int, others: Iterable[int]) -> bool | None:
+        """Whether the counts of a row are the sums of those of others; None where they may be."""
+        part = self._none()
+        for other in others:
+            part.add(self.counts(other))
+        return part.compared(self.counts(i))
+
     def fit_name(self, i: int, below: Iterable[int]) -> bool | None:
         """Whether a row named like a total is the sum of rows above, or below where it is the first; None if unsure."""
         values = self.counts(i)
-        if self.seen:
-            parts = [part for part in (self.above, self.block) if part.rows]
-        else:
-            parts = [self._none()]
-            for other in below:
-                parts[0].add(self.counts(other))
-        answers = [part.compared(values) for part in parts]
+        parts = [part for part in (self.above, self.block) if part.rows]
+        answers = [part.compared(values) for part in parts] or [self.of_rows(i, below)]
         tail = self._none()
         for row in reversed(self.seen[-_FAR:]):
             tail.add(row)
+            if tail.exceeds(values):
+                break
             answers += [True] if tail.rows > 1 and tail.compared(values) else []
-        return True if True in answers else None if None in answers or not answers else False
+        return True if True in answers else None if None in answers else False
 
 
 def _count(cell: Cell, half: int) -> float:

@@ -59,12 +59,44 @@ def test_groups_that_may_be_arms_are_told(read):
     [
         LONG.format("treatment", "control").replace("A,control", "AA,control").replace("B,control", "BB,control"),
         LONG.format("x", "y").replace("B,y", "B,z"),
-        LONG.format("treatment", "control").replace("A,control", "A,treatment"),
+        LONG.format("ECT", "Surgery").replace("A,Surgery", "A,ECT"),
         "study,blind,events,total\nA,yes,3,20\nB,no,3,20\nC,no,4,30\n",
     ],
 )
 def test_other_columns_with_two_values_are_no_arms(read, text):
     assert "arms-in-rows" not in codes(read(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("study,treatment,events,total\nA,placebo,3,44\nA,5FU,4,30\nA,imiquimod,4,30\nB,ECT,5,20\n", "in 'A'"),
+        ("study,Arm,events,total\nA,ECT,3,44\nB,ECT,4,30\nC,ECT,4,30\nC,control,5,20\n", "in 'C'"),
+        ("id,treatment,events,total\n1,drug,3,44\n1,Control/Placebo,4,30\n2,drug,4,30\n", "in '1'"),
+        ("study,week,arm,events,total\nA,3,drug,3,44\nA,6,drug,4,44\nA,3,sham,5,20\nA,6,sham,2,20\n", "in 'A'"),
+    ],
+)
+def test_controls_beside_other_arms_of_their_study_are_refused(read, text, what):
+    with pytest.raises(InputError, match=f"beside other arms of the same study, {what}. Pooled as they stand, contro"):
+        read(text)
+
+
+def test_controls_that_are_studies_of_their_own_are_told(read):
+    trials = read("study,treatment,events,total\nA,ECT,3,44\nB,PDT,4,30\nC,Placebo,5,20\n")
+    assert len(trials) == 3
+    assert "Column 'treatment' has 'Placebo' in 1 of 3 rows" in trials.attrs["notes"][-1]
+    for same in ("Placebo", "ECT"):
+        alone = read(f"study,treatment,events,total\nA,{same},3,44\nB,{same},4,30\n")
+        assert alone.attrs["notes"] == []
+
+
+def test_rows_of_several_outcomes_are_told_and_no_arms(read):
+    trials = read("study,outcome,events,total\nA,CR,3,20\nA,PR,2,20\nB,CR,1,9\nB,PR,2,9\n")
+    assert codes(trials) == {"several-outcomes", "duplicate-study"}
+    assert "'CR', 'PR'. Keep the rows of one" in trials.attrs["notes"][0]
+    assert "several-outcomes" in codes(read("study,outcome,events,total\nA,CR,3,20\nB,PR,2,20\nC,CR,1,9\n"))
+    for one in ("outcome,events,total\nA,CR,3,20\nB,CR,2,20\n", "visit,events,total\nA,3,3,20\nB,6,2,20\n"):
+        assert codes(read(f"study,{one}")) == set()
 
 
 def test_effects_of_two_outcomes_of_a_study_are_no_arms(read):

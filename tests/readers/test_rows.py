@@ -42,6 +42,22 @@ def test_a_name_that_a_trial_may_have_is_a_total_where_the_counts_are_sums(label
     assert (note["code"], note["studies"]) == ("named-as-total", [label])
     effects = pd.DataFrame({"study": ["Adams", label], "yi": [0.1, 0.2], "vi": [0.01, 0.02]})
     assert metaan.read(effects)["study"].tolist() == ["Adams"]
+    effects.loc[2] = ["Baker", 0.3, 0.02]
+    among = metaan.read(effects)
+    assert (among["study"].tolist(), codes(among)) == (["Adams", label, "Baker"], ["among-studies"])
+
+
+def test_a_trial_with_the_name_of_a_total_stays_where_counts_are_missing():
+    frame = with_row("All").astype({"events": object, "total": object})
+    frame.loc[3] = ["Clark", 1, 9]
+    frame.loc[2, ["events", "total"]] = ["NR", None]
+    assert metaan.read(frame)["study"].tolist() == ["Adams", "Baker", "All", "Clark"]
+    frame.loc[2, ["events", "total"]] = [40, 90]
+    for row in (0, 1):
+        frame.loc[row, ["events", "total"]] = ["NR", None]
+        trials = metaan.read(frame)
+        assert trials["study"].tolist() == ["Adams", "Baker", "All", "Clark"]
+        assert codes(trials)[0] in ("named-as-total", "among-studies")
 
 
 @pytest.mark.parametrize("label", _NEVER.split("|"))
@@ -123,6 +139,11 @@ def test_the_arm_called_total_is_left_out_where_its_study_has_other_rows(read, h
     trials = read(f"study,{heading},events,total\nA,low,1,10\nA,high,2,20\nA,Total,3,30\nB,Total,4,41\n")
     assert trials[["study", heading]].to_numpy().tolist() == [["A", "low"], ["A", "high"], ["B", "Total"]]
     assert "totals" in codes(trials)
+    for arms in ("A,All,6,88\nA,Melanoma,4,30", "A,low,1,10\nA,high,2,20\nA,Total,4,30"):
+        with pytest.raises(InputError, match="its counts are not the sums of the other rows"):
+            read(f"study,{heading},events,total\n{arms}\nB,x,1,10\n")
+    combined = read(f"study,{heading},events,total\nA,ECT,1,10\nA,IL2,2,20\nA,Combined,5,20\n")
+    assert len(combined) == 3
     extent = read("study,resection,events,total\nA,total,1,10\nA,subtotal,3,20\n")
     assert len(extent) == 2
 
@@ -139,11 +160,15 @@ def test_headings_of_sections_are_a_column(read):
     assert "row 2: 'Melanoma'; row 5: 'Breast'; column 'section' has it for each study" in text
     taken = read(SECTIONS.replace("total\n", "total,section\n").replace("10\n", "10,x\n"))
     assert taken["section (2)"].tolist() == ["Melanoma", "Melanoma", "Breast", "Breast"]
+    assert "A study without counts has NR, or another mark" in text
+    assert len(read(SECTIONS.replace("Breast,,", "Breast,NR,"))) == 6
+    numbered = read("study,events,total\n1.1.1 Skin,,\nAdams,1,10\nSubtotal,1,10\n1.1.2 Lip,,\nBaker,2,12\n")
+    assert numbered["section"].tolist() == ["1.1.1 Skin", "1.1.2 Lip"]
     one = read(SECTIONS.replace("Breast,,\n", "").replace("Melanoma", "Randomised trials"))
     assert one["section"].tolist() == ["Randomised trials"] * 4
 
 
-@pytest.mark.parametrize("label", ["Breast", "Evans 2001", "Evans et al"])
+@pytest.mark.parametrize("label", ["Breast", "Evans 2001", "Evans et al", "Mir unpublished", "Di monta study"])
 def test_one_label_without_numbers_below_other_rows_is_a_study(read, label):
     trials = read(f"study,events,total\nAdams,1,10\n{label},,\nClark,1,12\n")
     assert trials["study"].tolist() == ["Adams", label, "Clark"]
