@@ -10,10 +10,10 @@ from metaan.errors import InputError
 from metaan.readers.arms import arms_in_rows
 from metaan.readers.cells import BESIDE, FRACTION, tidy
 from metaan.readers.grid import Grid, blank, clipped, closest
-from metaan.readers.heading import Heading
+from metaan.readers.heading import Heading, row_below
 from metaan.readers.needs import NEEDS, SETS, lacking, told
 from metaan.readers.roles import Roles
-from metaan.readers.vocabulary import is_percentage, is_qualified, meaning, squashed
+from metaan.readers.vocabulary import arm_of, is_percentage, is_qualified, meaning, squashed
 
 __all__ = ["complete"]
 
@@ -74,7 +74,12 @@ def _advice(grid: Grid, heading: Heading, roles: Roles, missing: Sequence[str]) 
     free = [name for name in roles.beside if name in roles.names]
     text = f" Columns: {clipped([name for name in roles.names if name])}."
     groups = _of_groups(free)
+    below = row_below(grid, heading)
     text += (
+        f" Row {below[1]} may name columns under groups: header=({below[0]}, {below[1]}) reads both rows."
+        if below
+        else ""
+    ) or (
         _of_rows(grid, heading, roles, missing)
         or _of_fractions(grid, heading, roles, free, missing)
         or groups
@@ -139,14 +144,15 @@ def _of_groups(free: Sequence[str]) -> str:
                 known = meaning(what, frozenset([what.casefold()]))
                 if known and known.role in ("events", "size", "mean", "sd", "time"):
                     plain = re.sub(r"\s*[(\[].*", "", group) or group.strip("()[]")
-                    groups.setdefault(plain.casefold(), {}).setdefault(known.role, name)
+                    groups.setdefault(plain.casefold(), {"": plain}).setdefault(known.role, name)
     for names in _GROUPED:
         needed = {re.sub("^(total|n)_.", "size", name).partition("_")[0] for name in names}
         full = [(group, found) for group, found in groups.items() if needed <= set(found)]
         if len(full) == 2:
+            full.sort(key=lambda pair: arm_of(pair[0]) == "c")
             arms = {"t": full[0][1], "c": full[1][1]}
             pairs = ", ".join(f"{n!r}: {arms[n[-1]][re.sub('^(total|n)_', 'size_', n)[:-2]]!r}" for n in names)
-            return f" If {full[0][0]!r} is the treated group: columns={{{pairs}}}."
+            return f" If {arms['t']['']!r} is the treated group: columns={{{pairs}}}."
     return ""
 
 
@@ -162,8 +168,17 @@ def _near(roles: Roles, free: Sequence[str], missing: Sequence[str]) -> str:
             near[name] = close
     if near:
         return f" Closest: columns={{{', '.join(f'{name!r}: {heading!r}' for name, heading in near.items())}}}."
+    if "vi" in missing:
+        ready = (
+            f"Name {'it' if len(missing) == 1 else 'them'}: columns={{{_named(missing, 'sei')}}} for standard errors"
+        )
+        return f" {ready}, columns={{{_named(missing, 'vi')}}} for variances."
     what = "it" if len(missing) == 1 else "them"
     return f" Name {what}: columns={{{', '.join(f'{name!r}: ...' for name in missing)}}}."
+
+
+def _named(missing: Sequence[str], spread: str) -> str:
+    return ", ".join(f"{(spread if name == 'vi' else name)!r}: ..." for name in missing)
 
 
 def _closest(name: str, headings: Sequence[str]) -> str | None:

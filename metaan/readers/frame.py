@@ -80,11 +80,12 @@ def _shifted(grid: Grid, roles: Roles, kept: Sequence[int], named: int) -> None:
         labels = [said(grid.rows[i][roles.of["study"]]) for i in kept]
         if 2 * sum(any(map(str.isalpha, label)) for label in labels) > len(labels):
             return
+    name = "row" if "study" in roles.of else "study"
     ends = " If each row ends in a separator, take that off." if blank_end else ""
     raise InputError(
         f"{grid.place}, row {grid.lines[kept[0]]}: {named + 1} cells for {named} names, as in every row. If the first "
-        f"column has the names of the rows, as R's write.table has it, write its name, study, before the others.{ends} "
-        "Cells that hold the separator go into quotes."
+        f"column has the names of the rows, as R's write.table has it, write its name, {name}, before the others."
+        f"{ends} Cells that hold the separator go into quotes."
     )
 
 

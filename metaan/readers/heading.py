@@ -13,7 +13,7 @@ from metaan.readers.cells import Unreadable, number
 from metaan.readers.grid import Cell, Grid, blank, clipped, said
 from metaan.readers.vocabulary import meaning, squashed
 
-__all__ = ["Heading", "find", "rows_of_names"]
+__all__ = ["Heading", "find", "row_below", "rows_of_names"]
 
 _SEARCHED: Final = 40  # rows that are not blank, from the top
 
@@ -145,6 +145,15 @@ def rows_of_names(grid: Grid, heading: Heading) -> tuple[int, int] | None:
     if grid.named or heading.first != heading.last or above < 0 or not _names(grid.rows[above], ()):
         return None
     return grid.lines[above], grid.lines[heading.first]
+
+
+def row_below(grid: Grid, heading: Heading) -> tuple[int, int] | None:
+    """Numbers of the row of names and of the row below it, where that may name columns under groups."""
+    below = heading.last + 1
+    if grid.named or heading.first != heading.last or below >= len(grid.rows) or not _names(grid.rows[below], ()):
+        return None
+    first = said(grid.rows[below][0])
+    return None if first and first != heading.names[0] else (grid.lines[heading.first], grid.lines[below])
 
 
 def _noted(grid: Grid, heading: Heading, filled: list[int]) -> Heading:

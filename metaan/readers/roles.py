@@ -223,9 +223,10 @@ def _refuse(grid: Grid, heading: Heading, role: str, places: Sequence[int], role
             both = f"header=({rows[0]}, {rows[1]}) reads both"
             raise InputError(f"{grid.place}: {many} Row {rows[0]} above may name the groups: {both}.")
         raise InputError(f"{grid.place}: {many} Give them different names, or leave one out.")
-    if sorted(headings) == ["N", "n"] and "events" not in roles.of:
-        both = "columns={'events': 'n', 'total': 'N'}"
-        raise InputError(f"{grid.place}: {many} If n of N had the event, say so: {both}.")
+    events, counts = name.replace("total", "events"), sorted(headings, key=lambda text: text.swapcase())
+    if len({text.casefold() for text in headings}) == 1 and name.startswith("total") and events not in roles.of:
+        asked = {events: counts[0], name: counts[1]}
+        raise InputError(f"{grid.place}: {many} If n of N had the event, say so: columns={asked}.")
     raise InputError(f"{grid.place}: {many} Say which: columns={{{name!r}: {headings[0]!r}}}.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,6 +20,8 @@ _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
+_SPACED: Final = re.compile(r'"[^"]*"|[^\s"]+')
+_LONGEST: Final = 2_000  # letters of a row of names
 _ROWS: Final = 200  # by which a separator is chosen
 
 
@@ -62,7 +65,13 @@ def read_text(data: bytes, place: str, kind: str) -> Grid:
         separators = ["\t" if given == "sep=" and "\t" in first else mark for mark in _SEPARATORS if mark in text] or [
             ","
         ]
-    tables = {mark: table for mark in separators if (table := _split(text, mark, place, len(separators) == 1))}
+    tables = {mark: table for mark in separators if (table := _split(text, mark, place))}
+    if not tables and '\\"' in text:
+        doubled = text.replace('\\"', '""')
+        tables = {mark: table for mark in separators if (table := _split(doubled, mark, place))}
+        notes.append(Note("escaped-quotes", 'Quotes within cells are written \\" and read as quotes.'))
+    if not tables or all(len(row) < 2 for rows, _ in tables.values() for row in rows):
+        _refuse_spaces(text, place)
     if not tables:
         _split(text, separators[0], place, must=True)
     mark = max(tables, key=lambda mark: _fit(tables[mark][0]))
@@ -73,7 +82,7 @@ def read_text(data: bytes, place: str, kind: str) -> Grid:
     return Grid(rows, [line + skipped for line in lines], place, kind, notes=notes, separator=mark, widths=widths)
 
 
-def _split(text: str, mark: str, place: str, must: bool) -> tuple[list[list[Cell]], list[int]] | None:
+def _split(text: str, mark: str, place: str, *, must: bool = False) -> tuple[list[list[Cell]], list[int]] | None:
     """Rows at one separator with the lines on which they begin; None where quotes do not close."""
     rows: list[list[Cell]] = []
     lines: list[int] = []
@@ -92,6 +101,17 @@ def _split(text: str, mark: str, place: str, must: bool) -> tuple[list[list[Cell
             raise InputError(f"{place}, line {before + 1}: quotes or cells cannot be read ({problem}).") from None
         return None
     return rows, lines
+
+
+def _refuse_spaces(text: str, place: str) -> None:
+    """Refuse a table whose cells are separated by spaces, as R's write.table has them."""
+    line = next((line for line in text.splitlines() if line.strip()), "")
+    names = [name.strip('"') for name in _SPACED.findall(line[:_LONGEST])]
+    if _known(names) > 1:
+        raise InputError(
+            f"{place}: spaces stand between the names of the columns. Write commas, semicolons, tabs or bars between "
+            "the cells; in R write.csv(table, file, row.names = FALSE) does."
+        )
 
 
 def _fit(rows: list[list[Cell]]) -> tuple[int, float, int]:

@@ -45,12 +45,13 @@ _QUANTITIES: Final[dict[str, tuple[str, ...]]] = {
     "sei": (
         "sei", "se", "sete", "se te", "standard error", "std error", "std err", "stderr", "giv se", "selogor",
         "selogrr", "seloghr", "se log or", "se log rr", "se log hr", "se of effect size",
+        "selnor", "selnrr", "selnhr", "seln or", "seln rr", "seln hr", "se ln or", "se ln rr", "se ln hr",
     ),
     "study": (
         "study", "studies", "study id", "studyid", "study name", "study label", "studlab", "slab", "trial", "trials",
         "trial name", "author", "authors", "first author", "reference", "citation", "author year", "study author",
         "author year of publication", "first author year", "first author and year", "author and year",
-        "study or subgroup", "study year author", "study author year",
+        "author name", "author names", "study or subgroup", "study year author", "study author year",
     ),
     "label": ("name", "publication", "paper", "article", "source", "cohort", "ref", "refs", "references"),
     "year": ("year", "publication year", "year of publication", "study year", "pub year", "pubyear"),

@@ -51,3 +51,32 @@ def test_author_with_year_labels_the_studies(tmp_path, heading):
     file = tmp_path / "x.csv"
     file.write_text(f'"{heading}",responders,patients\nAmes 2001,7,12\nBo 2002,11,30\n', encoding="utf-8")
     assert metaan.read(file)["study"].tolist() == ["Ames 2001", "Bo 2002"]
+
+
+def test_a_spread_is_asked_for_as_standard_errors_or_as_variances(refused):
+    for options in ({}, {"measure": "GEN"}):
+        said = refused("study,yi,spread\nA,0.1,0.2\n", **options)
+        assert "columns={'sei': ...} for standard errors, columns={'vi': ...} for variances." in said
+
+
+def test_columns_under_groups_are_found_with_two_rows_of_names(refused, tmp_path):
+    text = "Study,ECT,,PDT,\n,events,N,events,N\nAdams,3,20,5,21\n".replace("events", "CR")
+    assert "Row 2 may name columns under groups: header=(1, 2) reads both rows." in refused(text)
+    assert "'ECT CR', 'ECT N', 'PDT CR', 'PDT N'" in refused(text, header=(1, 2))
+    assert "header=" not in refused("Study,ECT,PDT\nAdams,good,bad\n")
+
+
+def test_small_n_of_large_n_in_each_arm(refused, tmp_path):
+    text = "Study,Treatment n,Treatment N,Control n,Control N\nAdams,3,20,5,21\n"
+    names = {"events_t": "Treatment n", "total_t": "Treatment N"}
+    assert refused(text).endswith(f"If n of N had the event, say so: columns={names}.")
+    other = {"events_c": "Control n", "total_c": "Control N"}
+    assert refused(text, columns=names).endswith(f"say so: columns={other}.")
+    (tmp_path / "x.csv").write_text(text)
+    trials = metaan.read(tmp_path / "x.csv", columns=names | other)
+    assert trials.iloc[0].tolist() == ["Adams", 3, 20, 5, 21]
+
+
+def test_a_control_is_not_offered_as_the_treated_group(refused):
+    said = refused("Study,control events,control N,ECT events,ECT N\nAdams,3,20,5,21\n")
+    assert "If 'ECT' is the treated group: columns={'events_t': 'ECT events'" in said

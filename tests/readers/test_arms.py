@@ -110,7 +110,7 @@ GROUPS = "Study,ECT (n=30),,Surgery,\n,events,n,events,n\nA,3,20,4,33\n"
 def test_names_of_two_unknown_groups_above_the_columns(read):
     with pytest.raises(InputError, match=r"Row 1 above may name the groups: header=\(1, 2\) reads both"):
         read(GROUPS)
-    with pytest.raises(InputError, match="If 'ect' is the treated group") as error:
+    with pytest.raises(InputError, match="If 'ECT' is the treated group") as error:
         read(GROUPS, header=(1, 2))
     names = ("ECT (n=30) events", "ECT (n=30) n", "Surgery events", "Surgery n")
     asked = dict(zip(("events_t", "total_t", "events_c", "total_c"), names, strict=True))

@@ -233,3 +233,9 @@ def test_an_index_without_a_name_in_a_parquet_file(tmp_path, index):
     assert trials["study"].tolist() == ["A", "B"]
     assert trials["study"].equals(metaan.read(frame)["study"])
     assert [note["code"] for note in trials.attrs["read"]["notes"]] == ["index"] * (index[0] == "A")
+
+
+@pytest.mark.parametrize("index", [pd.CategoricalIndex(["A", "B"]), pd.Index(["A", "B"], dtype="string"), ["A", "B"]])
+def test_an_index_of_labels_is_the_study_whatever_its_type(index):
+    trials = metaan.read(pd.DataFrame({"events": [1, 2], "total": [10, 20]}, index=index))
+    assert trials["study"].tolist() == ["A", "B"]

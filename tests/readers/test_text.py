@@ -261,3 +261,29 @@ def test_the_measure_says_what_n_is(read):
     assert "n" in read(text)
     with pytest.raises(InputError, match="needs events, total; missing: events"):
         read(text, measure="PLO")
+
+
+@pytest.mark.parametrize("text", ["study events total\nA 3 44\n", '"study" "events" "total"\n"1" "Adams, J" 3 44\n'])
+def test_spaces_between_cells_are_refused_with_what_to_write(read, text):
+    with pytest.raises(InputError, match="spaces stand between the names of the columns"):
+        read(text)
+
+
+def test_quotes_as_write_table_escapes_them(read):
+    trials = read('study\tevents\ttotal\tnote\nA\t3\t44\t"the \\"best\\" one"\n')
+    assert trials.loc[0, "note"] == 'the "best" one'
+    assert "escaped-quotes" in codes(trials)
+
+
+@pytest.mark.parametrize(("names", "wanted"), [("study,events,total", "row"), ("events,total", "study")])
+def test_the_name_that_a_column_of_row_names_lacks(read, names, wanted):
+    cells = "7,Adams,3,44" if wanted == "row" else "Adams,3,44"
+    with pytest.raises(InputError, match=f"write its name, {wanted}, before the others"):
+        read(f"{names}\n{cells}\n")
+    trials = read(f"{wanted},{names}\n{cells}\n")
+    assert trials[["study", "events", "total"]].to_numpy().tolist() == [["Adams", 3, 44]]
+
+
+def test_years_less_their_mean_label_no_studies(read):
+    trials = read("study,year,yi,vi\n1,-2.5,0.1,0.2\n1,4.5,0.3,0.2\n2,-2.5,0.2,0.2\n")
+    assert trials["study"].tolist() == ["1", "1", "2"]
