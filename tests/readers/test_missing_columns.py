@@ -72,3 +72,8 @@ def test_limits_of_intervals_are_sent_to_their_standard_error(refused, heading):
 
 def test_limits_are_no_matter_where_counts_are_missing(refused):
     assert "se_from_ci" not in refused("Study,evnts,totl,low\nA,1,2,3\n")
+
+
+def test_a_long_heading_takes_no_long_time(refused):
+    for letter in "lu":
+        assert "columns=" in refused(f"study,{letter * 200}x,total\nA,3,20\n")
