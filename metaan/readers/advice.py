@@ -13,16 +13,15 @@ from metaan.readers.grid import Grid, blank, clipped, closest
 from metaan.readers.heading import Heading, row_below
 from metaan.readers.needs import NEEDS, SETS, lacking, told
 from metaan.readers.roles import Roles
-from metaan.readers.vocabulary import arm_of, is_percentage, is_qualified, meaning, squashed
+from metaan.readers.vocabulary import arm_of, is_percentage, is_qualified, is_ratio, meaning, squashed
 
 __all__ = ["complete"]
 
 _LONGEST: Final = 60  # a cell with more characters is no number
 _ALIKE: Final = 0.7
 _LONG, _MANY = 80, 60  # letters of a heading, and headings, among which groups are looked for
-_RATIO: Final = re.compile(r"(?:adjusted|a|crude|pooled)?(?:or|rr|hr|irr|(?:odds|risk|hazard|rate)ratios?)(?:95ci)?")
-_LIMITS: Final = re.compile(
-    r"(?:ci|95ci|95|lower|upper|low|high|lo|hi|lb|ub|ll|ul|lcl|ucl|lci|uci|limit|bound|conf|confidence|interval|l|u)+"
+_LIMITS: Final = re.compile(  # no piece is made of others, or a long heading would take forever
+    r"(?:ci|95|lower|upper|low|high|lo|hi|lb|ub|lcl|ucl|limit|bound|conf|confidence|interval|l|u)+"
 )
 _GROUPED: Final = (
     ("events_t", "total_t", "events_c", "total_c"),
@@ -202,7 +201,7 @@ def _of_intervals(free: Sequence[str]) -> str:
     """Advice where there are ratios, or limits of intervals."""
     words = [squashed(name[:200]) for name in free]
     limits = [word for word in words if _LIMITS.fullmatch(word) and word != "95"]
-    if any(map(_RATIO.fullmatch, words)):
+    if any(is_ratio(name) for name in free):
         return " A ratio is no yi: its logarithm is; metaan.se_from_ci gives the standard error from an interval."
     if len(limits) > 1 or any("ci" in word for word in limits):
         return " metaan.se_from_ci gives the standard error from the limits of an interval."

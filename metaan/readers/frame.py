@@ -60,6 +60,7 @@ def read_grid(
     reader = Reader.of(grid, roles, kept, decimal)
     made = _numbers(reader)
     _derive(reader, made)
+    _compare_spreads(reader, made)
     labels = _labels(reader)
     ordered = {name: made[name] for name in KNOWN if name in made}
     table: dict[str, Any] = {"study": labels} if labels else {}
@@ -172,6 +173,21 @@ def _add_up(reader: Reader, made: dict[str, list[float]], names: tuple[str, str,
                 f"{reader.grid.place}, {where}: {names[0]} {events:g} and {names[1]} {others:g} do not add up to "
                 f"{names[2]} {total:g}."
             )
+
+
+def _compare_spreads(reader: Reader, made: Mapping[str, Sequence[float]]) -> None:
+    """Tell of variances that are no squares of the standard errors, also where these are rounded."""
+    if not {"vi", "sei"} <= set(made):
+        return
+    pairs = zip(reader.kept, made["vi"], made["sei"], strict=True)
+    odd = [
+        reader.label(i) or str(reader.grid.lines[i])
+        for i, vi, sei in pairs
+        if vi > 0 and (sei * sei < 0.4 * vi or sei * sei > 2.5 * vi)
+    ]
+    if odd:
+        text = f"vi is not the square of sei: study {listed(odd)}. Read which is right in its source."
+        reader.grid.notes.append(Note("vi-and-sei", text, tuple(odd)))
 
 
 def _labels(reader: Reader) -> list[str] | None:

@@ -11,7 +11,7 @@ from metaan.readers.cells import FRACTION, tidy
 from metaan.readers.grid import Grid, blank, clipped, closest, said
 from metaan.readers.heading import Heading, rows_of_names
 from metaan.readers.needs import KNOWN, NEEDS
-from metaan.readers.vocabulary import Meaning, meaning, squashed, unit_of
+from metaan.readers.vocabulary import Meaning, is_ratio, meaning, squashed, unit_of
 
 __all__ = ["Roles", "assign", "check_columns"]
 
@@ -94,6 +94,7 @@ def assign(grid: Grid, heading: Heading, asked: Mapping[str, str], measure: str 
     _beside(grid, roles)
     _say_renamed(grid, roles, asked)
     _say_units(grid, roles)
+    _say_unused(grid, roles)
     return roles
 
 
@@ -324,3 +325,25 @@ def _say_units(grid: Grid, roles: Roles) -> None:
         if len(pair) == 2 and all(units) and units[0] != units[1]:
             text = f"{pair[0]!r} counts {units[0]} and {pair[1]!r} counts {units[1]}: their ratio is no rate of either."
             grid.notes.append(Note("mixed-units", text))
+
+
+def _say_unused(grid: Grid, roles: Roles) -> None:
+    """A third group beside two that are numbered is not read; a ratio that was named yi is no effect on a log scale."""
+    third = {
+        name: heading
+        for name, place in roles.of.items()
+        if name.endswith("_c") and (heading := _third(roles.names[place])) in roles.beside
+    }
+    if third:
+        text = f"Columns of a third group are not read as an arm: {clipped(list(third.values()))}."
+        grid.notes.append(Note("third-group", f"{text} It is the control with columns={third}."))
+    if "yi" in roles.of and is_ratio(roles.names[roles.of["yi"]]):
+        heading = roles.names[roles.of["yi"]]
+        text = f"{heading!r} is taken for yi as it stands. Of a ratio the logarithm is yi, and sei is on that scale."
+        grid.notes.append(Note("ratio-as-yi", text))
+
+
+def _third(heading: str) -> str:
+    """Heading of the third group by that of the second: events2, n2i."""
+    before, two, after = heading.rpartition("2")
+    return f"{before}3{after}" if two else ""

@@ -13,7 +13,7 @@ from metaan.readers.cells import is_mark
 from metaan.readers.grid import Cell, Grid, blank, clipped, said
 from metaan.readers.heading import Heading
 from metaan.readers.roles import Roles
-from metaan.readers.sections import blank_above, heading_rows, is_merged, refuse_second_table, texts
+from metaan.readers.sections import blank_above, heading_rows, is_merged, numbers_columns, refuse_second_table, texts
 from metaan.readers.totals import Sums, of_arms, says_total
 
 __all__ = ["Chosen", "LeftOut", "studies"]
@@ -114,6 +114,8 @@ class _Sorter:
             return "heading repeated"
         if i in self.arms or self.is_total(i):
             return "totals"
+        if not self.chosen.kept and numbers_columns(self.grid, i, self.label):
+            return "numbers of the columns"
         if i in self.headings:
             return _SECTION if i < self.last else "footnote"
         return None if self.counted(i) else self.words(i)

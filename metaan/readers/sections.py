@@ -11,7 +11,7 @@ from metaan.readers.cells import is_mark
 from metaan.readers.grid import Cell, Grid, blank, clipped, said
 from metaan.readers.totals import says_total
 
-__all__ = ["blank_above", "heading_rows", "is_merged", "refuse_second_table", "texts"]
+__all__ = ["blank_above", "heading_rows", "is_merged", "numbers_columns", "refuse_second_table", "texts"]
 
 _CITED: Final = re.compile(r"\b(?:19|20)[0-9]{2}[a-z]?\b|\bet al\b", re.IGNORECASE)
 _YEARS: Final = re.compile(r"[0-9]{4}\s*(?:-|–|to)\s*[0-9]{2,4}")
@@ -40,6 +40,17 @@ def is_merged(cells: Sequence[Cell]) -> bool:
 def blank_above(grid: Grid, i: int) -> bool:
     """Whether there is a blank row between a row and the one before."""
     return i > 0 and all(map(blank, grid.rows[i - 1]))
+
+
+def numbers_columns(grid: Grid, i: int, label: int | None) -> bool:
+    """Whether a row counts the columns, 1, 2, 3 or (1), (2), (3), above labels that are words."""
+    cells = [said(cell).strip("()[]").removesuffix(".0") for cell in grid.rows[i]]
+    while cells and not cells[-1]:
+        cells.pop()
+    if label is None or len(cells) < 3 or cells != [str(place) for place in range(1, len(cells) + 1)]:
+        return False
+    below = [said(row[label]) for row in grid.rows[i + 1 :] if not blank(row[label])]
+    return bool(below) and all(any(map(str.isalpha, text)) for text in below)
 
 
 def heading_rows(grid: Grid, body: Sequence[int], label: int | None, numeric: Sequence[int]) -> set[int]:

@@ -40,13 +40,11 @@ def read_table(table: Any, place: str = "the table", kind: str = "table") -> Gri
 
 def _pandas(frame: Any, place: str, kind: str) -> Grid:
     """Cells of a pandas table; an index with a name is a column, and headings of several rows are joined."""
-    import pandas as pd
-
     notes = []
     if frame.index.names != [None]:
         frame = frame.reset_index(allow_duplicates=True, names=[name or "index" for name in frame.index.names])
         notes.append(Note("index", "The index of the table is taken for a column, since it has a name."))
-    elif not pd.api.types.is_integer_dtype(frame.index.dtype) and len(frame):
+    elif any(isinstance(value, str) for value in frame.index):
         labels, note = _index(frame.columns)
         frame = frame.reset_index(names=[labels])
         notes.append(note)

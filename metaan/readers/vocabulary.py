@@ -10,7 +10,7 @@ from typing import Final
 
 from metaan.readers.needs import KNOWN
 
-__all__ = ["Meaning", "arm_of", "is_percentage", "is_qualified", "meaning", "squashed", "unit_of"]
+__all__ = ["Meaning", "arm_of", "is_percentage", "is_qualified", "is_ratio", "meaning", "squashed", "unit_of"]
 
 _LONGEST: Final = 200  # a heading with more characters is a sentence
 
@@ -86,6 +86,7 @@ _RATES: Final = re.compile(r"\bper (?:cent|[0-9])")
 _INTERVAL: Final = re.compile(
     r"[0-9.]+\s*%\s*-?\s*(?:c\.?\s?i\b|cri\b|(?:confidence |credible )?interval)", re.IGNORECASE
 )
+_RATIO: Final = re.compile(r"(?:adjusted|a|crude|pooled)?(?:or|rr|hr|irr|(?:odds|risk|hazard|rate)ratios?)(?:95ci)?")
 _BRACKETS: Final = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
 _NUMBERED: Final = re.compile(r"n ?[0-9]+|(?:n|total|sum|ns)")  # "n = 30"
 _WHEN: Final = re.compile(
@@ -155,6 +156,11 @@ def is_percentage(heading: str) -> bool:
         or not _PERCENT.isdisjoint(words)
         or _RATES.search(" ".join(words)) is not None
     )
+
+
+def is_ratio(heading: str) -> bool:
+    """Whether a heading names a ratio, not its logarithm."""
+    return len(heading) <= _LONGEST and _RATIO.fullmatch(squashed(heading)) is not None
 
 
 def is_qualified(heading: str) -> bool:

@@ -187,3 +187,26 @@ def test_names_of_rows_without_a_heading_are_refused(read):
             read(table, columns={"events": table.split("\t")[0]} if table.startswith("study") else None)
     trials = read("study,events,total\nAdams,3,44,\nBaker,4,30,\n")
     assert trials["events"].tolist() == [3, 4]
+
+
+def test_a_third_group_is_told_and_can_be_the_control(read):
+    text = "study,events1,n1,events2,n2,events3,n3\nA,1,10,2,12,3,14\n"
+    trials = read(text)
+    asked = {"events_c": "events3", "total_c": "n3"}
+    assert trials.iloc[0, :5].tolist() == ["A", 1, 10, 2, 12]
+    assert trials.attrs["notes"][-1].endswith(f"'events3', 'n3'. It is the control with columns={asked}.")
+    third = read(text, columns=asked)
+    assert third.iloc[0, :5].tolist() == ["A", 1, 10, 3, 14]
+    assert "third-group" not in codes(third)
+
+
+@pytest.mark.parametrize(("heading", "told"), [("OR", True), ("Hazard ratio", True), ("logOR", False), ("yi", False)])
+def test_a_ratio_that_is_named_yi_is_told(read, heading, told):
+    trials = read(f"study,{heading},SE\nA,1.1,0.25\n", columns={"yi": heading})
+    assert ("ratio-as-yi" in codes(trials)) == told
+
+
+def test_variances_that_are_no_squares_of_the_standard_errors_are_told(read):
+    trials = read("study,yi,vi,sei\nA,0.1,0.25,0.5\nB,0.1,0.04,0.04\nC,0.1,NA,0.5\nD,0.1,0.0016,0.05\n")
+    (note,) = (note for note in trials.attrs["read"]["notes"] if note["code"] == "vi-and-sei")
+    assert note["studies"] == ["B"]

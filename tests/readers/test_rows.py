@@ -225,3 +225,11 @@ def test_a_cell_of_two_lines_makes_no_blank_row(read):
     assert trials["study"].tolist() == ["Adams", "Clark"]
     again = read('study,events,total,site\nAdams,3,24,"skin,\nface"\nstudy,events,total,site\nBaker,1,12,skin\n')
     assert again["study"].tolist() == ["Adams", "Baker"]
+
+
+@pytest.mark.parametrize("row", ["1,2,3", "(1),(2),(3)"])
+def test_a_row_that_counts_the_columns_is_no_study(read, row):
+    trials = read(f"study,events,total\n{row}\nAdams,3,20\nBaker,4,22\n")
+    assert trials["study"].tolist() == ["Adams", "Baker"]
+    assert codes(trials) == ["numbers-of-the-columns"]
+    assert len(read("study,events,total\n1,2,3\n2,3,20\n")) == 2
