@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Final
 
 from metaan.errors import InputError, Note, OptionError
-from metaan.readers.cells import Unreadable, number
+from metaan.readers.cells import Unreadable, is_mark, number
 from metaan.readers.grid import Cell, Grid, blank, clipped, said
 from metaan.readers.vocabulary import meaning, squashed
 
@@ -51,7 +51,27 @@ def find(grid: Grid, header: int | Sequence[int] | None, wanted: Collection[str]
             f"row {_lines(grid, heading)}: {clipped(heading.names, 12)}" for heading in [first[0], *rivals]
         )
         raise InputError(f"{grid.place}: several rows may have the names of the columns. {listed}. Say which: header=.")
+    _refuse_rows_above(grid, first[0], filled)
     return _noted(grid, first[0], filled)
+
+
+def _refuse_rows_above(grid: Grid, heading: Heading, filled: list[int]) -> None:
+    """Refuse to pass over rows above the names that are like those of studies: a text and two numbers, no years."""
+    above = [i for i in filled if i < heading.first and _like_study(grid.rows[i])]
+    if above:
+        row = grid.lines[heading.last] if heading.last == heading.first else f"({_lines(grid, heading, ', ')})"
+        raise InputError(
+            f"{grid.place}: the names of the columns are in row {_lines(grid, heading)}, but rows above have numbers: "
+            f"{_shown(grid, above)}. If these are not meant, say header={row}; otherwise save each table as a "
+            "file of its own."
+        )
+
+
+def _like_study(row: Sequence[Cell]) -> bool:
+    cells = [cell for cell in row if not blank(cell)]
+    numbers = [cell for cell in cells if _numeric(cell) and not re.fullmatch(r"(?:19|20)[0-9]{2}(?:\.0)?", said(cell))]
+    marks = [cell for cell in numbers if is_mark(cell)]
+    return len(numbers) - len(marks) > 1 and len(numbers) < len(cells)
 
 
 def _candidates(grid: Grid, filled: list[int], wanted: Collection[str]) -> list[Heading]:
@@ -174,9 +194,9 @@ def _unlike(one: Heading, two: Heading) -> bool:
     return [squashed(name) for name in one.names] != [squashed(name) for name in two.names]
 
 
-def _lines(grid: Grid, heading: Heading) -> str:
+def _lines(grid: Grid, heading: Heading, between: str = " and ") -> str:
     first, last = grid.lines[heading.first], grid.lines[heading.last]
-    return str(first) if first == last else f"{first} and {last}"
+    return str(first) if first == last else f"{first}{between}{last}"
 
 
 def _shown(grid: Grid, places: list[int]) -> str:

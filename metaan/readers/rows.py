@@ -13,7 +13,15 @@ from metaan.readers.cells import is_mark
 from metaan.readers.grid import Cell, Grid, blank, clipped, said
 from metaan.readers.heading import Heading
 from metaan.readers.roles import Roles
-from metaan.readers.sections import blank_above, heading_rows, is_merged, numbers_columns, refuse_second_table, texts
+from metaan.readers.sections import (
+    blank_above,
+    heading_rows,
+    is_merged,
+    numbers_columns,
+    refuse_other_names,
+    refuse_second_table,
+    texts,
+)
 from metaan.readers.totals import Sums, of_arms, says_total
 
 __all__ = ["Chosen", "LeftOut", "studies"]
@@ -112,6 +120,9 @@ class _Sorter:
         if _low(cells) in self.repeated:
             refuse_second_table(self.grid, i, self.heading.last)
             return "heading repeated"
+        name = self.heading.names[self.label].casefold() if self.label is not None else ""
+        if name and said(cells[self.label or 0]).casefold() == name:
+            refuse_other_names(self.grid, i)
         if i in self.arms or self.is_total(i):
             return "totals"
         if not self.chosen.kept and numbers_columns(self.grid, i, self.label):

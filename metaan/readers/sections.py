@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from metaan.errors import InputError
 from metaan.readers.cells import is_mark
 from metaan.readers.grid import Cell, Grid, blank, clipped, said
 from metaan.readers.totals import says_total
 
-__all__ = ["blank_above", "heading_rows", "is_merged", "numbers_columns", "refuse_second_table", "texts"]
+__all__ = [
+    "blank_above",
+    "heading_rows",
+    "is_merged",
+    "numbers_columns",
+    "refuse_other_names",
+    "refuse_second_table",
+    "texts",
+]
 
 _CITED: Final = re.compile(r"\b(?:19|20)[0-9]{2}[a-z]?\b|\bet al\b", re.IGNORECASE)
 _YEARS: Final = re.compile(r"[0-9]{4}\s*(?:-|–|to)\s*[0-9]{2,4}")
@@ -93,4 +101,12 @@ def refuse_second_table(grid: Grid, i: int, after: int) -> None:
         f"{grid.place}, row {grid.lines[i]}: the names of the columns stand again after {where}, so a second table may "
         "begin there. Take out the rows that are not meant, or save each table as a file of its own; if it is one "
         f"table, take out row {grid.lines[i]}."
+    )
+
+
+def refuse_other_names(grid: Grid, i: int) -> NoReturn:
+    """Refuse a row that is labelled as the column of labels is: the names of other columns."""
+    raise InputError(
+        f"{grid.place}, row {grid.lines[i]}: {clipped(texts(grid, i), 6)} are names of columns, so another table "
+        "begins there. Take out the rows that are not meant, or save each table as a file of its own."
     )

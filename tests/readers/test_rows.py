@@ -233,3 +233,20 @@ def test_a_row_that_counts_the_columns_is_no_study(read, row):
     assert trials["study"].tolist() == ["Adams", "Baker"]
     assert codes(trials) == ["numbers-of-the-columns"]
     assert len(read("study,events,total\n1,2,3\n2,3,20\n")) == 2
+
+
+def test_a_table_above_another_is_not_taken_for_its_title(read):
+    text = "Study,CR,Patients\nA,3,20\nB,4,22\n\nStudy,events,total\nC,1,10\n"
+    with pytest.raises(InputError, match=r"are in row 5, but rows above have numbers: row 2: 'A', '3', '20'; row 3: "):
+        read(text)
+    assert read(text, header=5)["study"].tolist() == ["C"]
+    groups = "Searched,2019,2020\nStudies,1,\nStudy,events,total\nA,3,20\n"
+    assert read(groups)["study"].tolist() == ["A"]
+    with pytest.raises(InputError, match=r"header=\(4, 5\); otherwise"):
+        read("Table,,,,\nX,3,20,4,9\n,,,,\nStudy,Treatment,,Control,\n,events,n,events,n\nA,1,10,2,11\n")
+
+
+@pytest.mark.parametrize("names", ["Study,Age,Women", "study,PR,total"])
+def test_names_of_other_columns_below_a_table_are_no_study(read, names):
+    with pytest.raises(InputError, match=r"row 4: .* are names of columns, so another table begins there"):
+        read(f"Study,events,total\nA,3,20\n\n{names}\nA,65,10\n")
