@@ -127,9 +127,8 @@ def _is_control(text: str) -> bool:
 
 def _refuse_controls(grid: Grid, roles: Roles, rows: Sequence[int]) -> None:
     """Refuse controls among the rows of their studies; tell of controls that are studies of their own."""
-    by = roles.of.get("study")
-    if by is None:
-        by = next((place for place in roles.beside.values() if _heading(roles, place) in _NUMBERS), None)
+    numbers = [place for place in roles.beside.values() if _heading(roles, place) in _NUMBERS]
+    keys = [*([roles.of["study"]] if "study" in roles.of else []), *numbers]
     for place in roles.beside.values():
         if _heading(roles, place) not in _HEADINGS:
             continue
@@ -139,7 +138,7 @@ def _refuse_controls(grid: Grid, roles: Roles, rows: Sequence[int]) -> None:
             continue
         heading = roles.names[place]
         told = clipped(list(dict.fromkeys(arms[i] for i in sorted(controls))), 3)
-        if by is not None:
+        for by in keys:
             treated = {said(grid.rows[i][by]) for i in arms if i not in controls}
             both = list(dict.fromkeys(name for i in sorted(controls) if (name := said(grid.rows[i][by])) in treated))
             if both:

@@ -81,7 +81,8 @@ def _shifted(grid: Grid, roles: Roles, kept: Sequence[int], named: int) -> None:
         labels = [said(grid.rows[i][roles.of["study"]]) for i in kept]
         if 2 * sum(any(map(str.isalpha, label)) for label in labels) > len(labels):
             return
-    name = "row" if "study" in roles.of else "study"
+    words = any(any(map(str.isalpha, said(grid.rows[i][0]))) for i in kept)
+    name = "study" if words and "study" not in roles.of else "row"
     ends = " If each row ends in a separator, take that off." if blank_end else ""
     raise InputError(
         f"{grid.place}, row {grid.lines[kept[0]]}: {named + 1} cells for {named} names, as in every row. If the first "

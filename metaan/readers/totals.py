@@ -92,17 +92,17 @@ def of_arms(grid: Grid, rows: Iterable[int], roles: Roles, sums: Sums) -> set[in
 
 
 def _is_sum(grid: Grid, roles: Roles, sums: Sums, cell: tuple[int, int], others: Sequence[int]) -> bool:
-    """Whether an arm called a total is one; a combined treatment is not."""
+    """Whether an arm called a total is one; a combined treatment is not. One row alone does not make a total."""
     i, place = cell
     fits = sums.of_rows(i, others)
     name = tidy(grid.rows[i][place])
     if name.casefold() in _TREATMENTS:
         return fits is True and len(others) > 1
-    if fits is False:
+    if fits is False or (fits is None and len(others) == 1):
         of = f" of study {clipped([said(grid.rows[i][roles.of['study']])])}" if "study" in roles.of else ""
         raise InputError(
-            f"{grid.place}, row {grid.lines[i]}: column {roles.names[place]!r} calls it {name!r}{of}, but its counts "
-            "are not the sums of the other rows. Keep this row or the others: take out the row, or rows, not meant."
+            f"{grid.place}, row {grid.lines[i]}: column {roles.names[place]!r} calls it {name!r}{of}, which the "
+            "other rows do not add up to. Keep this row or the others: take out the row, or rows, not meant."
         )
     return True
 

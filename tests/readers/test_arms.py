@@ -73,6 +73,7 @@ def test_other_columns_with_two_values_are_no_arms(read, text):
         ("study,treatment,events,total\nA,placebo,3,44\nA,5FU,4,30\nA,imiquimod,4,30\nB,ECT,5,20\n", "in 'A'"),
         ("study,Arm,events,total\nA,ECT,3,44\nB,ECT,4,30\nC,ECT,4,30\nC,control,5,20\n", "in 'C'"),
         ("id,treatment,events,total\n1,drug,3,44\n1,Control/Placebo,4,30\n2,drug,4,30\n", "in '1'"),
+        ("study,id,treatment,events,total\nA,1,drug,3,44\nB,1,placebo,4,30\nC,2,drug,4,30\n", "in '1'"),
         ("study,week,arm,events,total\nA,3,drug,3,44\nA,6,drug,4,44\nA,3,sham,5,20\nA,6,sham,2,20\n", "in 'A'"),
     ],
 )

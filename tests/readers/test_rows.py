@@ -140,8 +140,11 @@ def test_the_arm_called_total_is_left_out_where_its_study_has_other_rows(read, h
     assert trials[["study", heading]].to_numpy().tolist() == [["A", "low"], ["A", "high"], ["B", "Total"]]
     assert "totals" in codes(trials)
     for arms in ("A,All,6,88\nA,Melanoma,4,30", "A,low,1,10\nA,high,2,20\nA,Total,4,30"):
-        with pytest.raises(InputError, match="its counts are not the sums of the other rows"):
+        with pytest.raises(InputError, match="which the other rows do not add up to"):
             read(f"study,{heading},events,total\n{arms}\nB,x,1,10\n")
+    with pytest.raises(InputError, match="'All' of study 'A', which the other rows do not add up to"):
+        read(f"study,{heading},yi,vi\nA,All,0.1,0.2\nA,Lip,0.1,0.2\n")
+    assert len(read(f"study,{heading},yi,vi\nA,All,0.1,0.2\nA,Lip,0.1,0.2\nA,Eye,0.1,0.2\n")) == 2
     combined = read(f"study,{heading},events,total\nA,ECT,1,10\nA,IL2,2,20\nA,Combined,5,20\n")
     assert len(combined) == 3
     extent = read("study,resection,events,total\nA,total,1,10\nA,subtotal,3,20\n")

@@ -275,6 +275,11 @@ def test_quotes_as_write_table_escapes_them(read):
     assert "escaped-quotes" in codes(trials)
 
 
+def test_row_names_that_are_numbers_are_no_labels(read):
+    with pytest.raises(InputError, match="write its name, row, before the others"):
+        read("events,total\n1,3,44\n")
+
+
 @pytest.mark.parametrize(("names", "wanted"), [("study,events,total", "row"), ("events,total", "study")])
 def test_the_name_that_a_column_of_row_names_lacks(read, names, wanted):
     cells = "7,Adams,3,44" if wanted == "row" else "Adams,3,44"
