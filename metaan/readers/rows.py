@@ -32,6 +32,7 @@ _FOOTNOTE: Final = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE: Final = 60
+_ADJACENT: Final = 9  # rows named like totals that may follow one another among studies
 _SECTION: Final = "heading of a section"
 
 
@@ -167,10 +168,14 @@ class _Sorter:
 
     def among_studies(self, i: int) -> bool:
         """Whether there is a study above a row and one just below, as there is not of the total of a section."""
-        below = i + 1
-        if not self.chosen.kept or below not in self.body or not self.numbered(below):
+        if not self.chosen.kept or self.label is None:
             return False
-        return self.label is not None and not says_total(said(self.grid.rows[below][self.label]))
+        for below in range(i + 1, i + 1 + _ADJACENT):
+            if below not in self.body or not self.numbered(below):
+                return False
+            if (says := says_total(said(self.grid.rows[below][self.label]))) != "maybe":
+                return not says
+        return False
 
 
 def studies(grid: Grid, heading: Heading, roles: Roles) -> Chosen:

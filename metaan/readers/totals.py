@@ -191,6 +191,8 @@ class Sums:
 
     def fit_name(self, i: int, below: Iterable[int]) -> bool | None:
         """Whether a row named like a total is the sum of rows above, or below where it is the first; None if unsure."""
+        if not self.places:
+            return None
         values = self.counts(i)
         parts = [part for part in (self.above, self.block) if part.rows]
         answers = [part.compared(values) for part in parts] or [self.of_rows(i, below)]

@@ -45,6 +45,9 @@ def test_a_name_that_a_trial_may_have_is_a_total_where_the_counts_are_sums(label
     effects.loc[2] = ["Baker", 0.3, 0.02]
     among = metaan.read(effects)
     assert (among["study"].tolist(), codes(among)) == (["Adams", label, "Baker"], ["among-studies"])
+    two = pd.DataFrame({"study": ["Adams", label, "All b", "Baker"], "yi": 0.1, "vi": 0.2})
+    assert len(metaan.read(two)) == 4
+    assert metaan.read(two.iloc[:3])["study"].tolist() == ["Adams"]
 
 
 def test_a_trial_with_the_name_of_a_total_stays_where_counts_are_missing():
