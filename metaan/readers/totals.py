@@ -26,10 +26,11 @@ _WHAT: Final = r"(?:total|estimates?|effects?|results?|mean|average|rate|proport
 _STRONG: Final = re.compile(
     rf"{_TOTAL}|(?:{_TOTAL}|overall|pooled|summary)(?:\s*[:(\[]|\s+[-–—]\s+).*"
     rf"|totals? (?:n|no\.?|number|of .*|{_WHO}|[0-9]{{4}}\s*(?:-|–|to)\s*[0-9]{{2,4}})"
-    rf"|(?:overall|pooled|summary)(?: (?:{_WHAT}|{_WHO}))*(?:\s*[(\[].*)?|(?:weighted )?(?:mean|average)|weighted total"
+    rf"|(?:overall|pooled|summary)(?: (?:{_WHAT}|{_WHO}))*(?:\s*[(\[].*)?"
+    r"|(?:weighted )?(?:mean|average|median)|range|weighted total"
     rf"|all {_WHO}(?: (?:combined|together|pooled))?|(?:re|fe|ce|ee) model.*"
     r"|(?:fixed|random|common|equal)[- ]effects?(?: model)?(?:\W.*)?"
-    r"|heterogeneity\b.*|test for (?:overall|subgroup)\b.*"
+    r"|heterogeneity\b.*|i[ -]?(?:2|²|squared)(?:\W.*)?|test for (?:overall|subgroup)\b.*"
     r"|[σ∑]|gesamt(?:summe|zahl)?|insgesamt|summe|totale|totaux|totaal|totalt"
 )
 """Names that only a total has."""

@@ -19,10 +19,10 @@ _CERTAIN = (
     "Total|Totals|Sub total|Sub-total|Grand total|Subtotal melanoma|Breast subtotal|Subtotal: x|Subtotal - x|"
     "Subtotals (x)|Total*|Total N|Total studies|Total 2001-2002|Overall total|Overall|Overall (I2 = 30%)|Pooled|"
     "Pooled estimate|Pooled (random)|Summary estimate|RE model|Random-effects model|All cohorts|All studies combined|"
-    "Weighted mean|Σ|Gesamt|Insgesamt|Totale|Summe|Total study population"
+    "Weighted mean|Median|I2|I² = 30%|I-squared (%)|Σ|Gesamt|Insgesamt|Totale|Summe|Total study population"
 )
 _POSSIBLE = "All|SUM|Combined|Ensemble|Somme|Total melanoma|Melanoma total|All melanoma|Total 2001"
-_NEVER = "Total Skin Trial|Overall 2003|Allen|Sumner|Pool|Meany|Totalis|All Ireland Registry|Summers et al"
+_NEVER = "Total Skin Trial|Overall 2003|Allen|Sumner|Pool|Meany|Totalis|All Ireland Registry|Summers et al|I2B2|Rangers"
 
 
 @pytest.mark.parametrize("label", _CERTAIN.split("|"))
