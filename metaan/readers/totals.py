@@ -27,7 +27,7 @@ _STRONG: Final = re.compile(
     rf"{_TOTAL}|(?:{_TOTAL}|overall|pooled|summary)(?:\s*[:(\[]|\s+[-–—]\s+).*"
     rf"|totals? (?:n|no\.?|number|of .*|{_WHO}|[0-9]{{4}}\s*(?:-|–|to)\s*[0-9]{{2,4}})"
     rf"|(?:overall|pooled|summary)(?: (?:{_WHAT}|{_WHO}))*(?:\s*[(\[].*)?"
-    r"|(?:weighted )?(?:mean|average|median)|range|weighted total"
+    r"|(?:weighted )?(?:mean|average|median)|weighted total"
     rf"|all {_WHO}(?: (?:combined|together|pooled))?|(?:re|fe|ce|ee) model.*"
     r"|(?:fixed|random|common|equal)[- ]effects?(?: model)?(?:\W.*)?"
     r"|heterogeneity\b.*|i[ -]?(?:2|²|squared)(?:\W.*)?|test for (?:overall|subgroup)\b.*"

@@ -22,7 +22,7 @@ _CERTAIN = (
     "Weighted mean|Median|I2|I² = 30%|I-squared (%)|Σ|Gesamt|Insgesamt|Totale|Summe|Total study population"
 )
 _POSSIBLE = "All|SUM|Combined|Ensemble|Somme|Total melanoma|Melanoma total|All melanoma|Total 2001"
-_NEVER = "Total Skin Trial|Overall 2003|Allen|Sumner|Pool|Meany|Totalis|All Ireland Registry|Summers et al|I2B2|Rangers"
+_NEVER = "Total Skin Trial|Overall 2003|Allen|Sumner|Pool|Meany|Totalis|All Ireland Registry|Summers et al|I2B2|RANGE"
 
 
 @pytest.mark.parametrize("label", _CERTAIN.split("|"))
