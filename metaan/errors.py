@@ -27,6 +27,7 @@ __all__ = [
     "UnitOfAnalysisWarning",
     "ZeroCellWarning",
     "listed",
+    "recorded",
     "renamed",
     "shown",
 ]
@@ -149,6 +150,11 @@ class Note:
 
     def __str__(self) -> str:
         return self.text
+
+
+def recorded(note: Note) -> dict[str, Any]:
+    """A note as the record of a frame has it: plain text and lists."""
+    return {"code": note.code, "text": note.text, "studies": list(note.studies)}
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])

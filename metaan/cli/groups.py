@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from metaan.errors import InputError, Note, listed
+from metaan.models.text import plural
 from metaan.readers.needs import KNOWN
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ def grouped(frame: pd.DataFrame, by: str, missing: str | None) -> tuple[pd.DataF
     names = tuple(str(label) for label, gone in zip(labels, lacking, strict=True) if gone)
     if all(lacking):
         raise _NoColumn(f"--by {by!r}: no study has a value in this column.")
-    one = len(names) == 1
+    studies = plural(len(names), "study")
     if missing != "drop":
-        text = f"--by {by!r} is empty in {len(names)} {'study' if one else 'studies'}: {listed(names)}."
+        text = f"--by {by!r} is empty in {studies}: {listed(names)}."
         raise _NoColumn(f"{text} Fill it in, or leave such studies out: --missing drop.")
-    text = f"{len(names)} {'study' if one else 'studies'} left out because {by} is missing: {listed(names)}."
+    text = f"{studies} left out because {by} is missing: {listed(names)}."
     return frame.loc[[not gone for gone in lacking]], (Note("dropped", text, names),)

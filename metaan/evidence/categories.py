@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
-from metaan.errors import DataError, InputError, Note, OptionError, OverlapWarning, listed
+from metaan.errors import DataError, InputError, Note, OptionError, OverlapWarning, listed, recorded
 from metaan.evidence.asked import asked
 from metaan.evidence.candidates import ALL, named
 from metaan.evidence.frames import cleaned
@@ -149,7 +149,7 @@ def response_table(
         notes += more
     if table.empty:
         raise InputError("No study has all response categories. " + " ".join(map(str, notes)))
-    record = [{"code": note.code, "text": note.text, "studies": list(note.studies)} for note in notes]
+    record = [recorded(note) for note in notes]
     out = table.drop(columns="shortened")
     out.attrs[RECORD] = {"notes": record, "left_out": [{"study": s, "reason": why} for s, why in gone.items()]}
     return out

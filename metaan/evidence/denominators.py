@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from metaan.errors import InputError, Note, OptionError, listed, shown
+from metaan.errors import InputError, Note, OptionError, listed, recorded, shown
 from metaan.evidence.frames import cleaned, noted
 from metaan.evidence.store import every_response
 from metaan.names import RECORD
@@ -188,4 +188,4 @@ def _note(
     if unknown.any() and policy != "evaluable":
         said.append(f"{int(unknown.sum())} rows do not tell how many were treated.")
     note = Note("denominators", " ".join(said), tuple(study[changed]))
-    return {"code": note.code, "text": note.text, "studies": list(note.studies)}
+    return recorded(note)

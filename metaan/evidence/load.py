@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 import pandas as pd
 
-from metaan.errors import InputError, OptionError, OverlapWarning
+from metaan.errors import InputError, OptionError, OverlapWarning, recorded
 from metaan.evidence.asked import asked
 from metaan.evidence.candidates import HYPERTHERMIA
 from metaan.evidence.guards import one_scope, one_unit, overlapping, ways_out
@@ -180,6 +180,6 @@ def _finished(selection: Selection, sifted: Sifted) -> pd.DataFrame:
         "left_out": [
             {"reason": code, "rows": rows, "studies": studies} for code, rows, studies in counted(sifted.left_out)
         ],
-        "notes": [{"code": note.code, "text": note.text, "studies": list(note.studies)} for note in notes],
+        "notes": [recorded(note) for note in notes],
     }
     return frame

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from metaan.errors import DataError, InputError, Note, listed
+from metaan.errors import DataError, InputError, Note, listed, recorded
 from metaan.names import NOTES, READING
 from metaan.readers.advice import complete
 from metaan.readers.arms import refuse_arms, say_outcomes
@@ -122,8 +122,7 @@ def signed(
 def tell(frame: pd.DataFrame, notes: Sequence[Note]) -> pd.DataFrame:
     """Put notes before those on a table: as sentences, and in the record with their codes."""
     record = frame.attrs[READING]
-    told = [{"code": note.code, "text": note.text, "studies": list(note.studies)} for note in notes]
-    record["notes"] = told + record["notes"]
+    record["notes"] = [*map(recorded, notes), *record["notes"]]
     frame.attrs[NOTES] = [note["text"] for note in record["notes"]]
     return frame
 

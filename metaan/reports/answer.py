@@ -30,7 +30,7 @@ def question_section(subject: Subject, question: str | None) -> Section:
     cautions = [note for note in subject.main.notes if note.code in _CAUTIONS]
     if subject.models:
         blocks.append(Paragraph(runs=line(models_note(subject.models)), kind="aside"))
-    said = [*map(in_symbols, map(str, cautions)), *few_studies(subject)]
+    said = [*map(in_symbols, cautions), *few_studies(subject)]
     blocks += [Paragraph(runs=line(f"Caution. {text}"), kind="aside") for text in said]
     return Section(name="question", title="Question and answer", blocks=tuple(blocks))
 
